@@ -1,0 +1,1 @@
+//! Declared in the workspace; filled next.
