@@ -1,0 +1,1 @@
+//! The checkpoint file: how far log, queues and index are on disk.

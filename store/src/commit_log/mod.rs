@@ -1,0 +1,1 @@
+//! The CommitLog: the only truth; everything else is derived from it.

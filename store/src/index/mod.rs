@@ -1,0 +1,1 @@
+//! The Index: key to log position.

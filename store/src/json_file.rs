@@ -1,0 +1,1 @@
+//! JSON files of config/: load and save with .bak.

@@ -1,0 +1,1 @@
+//! The lock file: one process per store, and the abort marker.

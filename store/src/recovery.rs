@@ -1,0 +1,1 @@
+//! Finding the end of the log at start.

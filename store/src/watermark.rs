@@ -1,0 +1,1 @@
+//! Positions others wait for.
