@@ -1,1 +1,3 @@
-//! Declared in the workspace; filled next.
+//! The wire: what the bytes mean, and the sockets that carry them.
+
+pub mod protocol;

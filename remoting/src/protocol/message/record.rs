@@ -1,0 +1,508 @@
+//! One stored record: the unit of the commit log and of every pull answer.
+//!
+//! ```text
+//! i32 total size | i32 magic | i32 body CRC | i32 queue id | i32 flag
+//! i64 queue offset @20 | i64 physical offset @28 | i32 sys flag @36 | i64 born time
+//! born host 8|20 @48 | i64 store time @56|68 | store host 8|20
+//! i32 reconsume times | i64 prepared transaction offset
+//! i32 n, body | i8 (V1) or i16 (V2) n, topic | i16 n, properties
+//! ```
+//!
+//! A record is encoded before its place is known; [`patch_positions`] fills the three fields that
+//! only the appender knows.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bytes::{BufMut, BytesMut};
+use thiserror::Error;
+
+use super::Properties;
+use super::properties::{PROPERTIES_LEN_MAX, VALUE_END, property};
+use super::sys_flag;
+
+/// Magic of a record with a one-byte topic length.
+pub const MAGIC_V1: i32 = -626_843_481;
+/// Magic of a record with a two-byte topic length.
+pub const MAGIC_V2: i32 = -626_843_477;
+/// Magic of the filler at the end of a commit-log file.
+pub const MAGIC_BLANK: i32 = -875_286_124;
+/// Bytes of a blank record that have a meaning: its size and its magic.
+pub const BLANK_HEAD_LEN: usize = 8;
+/// Where the queue offset stands.
+pub const QUEUE_OFFSET_AT: usize = 20;
+/// Where the physical offset stands.
+pub const PHYSICAL_OFFSET_AT: usize = 28;
+/// Where the sys flag stands.
+pub const SYS_FLAG_AT: usize = 36;
+/// Where the born host stands; the store time follows it.
+pub const BORN_HOST_AT: usize = 48;
+/// Length of the shortest possible record: IPv4 hosts, V1, nothing inside.
+pub const RECORD_LEN_MIN: usize = 91;
+/// Bytes that the checksum property of a whole record takes.
+pub const CRC_PROPERTY_LEN: usize = 20;
+
+const HOST_V4_LEN: usize = 8;
+const HOST_V6_LEN: usize = 20;
+const TOPIC_V1_LEN_MAX: usize = i8::MAX as usize;
+const TOPIC_V2_LEN_MAX: usize = i16::MAX as usize;
+
+/// The layout of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// One byte of topic length.
+    V1,
+    /// Two bytes of topic length.
+    V2,
+}
+
+impl Version {
+    /// Chooses the version as Java does: V2 for a topic of more than 127 UTF-16 units.
+    pub fn for_topic(topic: &str) -> Self {
+        if topic.len() > TOPIC_V1_LEN_MAX && topic.encode_utf16().count() > TOPIC_V1_LEN_MAX {
+            Version::V2
+        } else {
+            Version::V1
+        }
+    }
+
+    /// Returns the magic that marks this version.
+    pub fn magic(self) -> i32 {
+        match self {
+            Version::V1 => MAGIC_V1,
+            Version::V2 => MAGIC_V2,
+        }
+    }
+
+    fn from_magic(magic: i32) -> Option<Self> {
+        match magic {
+            MAGIC_V1 => Some(Version::V1),
+            MAGIC_V2 => Some(Version::V2),
+            _ => None,
+        }
+    }
+
+    fn topic_prefix_len(self) -> usize {
+        match self {
+            Version::V1 => 1,
+            Version::V2 => 2,
+        }
+    }
+}
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum RecordError {
+    /// The buffer ends before the record does.
+    #[error("record of {needed} bytes is cut off after {got}")]
+    CutOff {
+        /// Bytes the record claims, or the shortest length it could have.
+        needed: usize,
+        /// Bytes that are there.
+        got: usize,
+    },
+    /// The filler at the end of a file, which is no message.
+    #[error("blank record of {size} bytes")]
+    Blank {
+        /// Bytes up to the end of the file.
+        size: i32,
+    },
+    /// No known magic.
+    #[error("magic {magic:#010x} where a record was expected")]
+    Magic {
+        /// What stands in its place.
+        magic: i32,
+    },
+    /// The parts do not add up to the size.
+    #[error("record says {size} bytes, its {part} does not fit")]
+    Length {
+        /// The size the record claims.
+        size: i32,
+        /// The first part that does not fit.
+        part: &'static str,
+    },
+    /// The topic is not UTF-8.
+    #[error("topic is not UTF-8")]
+    Topic,
+    /// The body does not have the checksum the record names.
+    #[error("body has CRC {actual:#010x}, the record says {expected:#010x}")]
+    Crc {
+        /// Named by the record.
+        expected: u32,
+        /// Computed from the body.
+        actual: u32,
+    },
+}
+
+/// A stored record, read in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Length of the whole record.
+    pub total_size: u32,
+    /// Layout.
+    pub version: Version,
+    /// CRC-32 of the stored body without its top bit.
+    pub body_crc: u32,
+    /// Queue of the topic.
+    pub queue_id: i32,
+    /// The sender's own flag.
+    pub flag: i32,
+    /// Position in the queue.
+    pub queue_offset: i64,
+    /// Position in the commit log.
+    pub physical_offset: i64,
+    /// See [`sys_flag`].
+    pub sys_flag: i32,
+    /// When it was sent, in ms.
+    pub born_timestamp: i64,
+    /// Who sent it.
+    pub born_host: SocketAddr,
+    /// When it was stored, in ms.
+    pub store_timestamp: i64,
+    /// Address of the broker that stored it.
+    pub store_host: SocketAddr,
+    /// How often it was retried.
+    pub reconsume_times: i32,
+    /// Physical offset of the half message of a committed transaction.
+    pub prepared_transaction_offset: i64,
+    /// The body as stored, possibly compressed.
+    pub body: &'a [u8],
+    /// Topic.
+    pub topic: &'a str,
+    /// The raw property string; up to the first byte that is not UTF-8.
+    pub properties: &'a str,
+}
+
+impl<'a> Record<'a> {
+    /// Reads the record at the start of `bytes`; what follows it is ignored.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, RecordError> {
+        let (size, version) = head(bytes)?;
+        let wrong = |part| RecordError::Length { size, part };
+        let total_size = u32::try_from(size).map_err(|_| wrong("size"))?;
+        let len = total_size as usize;
+        if len < RECORD_LEN_MIN {
+            return Err(wrong("fixed part"));
+        }
+        let record = bytes.get(..len).ok_or(RecordError::CutOff { needed: len, got: bytes.len() })?;
+        let mut cursor = Cursor { rest: &record[8..], size };
+        let body_crc = cursor.i32("body CRC")?.cast_unsigned();
+        let queue_id = cursor.i32("queue id")?;
+        let flag = cursor.i32("flag")?;
+        let queue_offset = cursor.i64("queue offset")?;
+        let physical_offset = cursor.i64("physical offset")?;
+        let sys_flag = cursor.i32("sys flag")?;
+        let born_timestamp = cursor.i64("born time")?;
+        let born_host = cursor.host(sys_flag & sys_flag::BORN_HOST_V6 != 0, "born host")?;
+        let store_timestamp = cursor.i64("store time")?;
+        let store_host = cursor.host(sys_flag & sys_flag::STORE_HOST_V6 != 0, "store host")?;
+        let reconsume_times = cursor.i32("reconsume times")?;
+        let prepared_transaction_offset = cursor.i64("prepared transaction offset")?;
+        let body_len = i64::from(cursor.i32("body length")?);
+        let body = cursor.take(body_len, "body")?;
+        let topic_len = match version {
+            Version::V1 => i64::from(cursor.array::<1>("topic length")?[0].cast_signed()),
+            Version::V2 => i64::from(i16::from_be_bytes(cursor.array("topic length")?)),
+        };
+        let topic = cursor.take(topic_len, "topic")?;
+        let properties_len = i64::from(i16::from_be_bytes(cursor.array("properties length")?));
+        let properties = cursor.take(properties_len, "properties")?;
+        if !cursor.rest.is_empty() {
+            return Err(wrong("end"));
+        }
+        Ok(Record {
+            total_size,
+            version,
+            body_crc,
+            queue_id,
+            flag,
+            queue_offset,
+            physical_offset,
+            sys_flag,
+            born_timestamp,
+            born_host,
+            store_timestamp,
+            store_host,
+            reconsume_times,
+            prepared_transaction_offset,
+            body,
+            topic: std::str::from_utf8(topic).map_err(|_| RecordError::Topic)?,
+            properties: valid_prefix(properties),
+        })
+    }
+
+    /// Compares the body with its checksum.
+    pub fn verify_crc(&self) -> Result<(), RecordError> {
+        let actual = body_crc(self.body);
+        if actual == self.body_crc {
+            Ok(())
+        } else {
+            Err(RecordError::Crc { expected: self.body_crc, actual })
+        }
+    }
+
+    /// Views the properties.
+    pub fn properties(&self) -> Properties<'a> {
+        Properties::new(self.properties)
+    }
+
+    /// Returns the TAGS property.
+    pub fn tags(&self) -> Option<&'a str> {
+        self.properties().get(property::TAGS)
+    }
+}
+
+/// Reads size and magic of what starts here.
+fn head(bytes: &[u8]) -> Result<(i32, Version), RecordError> {
+    let cut_off = RecordError::CutOff { needed: BLANK_HEAD_LEN, got: bytes.len() };
+    let (size, rest) = bytes.split_first_chunk::<4>().ok_or(cut_off)?;
+    let magic = i32::from_be_bytes(*rest.first_chunk::<4>().ok_or(cut_off)?);
+    let size = i32::from_be_bytes(*size);
+    match Version::from_magic(magic) {
+        Some(version) => Ok((size, version)),
+        None if magic == MAGIC_BLANK => Err(RecordError::Blank { size }),
+        None => Err(RecordError::Magic { magic }),
+    }
+}
+
+/// Iterates over records that follow each other without gaps, as in a pull answer.
+///
+/// It ends after the first error.
+pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<Record<'_>, RecordError>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let record = Record::decode(rest);
+        rest = record.as_ref().map_or(&[], |record| &rest[record.total_size as usize..]);
+        Some(record)
+    })
+}
+
+/// Returns the head of the filler that ends a file with `remaining` bytes left.
+pub fn blank_head(remaining: i32) -> [u8; BLANK_HEAD_LEN] {
+    let mut head = [0; BLANK_HEAD_LEN];
+    head[..4].copy_from_slice(&remaining.to_be_bytes());
+    head[4..].copy_from_slice(&MAGIC_BLANK.to_be_bytes());
+    head
+}
+
+/// Checksums a body as records do: CRC-32 without the top bit.
+pub fn body_crc(body: &[u8]) -> u32 {
+    crc32fast::hash(body) & 0x7FFF_FFFF
+}
+
+/// Why a message has no record.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum EncodeError {
+    /// Longer than the record's length field can say.
+    #[error("{part} of {len} bytes is longer than {len_max}")]
+    TooLong {
+        /// Which part.
+        part: &'static str,
+        /// Its length.
+        len: usize,
+        /// The longest that fits.
+        len_max: usize,
+    },
+}
+
+/// Everything a record is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRecord<'a> {
+    /// Layout; see [`Version::for_topic`].
+    pub version: Version,
+    /// Queue of the topic.
+    pub queue_id: i32,
+    /// The sender's own flag.
+    pub flag: i32,
+    /// Position in the queue, if known yet.
+    pub queue_offset: i64,
+    /// Position in the commit log, if known yet.
+    pub physical_offset: i64,
+    /// The two address bits are set from the addresses, whatever stands here.
+    pub sys_flag: i32,
+    /// When it was sent, in ms.
+    pub born_timestamp: i64,
+    /// Who sent it.
+    pub born_host: SocketAddr,
+    /// When it is stored, in ms, if known yet.
+    pub store_timestamp: i64,
+    /// Address of this broker.
+    pub store_host: SocketAddr,
+    /// How often it was retried.
+    pub reconsume_times: i32,
+    /// Physical offset of the half message of a committed transaction.
+    pub prepared_transaction_offset: i64,
+    /// The body as it is to be stored.
+    pub body: &'a [u8],
+    /// Topic.
+    pub topic: &'a str,
+    /// Raw property string.
+    pub properties: &'a str,
+}
+
+impl NewRecord<'_> {
+    /// Returns the length of the record.
+    pub fn encoded_len(&self) -> usize {
+        let fixed = 68 + host_len(self.born_host) + host_len(self.store_host) + 4 + 2;
+        let text = self.version.topic_prefix_len() + self.topic.len() + self.properties.len();
+        fixed + self.body.len() + text
+    }
+
+    /// Appends the record to `out`; on an error nothing is appended.
+    pub fn encode(&self, out: &mut BytesMut) -> Result<(), EncodeError> {
+        let len = self.encoded_len();
+        self.check(len)?;
+        out.reserve(len);
+        let mut sys_flag = self.sys_flag & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6);
+        if self.born_host.is_ipv6() {
+            sys_flag |= sys_flag::BORN_HOST_V6;
+        }
+        if self.store_host.is_ipv6() {
+            sys_flag |= sys_flag::STORE_HOST_V6;
+        }
+        out.put_u32(len as u32);
+        out.put_i32(self.version.magic());
+        out.put_u32(body_crc(self.body));
+        out.put_i32(self.queue_id);
+        out.put_i32(self.flag);
+        out.put_i64(self.queue_offset);
+        out.put_i64(self.physical_offset);
+        out.put_i32(sys_flag);
+        out.put_i64(self.born_timestamp);
+        put_host(out, self.born_host);
+        out.put_i64(self.store_timestamp);
+        put_host(out, self.store_host);
+        out.put_i32(self.reconsume_times);
+        out.put_i64(self.prepared_transaction_offset);
+        out.put_u32(self.body.len() as u32);
+        out.put_slice(self.body);
+        match self.version {
+            Version::V1 => out.put_u8(self.topic.len() as u8),
+            Version::V2 => out.put_u16(self.topic.len() as u16),
+        }
+        out.put_slice(self.topic.as_bytes());
+        out.put_u16(self.properties.len() as u16);
+        out.put_slice(self.properties.as_bytes());
+        Ok(())
+    }
+
+    fn check(&self, len: usize) -> Result<(), EncodeError> {
+        let topic_len_max = match self.version {
+            Version::V1 => TOPIC_V1_LEN_MAX,
+            Version::V2 => TOPIC_V2_LEN_MAX,
+        };
+        let limits = [
+            ("topic", self.topic.len(), topic_len_max),
+            ("property string", self.properties.len(), PROPERTIES_LEN_MAX),
+            ("record", len, i32::MAX as usize),
+        ];
+        match limits.into_iter().find(|(_, len, len_max)| len > len_max) {
+            Some((part, len, len_max)) => Err(EncodeError::TooLong { part, len, len_max }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Fills in what only the appender knows, in a record just encoded.
+///
+/// # Panics
+/// If `record` is shorter than a record can be, which is a bug of the caller.
+pub fn patch_positions(
+    record: &mut [u8],
+    queue_offset: i64,
+    physical_offset: i64,
+    store_timestamp: i64,
+) {
+    // Invariant: the caller encoded this record itself.
+    assert!(record.len() >= RECORD_LEN_MIN, "positions are patched into whole records only");
+    put_at(record, QUEUE_OFFSET_AT, queue_offset);
+    put_at(record, PHYSICAL_OFFSET_AT, physical_offset);
+    // The v6 bit of the sys flag is in the last of its four bytes.
+    let born_host_v6 = i32::from(record[SYS_FLAG_AT + 3]) & sys_flag::BORN_HOST_V6 != 0;
+    let born_host_len = if born_host_v6 { HOST_V6_LEN } else { HOST_V4_LEN };
+    put_at(record, BORN_HOST_AT + born_host_len, store_timestamp);
+}
+
+fn put_at(record: &mut [u8], at: usize, value: i64) {
+    record[at..at + 8].copy_from_slice(&value.to_be_bytes());
+}
+
+/// Computes the property that checksums a whole record, from everything before the property.
+///
+/// It takes the last [`CRC_PROPERTY_LEN`] bytes of a record, which count as properties.
+pub fn crc_property(record_before: &[u8]) -> [u8; CRC_PROPERTY_LEN] {
+    let mut property = [0; CRC_PROPERTY_LEN];
+    let name = property::CRC32.as_bytes();
+    property[..name.len()].copy_from_slice(name);
+    property[name.len()] = super::properties::NAME_END as u8;
+    property[CRC_PROPERTY_LEN - 1] = VALUE_END as u8;
+    let mut rest = body_crc(record_before);
+    // Disk: ten digits, the units first.
+    for digit in &mut property[name.len() + 1..CRC_PROPERTY_LEN - 1] {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    property
+}
+
+fn host_len(host: SocketAddr) -> usize {
+    if host.is_ipv6() { HOST_V6_LEN } else { HOST_V4_LEN }
+}
+
+fn put_host(out: &mut BytesMut, host: SocketAddr) {
+    match host.ip() {
+        IpAddr::V4(ip) => out.put_slice(&ip.octets()),
+        IpAddr::V6(ip) => out.put_slice(&ip.octets()),
+    }
+    out.put_u32(u32::from(host.port()));
+}
+
+/// Returns the text up to the first byte that is not UTF-8.
+fn valid_prefix(bytes: &[u8]) -> &str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid()),
+    }
+}
+
+struct Cursor<'a> {
+    rest: &'a [u8],
+    size: i32,
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, len: i64, part: &'static str) -> Result<&'a [u8], RecordError> {
+        let wrong = RecordError::Length { size: self.size, part };
+        let len = usize::try_from(len).map_err(|_| wrong)?;
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or(wrong)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self, part: &'static str) -> Result<[u8; N], RecordError> {
+        let wrong = RecordError::Length { size: self.size, part };
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(wrong)?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    fn i32(&mut self, part: &'static str) -> Result<i32, RecordError> {
+        self.array(part).map(i32::from_be_bytes)
+    }
+
+    fn i64(&mut self, part: &'static str) -> Result<i64, RecordError> {
+        self.array(part).map(i64::from_be_bytes)
+    }
+
+    fn host(&mut self, v6: bool, part: &'static str) -> Result<SocketAddr, RecordError> {
+        let ip = if v6 {
+            IpAddr::V6(Ipv6Addr::from(self.array::<16>(part)?))
+        } else {
+            IpAddr::V4(Ipv4Addr::from(self.array::<4>(part)?))
+        };
+        // Disk: a port takes four bytes; the upper two are zero in every record ever written.
+        let port = self.i32(part)? as u16;
+        Ok(SocketAddr::new(ip, port))
+    }
+}
