@@ -1,0 +1,38 @@
+//! `cargo xtask test`: everything that must hold, in the order in which it fails fastest.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+/// One step of the gate: its name and the arguments that cargo gets.
+const CARGO_STEPS: &[(&str, &[&str])] = &[
+    ("format", &["fmt", "--all", "--check"]),
+    ("tidy", &["xtask", "tidy"]),
+    ("lint", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+    ("unit, protocol and store tests", &["test", "--workspace", "--locked", "--quiet"]),
+    ("release binaries", &["build", "--release", "--locked", "--package", "broker", "--bins"]),
+    ("crash cycles", &["xtask", "crash", "--cycles", "3"]),
+    ("real Java and Go clients", &["xtask", "compat"]),
+];
+
+/// Runs every step to its end and fails when one failed; a later step runs all the same.
+pub fn run(root: &Path) -> Result<()> {
+    let mut failed = Vec::new();
+    for (name, arguments) in CARGO_STEPS {
+        println!("== {name}");
+        let start = Instant::now();
+        let status = Command::new("cargo").args(*arguments).current_dir(root).status()?;
+        let outcome = if status.success() { "ok" } else { "FAILED" };
+        println!("== {name}: {outcome} in {:.0} s", start.elapsed().as_secs_f64());
+        if !status.success() {
+            failed.push(*name);
+        }
+    }
+    println!("{} passed, {} failed", CARGO_STEPS.len() - failed.len(), failed.len());
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
