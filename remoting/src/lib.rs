@@ -1,3 +1,4 @@
-//! The wire: what the bytes mean, and the sockets that carry them.
+//! The wire of RaptorMQ: what the bytes mean (`protocol`), and the sockets that carry them (`net`).
 
+pub mod net;
 pub mod protocol;

@@ -1,4 +1,13 @@
-//! What the bytes on the wire mean; pure: no I/O, no clock, no tasks.
+//! The RocketMQ remoting protocol as values: frames, headers, bodies, messages.
+//!
+//! Pure: no I/O, no clock, no runtime. Every decoder is total: it ends with a value or an error on
+//! any input, and takes memory in proportion to the input.
 
 pub mod body;
+pub mod code;
+pub mod command;
+pub mod encoding;
+pub mod ext_fields;
+pub mod header;
+pub mod lenient_json;
 pub mod message;

@@ -182,7 +182,8 @@ impl<'a> Record<'a> {
         if len < RECORD_LEN_MIN {
             return Err(wrong("fixed part"));
         }
-        let record = bytes.get(..len).ok_or(RecordError::CutOff { needed: len, got: bytes.len() })?;
+        let record =
+            bytes.get(..len).ok_or(RecordError::CutOff { needed: len, got: bytes.len() })?;
         let mut cursor = Cursor { rest: &record[8..], size };
         let body_crc = cursor.i32("body CRC")?.cast_unsigned();
         let queue_id = cursor.i32("queue id")?;

@@ -1,0 +1,99 @@
+//! `Responder`, which writes the answer to one request.
+
+use bytes::BytesMut;
+
+use super::{FLAG_RESPONSE, FrameWriter, Head};
+use crate::protocol::code::ResponseCode;
+use crate::protocol::encoding::Encoding;
+use crate::protocol::header::{EncodeHeader, NoHeader};
+
+/// What an answer repeats of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseTag {
+    /// The request's number.
+    pub opaque: i32,
+    /// The request's encoding, which the answer takes over.
+    pub encoding: Encoding,
+    /// Whether nobody waits; then nothing is written.
+    pub oneway: bool,
+}
+
+/// Writes the answer to one request into the output of its connection.
+#[derive(Debug)]
+pub struct Responder<'o> {
+    tag: ResponseTag,
+    out: &'o mut BytesMut,
+}
+
+impl<'o> Responder<'o> {
+    /// Answers the request of `tag` into `out`.
+    pub fn new(tag: ResponseTag, out: &'o mut BytesMut) -> Self {
+        Self { tag, out }
+    }
+
+    /// Success with a header.
+    pub fn ok(&mut self, header: &impl EncodeHeader) {
+        self.respond(ResponseCode::Success, None, header, &[], &[]);
+    }
+
+    /// Success with nothing else.
+    pub fn ok_empty(&mut self) {
+        self.respond(ResponseCode::Success, None, &NoHeader, &[], &[]);
+    }
+
+    /// Success with a body.
+    pub fn ok_body(&mut self, body: &[u8]) {
+        self.respond(ResponseCode::Success, None, &NoHeader, &[], body);
+    }
+
+    /// Failure.
+    pub fn error(&mut self, code: impl Into<i32>, remark: &str) {
+        self.respond(code, Some(remark), &NoHeader, &[], &[]);
+    }
+
+    /// Any answer; `extra` are free ext fields behind those of the header.
+    pub fn respond(
+        &mut self,
+        code: impl Into<i32>,
+        remark: Option<&str>,
+        header: &impl EncodeHeader,
+        extra: &[(&str, &str)],
+        body: &[u8],
+    ) {
+        if self.tag.oneway {
+            return;
+        }
+        let mut writer = self.begin(code, remark, header, extra);
+        writer.body().extend_from_slice(body);
+        writer.finish();
+    }
+
+    /// Begins an answer whose body is written in place.
+    pub fn begin(
+        &mut self,
+        code: impl Into<i32>,
+        remark: Option<&str>,
+        header: &impl EncodeHeader,
+        extra: &[(&str, &str)],
+    ) -> FrameWriter<'_> {
+        let head = Head {
+            code: code.into(),
+            opaque: self.tag.opaque,
+            flag: FLAG_RESPONSE,
+            remark,
+            encoding: self.tag.encoding,
+            ..Head::default()
+        };
+        FrameWriter::begin(self.out, &head, header, extra).answering(self.tag)
+    }
+
+    /// What the answer repeats of its request; enough to answer later.
+    pub fn tag(&self) -> ResponseTag {
+        self.tag
+    }
+
+    /// The output of the connection, with the answers written so far.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        self.out
+    }
+}
