@@ -2,6 +2,8 @@
 
 use smallvec::SmallVec;
 
+use crate::consume_queue::Queue;
+use crate::dispatch::ViewError;
 use crate::segment::LogSlice;
 
 /// Asks one queue for messages.
@@ -63,4 +65,85 @@ pub enum Boundary {
     Lower,
     /// The last.
     Upper,
+}
+
+/// How much one get may take, by Java's settings.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanLimits {
+    /// Bytes of units looked at (`maxFilterMessageSize`).
+    pub units_bytes_max: i64,
+    /// Messages from memory (`maxTransferCountOnMessageInMemory`).
+    pub count_in_memory: i32,
+    /// Bytes from memory (`maxTransferBytesOnMessageInMemory`).
+    pub bytes_in_memory: i64,
+    /// Messages from disk (`maxTransferCountOnMessageInDisk`).
+    pub count_on_disk: i32,
+    /// Bytes from disk (`maxTransferBytesOnMessageInDisk`).
+    pub bytes_on_disk: i64,
+    /// Records so far from the end of the log count as in memory.
+    pub memory_bytes: i64,
+}
+
+impl Default for ScanLimits {
+    fn default() -> ScanLimits {
+        ScanLimits {
+            units_bytes_max: 16_000,
+            count_in_memory: 32,
+            bytes_in_memory: 262_144,
+            count_on_disk: 8,
+            bytes_on_disk: 65_536,
+            memory_bytes: i64::MAX,
+        }
+    }
+}
+
+/// The bounds of the log at the time of a scan.
+#[derive(Clone, Copy, Debug)]
+pub struct LogBounds {
+    /// First log position.
+    pub min: i64,
+    /// Log position after the last record.
+    pub max: i64,
+}
+
+/// A run of neighbouring records in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Where it starts in the log.
+    pub physical_offset: i64,
+    /// Its bytes.
+    pub len: usize,
+}
+
+/// What a scan found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// Outcome.
+    pub status: GetStatus,
+    /// Where to go on.
+    pub next_offset: i64,
+    /// First offset of the queue.
+    pub min_offset: i64,
+    /// Offset after the last of the queue.
+    pub max_offset: i64,
+    /// The records, neighbours joined.
+    pub runs: SmallVec<[Run; 4]>,
+    /// Number of messages.
+    pub count: i32,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Whether the last unit looked at is further back than memory holds.
+    pub from_disk: bool,
+}
+
+/// Looks through a queue (`None`: there is no such queue) from the offset asked for.
+#[allow(unused_variables, clippy::todo)]
+pub fn scan(
+    queue: Option<&Queue>,
+    request: &GetRequest<'_>,
+    limits: &ScanLimits,
+    log: LogBounds,
+    filter: &dyn Fn(i64) -> bool,
+) -> Result<Scanned, ViewError> {
+    todo!()
 }

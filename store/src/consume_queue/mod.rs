@@ -1,4 +1,23 @@
 //! ConsumeQueues: one sequence of fixed-size units per queue.
+//!
+//! ```text
+//! consumequeue/TOPIC/ID/00000000000000000000        6,000,000 bytes, 20-byte units
+//! batchconsumequeue/TOPIC/ID/00000000000000000000  13,800,000 bytes, 46-byte units
+//!
+//!   files (pwrite, no mapping)            | tail buffer, at most 4 KiB
+//!   first ........................ tail_from ............ end
+//! ```
+//!
+//! A unit goes into the tail buffer and is visible at once; the buffer is written when it is full
+//! or on the next tick. A file comes into being with its first units, never empty: Java takes an
+//! all-zero file for a unit. What is cut off is zeroed, because the end of a queue is found by its
+//! first invalid unit.
+
+mod queue;
+mod queues;
+
+pub use queue::{Queue, Unit};
+pub use queues::{Queues, QueuesConfig};
 
 /// How the units of a queue look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
