@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-
+use remoting::protocol::message::Record;
 
 /// Topic of delayed messages; the tags code of its units is the time of delivery.
 pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
@@ -38,7 +38,7 @@ pub struct DispatchRequest<'a> {
 
 impl<'a> DispatchRequest<'a> {
     /// The request of a stored record.
-    pub fn of(_record: &(), _delays: &DelayLevels) -> DispatchRequest<'a> {
+    pub fn of(_record: &Record<'a>, _delays: &DelayLevels) -> DispatchRequest<'a> {
         todo!()
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::QueueKind;
 use crate::dispatch::{DispatchRequest, ViewError};
 use crate::get::Boundary;
-use crate::QueueKind;
 
 /// One unit of a queue, of either kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,11 +37,7 @@ pub struct Queues {}
 impl Queues {
     /// Loads what is on disk. After an unclean exit (`clean` false) the last files are looked
     /// through unit by unit; after a clean one the end is searched for.
-    pub fn open(
-        config: QueuesConfig,
-        kinds: QueueKinds,
-        clean: bool,
-    ) -> Result<Queues, OpenError> {
+    pub fn open(config: QueuesConfig, kinds: QueueKinds, clean: bool) -> Result<Queues, OpenError> {
         todo!()
     }
     /// The queue, made if it is not there.
