@@ -1,1 +1,233 @@
-//! The checkpoint file: how far log, queues and index are on disk.
+//! The checkpoint file: how far log, queues and index are known to be on disk.
+//!
+//! ```text
+//! i64 physic time @0 | i64 logics time @8 | i64 index time @16        Java's five fields
+//! i64 master flushed offset @24 | i64 confirm offset @32
+//! zeros
+//! magic "RMQP" @64 | u32 CRC-32 of @0..40 and of the position @68 | i64 position @72
+//! zeros to 4096
+//! ```
+//!
+//! The position is ours: the log is on disk up to it, and so is every queue unit of a record
+//! before it, so recovery starts there. Java keeps the bytes behind 40 as they are but rewrites
+//! those before; the CRC then no longer fits and the position is not used.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::OpenError;
+use crate::segment::sync_directory_of;
+
+const FILE_LEN: usize = 4096;
+const JAVA_LEN: usize = 40;
+const MAGIC_AT: usize = 64;
+const MAGIC: [u8; 4] = *b"RMQP";
+const END: usize = 80;
+/// How far a start after a crash goes back behind the recorded times, in milliseconds.
+const SLACK_MS: i64 = 3000;
+
+/// What the checkpoint says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Store time of the newest record known to be on disk.
+    pub physic_timestamp: i64,
+    /// Store time of the newest record whose queue unit is on disk.
+    pub logics_timestamp: i64,
+    /// Time of the last full index file that is on disk.
+    pub index_timestamp: i64,
+    /// Kept for a replica's sake.
+    pub master_flushed_offset: i64,
+    /// Start of the last record found by a recovery.
+    pub confirm_offset: i64,
+    /// Log position up to which log and queues are on disk, if this store wrote the file.
+    pub position: Option<i64>,
+}
+
+impl Marks {
+    /// Time a start after a crash may trust: records up to it are on disk, with their units.
+    pub fn min_timestamp(&self) -> i64 {
+        (self.physic_timestamp.min(self.logics_timestamp) - SLACK_MS).max(0)
+    }
+
+    fn decode(bytes: &[u8; FILE_LEN]) -> Marks {
+        let position = i64_at(bytes, MAGIC_AT + 8);
+        let ours = bytes[MAGIC_AT..MAGIC_AT + 4] == MAGIC
+            && bytes[MAGIC_AT + 4..MAGIC_AT + 8] == checksum(&bytes[..JAVA_LEN], position);
+        Marks {
+            physic_timestamp: i64_at(bytes, 0),
+            logics_timestamp: i64_at(bytes, 8),
+            index_timestamp: i64_at(bytes, 16),
+            master_flushed_offset: i64_at(bytes, 24),
+            confirm_offset: i64_at(bytes, 32),
+            position: ours.then_some(position),
+        }
+    }
+
+    fn encode(&self) -> [u8; END] {
+        let mut bytes = [0; END];
+        let fields = [
+            self.physic_timestamp,
+            self.logics_timestamp,
+            self.index_timestamp,
+            self.master_flushed_offset,
+            self.confirm_offset,
+        ];
+        for (slot, field) in bytes.chunks_exact_mut(8).zip(fields) {
+            slot.copy_from_slice(&field.to_be_bytes());
+        }
+        if let Some(position) = self.position {
+            let crc = checksum(&bytes[..JAVA_LEN], position);
+            bytes[MAGIC_AT..MAGIC_AT + 4].copy_from_slice(&MAGIC);
+            bytes[MAGIC_AT + 4..MAGIC_AT + 8].copy_from_slice(&crc);
+            bytes[MAGIC_AT + 8..].copy_from_slice(&position.to_be_bytes());
+        }
+        bytes
+    }
+}
+
+fn i64_at(bytes: &[u8], at: usize) -> i64 {
+    let mut field = [0; 8];
+    field.copy_from_slice(&bytes[at..at + 8]);
+    i64::from_be_bytes(field)
+}
+
+fn checksum(java: &[u8], position: i64) -> [u8; 4] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(java);
+    hasher.update(&position.to_be_bytes());
+    hasher.finalize().to_be_bytes()
+}
+
+/// The file, and what is to be written to it next.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    file: File,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    marks: Marks,
+    on_disk: Marks,
+}
+
+impl Checkpoint {
+    /// Opens or creates the file; a missing or short one counts as zeros, as in Java.
+    pub fn open(root: &Path) -> Result<Checkpoint, OpenError> {
+        let path = root.join("checkpoint");
+        let io = |action| {
+            let path = path.clone();
+            move |source| OpenError::Io { path, action, source }
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io("open"))?;
+        let len = file.metadata().map_err(io("read the length"))?.len();
+        if len > FILE_LEN as u64 {
+            return Err(OpenError::Damaged {
+                path,
+                offset: FILE_LEN as u64,
+                expected: format!("a checkpoint of {FILE_LEN} bytes"),
+                got: format!("{len} bytes"),
+            });
+        }
+        let mut bytes = [0; FILE_LEN];
+        file.read_exact_at(&mut bytes[..len as usize], 0).map_err(io("read"))?;
+        if len < FILE_LEN as u64 {
+            file.set_len(FILE_LEN as u64).map_err(io("extend"))?;
+            file.sync_all().map_err(io("sync"))?;
+            sync_directory_of(&path).map_err(io("sync the directory of"))?;
+        }
+        let marks = Marks::decode(&bytes);
+        Ok(Checkpoint { path, file, state: Mutex::new(State { marks, on_disk: marks }) })
+    }
+
+    /// What holds now, written or not.
+    pub fn marks(&self) -> Marks {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).marks
+    }
+
+    /// Changes what the next flush writes.
+    pub fn update(&self, change: impl FnOnce(&mut Marks)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).marks);
+    }
+
+    /// Writes and syncs the marks if they changed.
+    pub fn flush(&self) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.marks == state.on_disk {
+            return Ok(());
+        }
+        self.file.write_all_at(&state.marks.encode(), 0)?;
+        self.file.sync_data()?;
+        state.on_disk = state.marks;
+        Ok(())
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARKS: Marks = Marks {
+        physic_timestamp: 1_700_000_000_000,
+        logics_timestamp: 1_700_000_000_001,
+        index_timestamp: 3,
+        master_flushed_offset: 4,
+        confirm_offset: 5,
+        position: Some(77),
+    };
+
+    fn written(directory: &Path, marks: Marks) -> Vec<u8> {
+        let checkpoint = Checkpoint::open(directory).unwrap();
+        checkpoint.update(|now| *now = marks);
+        checkpoint.flush().unwrap();
+        std::fs::read(checkpoint.path()).unwrap()
+    }
+
+    #[test]
+    fn java_finds_its_fields_and_we_find_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let bytes = written(directory.path(), MARKS);
+        assert_eq!(bytes.len(), FILE_LEN);
+        assert_eq!(i64_at(&bytes, 8), MARKS.logics_timestamp);
+        assert_eq!(i64_at(&bytes, 32), 5);
+        assert_eq!(Checkpoint::open(directory.path()).unwrap().marks(), MARKS);
+        assert_eq!(MARKS.min_timestamp(), 1_700_000_000_000 - 3000);
+        assert_eq!(Marks::default().min_timestamp(), 0);
+    }
+
+    #[test]
+    fn a_position_does_not_outlive_a_run_of_java() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut bytes = written(directory.path(), MARKS);
+        bytes[7] ^= 1;
+        std::fs::write(directory.path().join("checkpoint"), &bytes).unwrap();
+        assert_eq!(Checkpoint::open(directory.path()).unwrap().marks().position, None);
+    }
+
+    #[test]
+    fn short_is_zeros_and_long_is_foreign() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("checkpoint");
+        std::fs::write(&path, 9_i64.to_be_bytes()).unwrap();
+        let marks = Checkpoint::open(directory.path()).unwrap().marks();
+        assert_eq!(marks, Marks { physic_timestamp: 9, ..Marks::default() });
+        std::fs::write(&path, [0; FILE_LEN + 1]).unwrap();
+        let error = Checkpoint::open(directory.path()).unwrap_err().to_string();
+        assert!(error.ends_with("expected a checkpoint of 4096 bytes, got 4097 bytes"), "{error}");
+    }
+}

@@ -1,4 +1,10 @@
-//! Settings of the store, under Java's names.
+//! Settings of the store, under Java's names and with Java's defaults.
+
+use std::path::{Path, PathBuf};
+
+use runtime::config::{Properties, PropertyValue};
+
+use crate::OpenError;
 
 /// When a put counts as durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,45 +16,314 @@ pub enum FlushDiskType {
     AsyncFlush,
 }
 
-/// Settings of the store.
-#[derive(Clone, Debug)]
-pub struct StoreConfig {
-    /// Directory of the store.
-    pub store_path_root_dir: String,
-    /// Directories of the log, comma separated; empty means `ROOT/commitlog`.
-    pub store_path_commit_log: String,
-    /// Size of one log file.
-    pub mapped_file_size_commit_log: i32,
-    /// Size of one ConsumeQueue file, rounded up to whole units.
-    pub mapped_file_size_consume_queue: i32,
-    /// Size of one batch ConsumeQueue file.
-    pub mapper_file_size_batch_consume_queue: i32,
-    /// Hash slots of an index file.
-    pub max_hash_slot_num: i32,
-    /// Entries of an index file.
-    pub max_index_num: i32,
-    /// When a put counts as durable.
-    pub flush_disk_type: FlushDiskType,
-    /// Longest body.
-    pub max_message_size: i32,
-    /// Delays of the delay levels.
-    pub message_delay_level: String,
+impl PropertyValue for FlushDiskType {
+    const KIND: &'static str = "String";
+
+    fn parse(text: &str) -> Option<FlushDiskType> {
+        match text.trim() {
+            "SYNC_FLUSH" => Some(FlushDiskType::SyncFlush),
+            "ASYNC_FLUSH" => Some(FlushDiskType::AsyncFlush),
+            _ => None,
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            FlushDiskType::SyncFlush => "SYNC_FLUSH".to_owned(),
+            FlushDiskType::AsyncFlush => "ASYNC_FLUSH".to_owned(),
+        }
+    }
 }
 
-impl Default for StoreConfig {
-    fn default() -> StoreConfig {
-        StoreConfig {
-            store_path_root_dir: "data".into(),
-            store_path_commit_log: String::new(),
-            mapped_file_size_commit_log: 1 << 30,
-            mapped_file_size_consume_queue: 6_000_000,
-            mapper_file_size_batch_consume_queue: 13_800_000,
-            max_hash_slot_num: 5_000_000,
-            max_index_num: 20_000_000,
-            flush_disk_type: FlushDiskType::AsyncFlush,
-            max_message_size: 4 << 20,
-            message_delay_level: "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"
-                .into(),
+/// Settings of the store.
+#[derive(Properties, Clone, Debug, PartialEq)]
+pub struct StoreConfig {
+    /// Directory of the store.
+    #[property(default = "data", restart)]
+    pub store_path_root_dir: String,
+    /// Directories of the log, comma separated; empty means `ROOT/commitlog`.
+    #[property(default = "", restart)]
+    pub store_path_commit_log: String,
+    /// Further directories of the log that get no new files, comma separated.
+    #[property(default = "", restart)]
+    pub read_only_commit_log_store_paths: String,
+    /// Kind of the queues; only `default`, plain files, is there.
+    #[property(default = "default", restart)]
+    pub store_type: String,
+    /// Size of one log file in bytes; must be what the files on disk have.
+    #[property(default = 1 << 30, restart)]
+    pub mapped_file_size_commit_log: i32,
+    /// Size of one ConsumeQueue file in bytes, rounded up to whole units.
+    #[property(default = 6_000_000, restart)]
+    pub mapped_file_size_consume_queue: i32,
+    /// Size of one batch ConsumeQueue file in bytes.
+    #[property(default = 13_800_000, restart)]
+    pub mapper_file_size_batch_consume_queue: i32,
+    /// Hash slots of one index file.
+    #[property(default = 5_000_000, restart)]
+    pub max_hash_slot_num: i32,
+    /// Entries of one index file.
+    #[property(default = 20_000_000, restart)]
+    pub max_index_num: i32,
+    /// Whether messages are found by key.
+    #[property(default = true, restart)]
+    pub message_index_enable: bool,
+    /// SYNC_FLUSH acknowledges what is on disk, ASYNC_FLUSH what is written.
+    #[property(default = FlushDiskType::AsyncFlush, restart)]
+    pub flush_disk_type: FlushDiskType,
+    /// Milliseconds between flushes of the log with ASYNC_FLUSH.
+    #[property(default = 500, restart)]
+    pub flush_interval_commit_log: i32,
+    /// Whether ASYNC_FLUSH keeps to its interval; otherwise a put wakes it.
+    #[property(default = true, restart)]
+    pub flush_commit_log_timed: bool,
+    /// Dirty 4 KiB pages below which an asynchronous flush is left out.
+    #[property(default = 4, restart)]
+    pub flush_commit_log_least_pages: i32,
+    /// Milliseconds after which a flush is never left out.
+    #[property(default = 10_000, restart)]
+    pub flush_commit_log_thorough_interval: i32,
+    /// Milliseconds between writes of the queues' tails.
+    #[property(default = 1000, restart)]
+    pub flush_interval_consume_queue: i32,
+    /// Milliseconds after which the queues are synced.
+    #[property(default = 60_000, restart)]
+    pub flush_consume_queue_thorough_interval: i32,
+    /// Milliseconds a SYNC_FLUSH put waits before it answers FLUSH_DISK_TIMEOUT.
+    #[property(default = 5000)]
+    pub sync_flush_timeout: i32,
+    /// Longest body in bytes.
+    #[property(default = 4 << 20)]
+    pub max_message_size: i32,
+    /// Bytes of queue units a pull looks through at most.
+    #[property(default = 16_000)]
+    pub max_filter_message_size: i32,
+    /// Bytes of a pull answer when the messages are recent.
+    #[property(default = 262_144)]
+    pub max_transfer_bytes_on_message_in_memory: i32,
+    /// Messages of a pull answer when the messages are recent.
+    #[property(default = 32)]
+    pub max_transfer_count_on_message_in_memory: i32,
+    /// Bytes of a pull answer when the messages are old.
+    #[property(default = 65_536)]
+    pub max_transfer_bytes_on_message_in_disk: i32,
+    /// Messages of a pull answer when the messages are old.
+    #[property(default = 8)]
+    pub max_transfer_count_on_message_in_disk: i32,
+    /// Percent of the memory that counts as holding recent messages.
+    #[property(default = 40)]
+    pub access_message_in_memory_max_ratio: i32,
+    /// Messages a query by unique key returns at most.
+    #[property(default = 32)]
+    pub default_query_max_num: i32,
+    /// Messages a query by key returns at most.
+    #[property(default = 64)]
+    pub max_msgs_num_batch: i32,
+    /// Whether recovery compares bodies with their checksums.
+    #[property(default = true, name = "checkCRCOnRecover", restart)]
+    pub check_crc_on_recover: bool,
+    /// Hours of the day at which expired files are deleted, separated by `;`.
+    #[property(default = "04")]
+    pub delete_when: String,
+    /// Hours a log file is kept after its last write.
+    #[property(default = 72)]
+    pub file_reserved_time: i32,
+    /// Percent of the disk above which expired files are deleted at any hour.
+    #[property(default = 75)]
+    pub disk_max_used_space_ratio: i32,
+    /// Percent of the disk above which messages are refused.
+    #[property(default = 90)]
+    pub disk_space_warning_level_ratio: i32,
+    /// Percent of the disk above which files are deleted before they expire.
+    #[property(default = 85)]
+    pub disk_space_clean_forcibly_ratio: i32,
+    /// Whether a full disk may delete files before they expire.
+    #[property(default = true)]
+    pub clean_file_forcibly_enable: bool,
+    /// Milliseconds between looks at disk and expired files.
+    #[property(default = 10_000, restart)]
+    pub clean_resource_interval: i32,
+    /// Log files deleted in one round at most.
+    #[property(default = 10)]
+    pub delete_file_batch_max: i32,
+    /// Delays of the delay levels.
+    #[property(default = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h", restart)]
+    pub message_delay_level: String,
+    /// Role in replication; a SLAVE is refused.
+    #[property(default = "ASYNC_MASTER", restart)]
+    pub broker_role: String,
+    /// DLedger's log format, which is refused.
+    #[property(default = false, name = "enableDLegerCommitLog", restart)]
+    pub enable_d_leger_commit_log: bool,
+    /// Extended queue units, which are refused.
+    #[property(default = false, restart)]
+    pub enable_consume_queue_ext: bool,
+    /// The legacy double write, which is refused.
+    #[property(default = false, restart)]
+    pub duplication_enable: bool,
+    /// Off-heap buffers ahead of the page cache, which are refused.
+    #[property(default = false, restart)]
+    pub transient_store_pool_enable: bool,
+    /// A second copy of the queues in RocksDB, which is refused.
+    #[property(default = false, name = "rocksdbCQDoubleWriteEnable", restart)]
+    pub rocksdb_cq_double_write_enable: bool,
+    /// A checksum property over the whole record, which is refused.
+    #[property(default = false, name = "enabledAppendPropCRC", restart)]
+    pub enabled_append_prop_crc: bool,
+}
+
+/// A log file must hold the longest record and the blank that ends the file.
+const SEGMENT_SIZE_MIN: i32 = 4096;
+
+impl StoreConfig {
+    /// Directory of the store.
+    pub fn root(&self) -> &Path {
+        Path::new(&self.store_path_root_dir)
+    }
+
+    /// Directories that get new log files, in the order Java deals them out: sorted.
+    pub fn commit_log_paths(&self) -> Vec<PathBuf> {
+        let mut paths = split_paths(&self.store_path_commit_log);
+        if paths.is_empty() {
+            paths.push(self.root().join("commitlog"));
+        }
+        let read_only = self.read_only_paths();
+        paths.retain(|path| !read_only.contains(path));
+        paths.sort();
+        paths
+    }
+
+    /// Directories whose log files are read but that get no new ones.
+    pub fn read_only_paths(&self) -> Vec<PathBuf> {
+        split_paths(&self.read_only_commit_log_store_paths)
+    }
+
+    /// Size of one log file.
+    pub fn segment_size(&self) -> usize {
+        self.mapped_file_size_commit_log.max(0) as usize
+    }
+
+    /// Refuses what this store does not do, and sizes nothing can be stored with.
+    pub fn validate(&self) -> Result<(), OpenError> {
+        let refuse = |key, value: String, reason| OpenError::Unsupported { key, value, reason };
+        for (key, on, reason) in [
+            ("enableDLegerCommitLog", self.enable_d_leger_commit_log, "DLedger logs are not read"),
+            ("enableConsumeQueueExt", self.enable_consume_queue_ext, "there are no extended units"),
+            ("duplicationEnable", self.duplication_enable, "there is no double write"),
+            ("transientStorePoolEnable", self.transient_store_pool_enable, "writes are direct"),
+            ("rocksdbCQDoubleWriteEnable", self.rocksdb_cq_double_write_enable, "no RocksDB here"),
+            (
+                "enabledAppendPropCRC",
+                self.enabled_append_prop_crc,
+                "records have the body CRC only",
+            ),
+        ] {
+            if on {
+                return Err(refuse(key, "true".to_owned(), reason));
+            }
+        }
+        if self.store_type != "default" {
+            let reason = "queues are plain files, set storeType=default";
+            return Err(refuse("storeType", self.store_type.clone(), reason));
+        }
+        match self.broker_role.as_str() {
+            "ASYNC_MASTER" | "SYNC_MASTER" => {}
+            "SLAVE" => {
+                let reason = "replication is not there yet, only a master can run";
+                return Err(refuse("brokerRole", self.broker_role.clone(), reason));
+            }
+            _ => {
+                let reason = "expected ASYNC_MASTER or SYNC_MASTER";
+                return Err(refuse("brokerRole", self.broker_role.clone(), reason));
+            }
+        }
+        for (key, value, min) in [
+            ("mappedFileSizeCommitLog", self.mapped_file_size_commit_log, SEGMENT_SIZE_MIN),
+            ("mappedFileSizeConsumeQueue", self.mapped_file_size_consume_queue, 20),
+            ("mapperFileSizeBatchConsumeQueue", self.mapper_file_size_batch_consume_queue, 46),
+            ("maxHashSlotNum", self.max_hash_slot_num, 1),
+            ("maxIndexNum", self.max_index_num, 2),
+            ("maxMessageSize", self.max_message_size, 1),
+        ] {
+            if value < min {
+                return Err(refuse(key, value.to_string(), "too small"));
+            }
+        }
+        if self.mapper_file_size_batch_consume_queue % 46 != 0 {
+            let value = self.mapper_file_size_batch_consume_queue.to_string();
+            let reason = "must be a multiple of the 46 bytes of a unit";
+            return Err(refuse("mapperFileSizeBatchConsumeQueue", value, reason));
+        }
+        if self.commit_log_paths().is_empty() {
+            let value = self.store_path_commit_log.clone();
+            return Err(refuse("storePathCommitLog", value, "no directory left to write to"));
+        }
+        Ok(())
+    }
+}
+
+fn split_paths(list: &str) -> Vec<PathBuf> {
+    list.split(',').map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::config::Applied;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_javas() {
+        let mut config = StoreConfig::default();
+        for (key, value) in [
+            ("mappedFileSizeCommitLog", "1048576"),
+            ("flushDiskType", "SYNC_FLUSH"),
+            ("checkCRCOnRecover", "false"),
+            ("enableDLegerCommitLog", "false"),
+            ("messageDelayLevel", "1s 2s"),
+        ] {
+            assert_eq!(config.apply(key, value), Applied::Applied, "{key}");
+        }
+        assert_eq!(config.segment_size(), 1 << 20);
+        assert_eq!(config.flush_disk_type, FlushDiskType::SyncFlush);
+        assert_eq!(
+            config.apply("flushDiskType", "sometimes"),
+            Applied::Unparsable { kind: "String" }
+        );
+        for (key, _) in config.entries() {
+            assert!(runtime::config::java_key(key).is_some(), "{key} is no key of Java");
+        }
+        config.validate().unwrap();
+    }
+
+    #[test]
+    fn paths_are_sorted_and_read_only_ones_left_out() {
+        let config = StoreConfig { store_path_root_dir: "/s".into(), ..StoreConfig::default() };
+        assert_eq!(config.commit_log_paths(), [PathBuf::from("/s/commitlog")]);
+        let config = StoreConfig {
+            store_path_commit_log: "/c, /a,/b".into(),
+            read_only_commit_log_store_paths: "/b".into(),
+            ..config
+        };
+        assert_eq!(config.commit_log_paths(), [PathBuf::from("/a"), PathBuf::from("/c")]);
+        assert_eq!(config.read_only_paths(), [PathBuf::from("/b")]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_with_a_reason() {
+        for (key, value, message) in [
+            ("brokerRole", "SLAVE", "replication"),
+            ("brokerRole", "MASTER", "expected ASYNC_MASTER"),
+            ("storeType", "defaultRocksDB", "storeType=default"),
+            ("enableDLegerCommitLog", "true", "DLedger"),
+            ("mappedFileSizeCommitLog", "100", "too small"),
+            ("mapperFileSizeBatchConsumeQueue", "100", "multiple of the 46"),
+            ("readOnlyCommitLogStorePaths", "data/commitlog", "no directory left"),
+        ] {
+            let mut config = StoreConfig::default();
+            assert_eq!(config.apply(key, value), Applied::Applied);
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.contains(message), "{key}={value}: {error}");
         }
     }
 }

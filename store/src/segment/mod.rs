@@ -1,16 +1,310 @@
-//! One log file: mapped for reading, written with `pwrite`.
+//! One log file: the whole logical length mapped for reading, bytes written with `pwrite`.
+//!
+//! A full disk is then an error code of `pwrite`; a store to a mapping would be SIGBUS. The file
+//! has Java's logical length from the start but is sparse; [`Segment::reserve`] makes room ahead
+//! of the writer, off the append path.
+//!
+//! ```text
+//! 0 ........ written ........ reserved ........ size
+//!   readable          allocated        a hole
+//! ```
+//!
+//! Invariant: bytes below `written` never change while anyone can read them. `written` only
+//! grows, except in recovery, which runs before a slice has been handed out. This is the only
+//! module with unsafe code.
 
-use std::sync::Arc;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use memmap2::Mmap;
+use rustix::fs::FallocateFlags;
+
+use crate::OpenError;
+
+/// How far ahead of the writer one call of [`Segment::reserve`] makes room.
+pub const RESERVE_STEP: usize = 32 << 20;
+
+const ZERO_CHUNK: usize = 1 << 20;
+static ZEROS: [u8; ZERO_CHUNK] = [0; ZERO_CHUNK];
 
 /// One file of the log.
 #[derive(Debug)]
-pub struct Segment {}
+pub struct Segment {
+    path: PathBuf,
+    base: i64,
+    size: usize,
+    file: File,
+    map: Mmap,
+    written: AtomicUsize,
+    reserved: AtomicUsize,
+    /// Keeps the zeroing of [`Segment::reserve`] from running over fresh records.
+    reserving: Mutex<()>,
+    removed: AtomicBool,
+}
+
+/// How room is made ahead of the writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserve {
+    /// Blocks are allocated; cheap, but a sync must convert them.
+    Allocated,
+    /// Blocks are written with zeros and synced, so that the sync of a record is cheapest.
+    Zeroed,
+}
 
 impl Segment {
-    /// Bytes of a range below the written position.
-    pub fn bytes(&self, _start: usize, _len: usize) -> &[u8] {
-        &[]
+    /// Creates a file of zeros and makes its name durable.
+    pub fn create(path: &Path, base: i64, size: usize) -> io::Result<Segment> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        file.set_len(size as u64)?;
+        file.sync_all()?;
+        sync_directory_of(path)?;
+        Segment::map(path, base, size, file)
     }
+
+    /// Opens an existing file; all of it counts as written until recovery says otherwise.
+    pub fn open(path: &Path, base: i64, size: usize) -> Result<Segment, OpenError> {
+        let io = |action| move |source| OpenError::io(path, action, source);
+        let file =
+            OpenOptions::new().read(true).write(true).open(path).map_err(io("open for writing"))?;
+        let len = file.metadata().map_err(io("read the length"))?.len();
+        if len != size as u64 {
+            return Err(OpenError::Damaged {
+                path: path.to_owned(),
+                offset: len.min(size as u64),
+                expected: format!("a file of {size} bytes (mappedFileSizeCommitLog)"),
+                got: format!("{len} bytes"),
+            });
+        }
+        let segment = Segment::map(path, base, size, file).map_err(io("map"))?;
+        segment.written.store(size, Ordering::Release);
+        segment.reserved.store(size, Ordering::Release);
+        Ok(segment)
+    }
+
+    fn map(path: &Path, base: i64, size: usize, file: File) -> io::Result<Segment> {
+        let map = map_for_reading(&file, size)?;
+        Ok(Segment {
+            path: path.to_owned(),
+            base,
+            size,
+            file,
+            map,
+            written: AtomicUsize::new(0),
+            reserved: AtomicUsize::new(0),
+            reserving: Mutex::new(()),
+            removed: AtomicBool::new(false),
+        })
+    }
+
+    /// Log position of the first byte.
+    pub fn base(&self) -> i64 {
+        self.base
+    }
+
+    /// Logical length.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Log position behind the last byte the file can hold.
+    pub fn limit(&self) -> i64 {
+        self.base + self.size as i64
+    }
+
+    /// Number of readable bytes.
+    pub fn written(&self) -> usize {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Log position behind the last readable byte.
+    pub fn end(&self) -> i64 {
+        self.base + self.written() as i64
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the file has been deleted; slices of it stay readable.
+    pub fn removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    /// Bytes of a range, cut at the written position.
+    pub fn bytes(&self, start: usize, len: usize) -> &[u8] {
+        let end = start.saturating_add(len).min(self.written());
+        self.map.get(start..end).unwrap_or_default()
+    }
+
+    /// Hands out a range, if all of it is written.
+    pub fn slice(self: &Arc<Self>, start: usize, len: usize) -> Option<LogSlice> {
+        let end = start.checked_add(len)?;
+        (end <= self.written()).then(|| LogSlice { segment: Arc::clone(self), start, len })
+    }
+
+    /// Writes behind the written position, without making it readable.
+    ///
+    /// # Panics
+    /// If the range is readable already or does not fit: a bug of the appender.
+    pub fn write(&self, at: usize, bytes: &[u8]) -> io::Result<()> {
+        let end = at + bytes.len();
+        // Invariant: readable bytes never change, and nothing is written past the logical end.
+        assert!(at >= self.written() && end <= self.size, "a write outside the free part");
+        if end > self.reserved.load(Ordering::Acquire) {
+            let _reserving = self.reserving.lock().unwrap_or_else(PoisonError::into_inner);
+            self.reserved.fetch_max(end, Ordering::AcqRel);
+        }
+        self.file.write_all_at(bytes, at as u64)
+    }
+
+    /// Makes everything below `written` readable.
+    ///
+    /// # Panics
+    /// If the position would move back.
+    pub fn publish(&self, written: usize) {
+        let before = self.written.swap(written, Ordering::AcqRel);
+        // Invariant: see the module; recovery uses `cut` instead.
+        assert!(before <= written && written <= self.size, "the written position only grows");
+    }
+
+    /// Forgets everything behind `written` and leaves durable zeros there.
+    ///
+    /// Only for recovery: no slice of the part behind may be alive.
+    pub fn cut(&self, written: usize) -> io::Result<()> {
+        self.written.store(written, Ordering::Release);
+        if written < self.size {
+            zero_tail(&self.file, written, self.size)?;
+            self.file.sync_all()?;
+        }
+        self.reserved.store(written, Ordering::Release);
+        Ok(())
+    }
+
+    /// How many bytes behind the written position have room already.
+    pub fn reserved_ahead(&self) -> usize {
+        self.reserved.load(Ordering::Acquire).saturating_sub(self.written())
+    }
+
+    /// Whether the room reaches the end of the file.
+    pub fn reserved_whole(&self) -> bool {
+        self.reserved.load(Ordering::Acquire) >= self.size
+    }
+
+    /// Makes room for up to `ahead` bytes behind what is reserved already.
+    pub fn reserve(&self, ahead: usize, how: Reserve) -> io::Result<()> {
+        match how {
+            Reserve::Allocated => self.allocate(ahead),
+            Reserve::Zeroed => {
+                let target = self.reserved.load(Ordering::Acquire).saturating_add(ahead);
+                let target = target.min(self.size);
+                while self.zero_chunk(target)? {
+                    self.file.sync_data()?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn allocate(&self, ahead: usize) -> io::Result<()> {
+        let from = self.reserved.load(Ordering::Acquire).max(self.written());
+        let to = from.saturating_add(ahead).min(self.size);
+        if from >= to {
+            return Ok(());
+        }
+        let done = rustix::fs::fallocate(
+            &self.file,
+            FallocateFlags::empty(),
+            from as u64,
+            (to - from) as u64,
+        );
+        match done {
+            Ok(()) => self.reserved.fetch_max(to, Ordering::AcqRel),
+            // A file system that cannot reserve allocates while writing.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                self.reserved.fetch_max(self.size, Ordering::AcqRel)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(())
+    }
+
+    /// Zeroes the next chunk below `target`; false when there is none left.
+    fn zero_chunk(&self, target: usize) -> io::Result<bool> {
+        let _reserving = self.reserving.lock().unwrap_or_else(PoisonError::into_inner);
+        // The writer raises `reserved` under this lock before it passes it, so zeros written
+        // from here on are behind every record.
+        let from = self.reserved.load(Ordering::Acquire);
+        let len = ZERO_CHUNK.min(target.saturating_sub(from));
+        if len == 0 {
+            return Ok(false);
+        }
+        self.file.write_all_at(&ZEROS[..len], from as u64)?;
+        self.reserved.fetch_max(from + len, Ordering::AcqRel);
+        Ok(true)
+    }
+
+    /// Waits until everything written is on disk.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// When the file was last written.
+    pub fn modified(&self) -> io::Result<SystemTime> {
+        self.file.metadata()?.modified()
+    }
+
+    /// Deletes the file; slices stay readable until they are dropped.
+    pub fn remove(&self) -> io::Result<()> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => self.removed.store(true, Ordering::Release),
+        }
+        sync_directory_of(&self.path)
+    }
+}
+
+/// Makes the names in the directory of `path` durable.
+pub fn sync_directory_of(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[allow(unsafe_code)]
+fn map_for_reading(file: &File, size: usize) -> io::Result<Mmap> {
+    // SAFETY: the mapping is read through `Segment::bytes` alone, which stops at the written
+    // position. Bytes below it are never written again and the file is never shortened while
+    // it is mapped (`write` asserts the first, nothing here calls `set_len` after `create`);
+    // other processes are kept away by the store's lock file.
+    unsafe { memmap2::MmapOptions::new().len(size).map(file) }
+}
+
+/// Turns the tail into zeros, without taking disk space for them where the system can.
+fn zero_tail(file: &File, from: usize, size: usize) -> io::Result<()> {
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match rustix::fs::fallocate(file, hole, from as u64, (size - from) as u64) {
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+        done => return done.map_err(io::Error::from),
+    }
+    let mut chunk = vec![0; ZERO_CHUNK];
+    let mut at = from;
+    while at < size {
+        let len = ZERO_CHUNK.min(size - at);
+        file.read_exact_at(&mut chunk[..len], at as u64)?;
+        if chunk[..len] != ZEROS[..len] {
+            file.write_all_at(&ZEROS[..len], at as u64)?;
+        }
+        at += len;
+    }
+    Ok(())
 }
 
 /// A range of one segment, kept alive by a reference count.
@@ -24,8 +318,28 @@ pub struct LogSlice {
     pub len: usize,
 }
 
+impl LogSlice {
+    /// Log position of the first byte.
+    pub fn physical_offset(&self) -> i64 {
+        self.segment.base() + self.start as i64
+    }
+
+    /// Appends the slice that follows directly; false when `next` is elsewhere.
+    pub fn join(&mut self, next: &LogSlice) -> bool {
+        let follows =
+            Arc::ptr_eq(&self.segment, &next.segment) && self.start + self.len == next.start;
+        if follows {
+            self.len += next.len;
+        }
+        follows
+    }
+}
+
 impl AsRef<[u8]> for LogSlice {
     fn as_ref(&self) -> &[u8] {
         self.segment.bytes(self.start, self.len)
     }
 }
+
+#[cfg(test)]
+mod tests;

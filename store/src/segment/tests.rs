@@ -1,0 +1,95 @@
+use super::*;
+
+fn scratch(size: usize) -> (tempfile::TempDir, Arc<Segment>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("00000000000000004096");
+    let segment = Segment::create(&path, 4096, size).unwrap();
+    (directory, Arc::new(segment))
+}
+
+#[test]
+fn readers_stop_at_the_written_position() {
+    let (_directory, segment) = scratch(1 << 20);
+    segment.write(0, b"record").unwrap();
+    assert!(segment.bytes(0, 6).is_empty(), "not published yet");
+    segment.publish(6);
+    assert_eq!(segment.bytes(0, 100), b"record");
+    assert!(segment.slice(0, 7).is_none());
+    let mut slice = segment.slice(0, 4).unwrap();
+    assert_eq!(slice.physical_offset(), 4096);
+    assert!(slice.join(&segment.slice(4, 2).unwrap()));
+    assert!(!slice.join(&segment.slice(0, 2).unwrap()));
+    assert_eq!(slice.as_ref(), b"record");
+}
+
+#[test]
+fn a_slice_outlives_its_file() {
+    let (_directory, segment) = scratch(4096);
+    segment.write(0, b"kept").unwrap();
+    segment.publish(4);
+    let slice = segment.slice(0, 4).unwrap();
+    segment.remove().unwrap();
+    assert!(segment.removed() && !segment.path().exists());
+    drop(segment);
+    assert_eq!(slice.as_ref(), b"kept");
+}
+
+#[test]
+fn a_cut_leaves_zeros() {
+    let (directory, segment) = scratch(3 << 20);
+    let junk = vec![7_u8; (2 << 20) + 5];
+    segment.write(0, &junk).unwrap();
+    segment.publish(junk.len());
+    segment.cut(10).unwrap();
+    drop(segment);
+    let bytes = std::fs::read(directory.path().join("00000000000000004096")).unwrap();
+    assert_eq!(bytes.len(), 3 << 20);
+    assert_eq!(bytes[..10], [7; 10]);
+    assert!(bytes[10..].iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn zeroing_ahead_never_touches_records() {
+    let (_directory, segment) = scratch(8 << 20);
+    let record = vec![1_u8; 10_000];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !segment.reserved_whole() {
+                segment.reserve(ZERO_CHUNK, Reserve::Zeroed).unwrap();
+            }
+        });
+        for n in 0..800 {
+            segment.write(n * record.len(), &record).unwrap();
+            segment.publish((n + 1) * record.len());
+        }
+    });
+    assert!(segment.bytes(0, 8_000_000).iter().all(|&byte| byte == 1));
+}
+
+#[test]
+fn room_is_made_in_steps() {
+    let (_directory, segment) = scratch(64 << 20);
+    assert_eq!(segment.reserved_ahead(), 0);
+    segment.reserve(RESERVE_STEP, Reserve::Allocated).unwrap();
+    assert!(segment.reserved_ahead() >= RESERVE_STEP);
+}
+
+#[test]
+fn a_foreign_length_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("00000000000000000000");
+    std::fs::write(&path, b"short").unwrap();
+    let error = Segment::open(&path, 0, 4096).unwrap_err().to_string();
+    assert!(error.contains("00000000000000000000 at 5: expected a file of 4096 bytes"), "{error}");
+    assert!(error.ends_with("got 5 bytes"), "{error}");
+}
+
+#[test]
+fn readable_bytes_are_never_rewritten() {
+    let (_directory, segment) = scratch(4096);
+    segment.write(0, b"record").unwrap();
+    segment.publish(6);
+    let rewrite = std::panic::catch_unwind(|| segment.write(3, b"x"));
+    assert!(rewrite.is_err());
+    assert_eq!(segment.bytes(0, 6), b"record");
+}
