@@ -153,7 +153,11 @@ impl BareKeys {
 }
 
 impl Formatter for BareKeys {
-    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         self.key = Key::Begun;
         CompactFormatter.begin_object_key(writer, first)
     }

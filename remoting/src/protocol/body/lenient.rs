@@ -4,7 +4,9 @@
 //! that has no exact match is looked up without case and underscores.
 
 use serde::de::value::StringDeserializer;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Map, Number, Value};
 
@@ -280,7 +282,12 @@ mod tests {
         let bean: Bean = from_value(json).unwrap();
         let table = BTreeMap::from([(3, "4".to_owned())]);
         let expected = Bean {
-            queue_id: 7, on: false, name: "5".into(), codes: vec![97, 98], table, maybe: Some(1.5),
+            queue_id: 7,
+            on: false,
+            name: "5".into(),
+            codes: vec![97, 98],
+            table,
+            maybe: Some(1.5),
         };
         assert_eq!(bean, expected);
     }
