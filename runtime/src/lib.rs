@@ -1,6 +1,7 @@
 //! What every process needs around its work: services, settings, clock and logging.
 
-extern crate self as runtime;
+#[cfg(test)]
+extern crate self as runtime; // The derive names this crate from outside.
 
 pub mod clock;
 pub mod config;

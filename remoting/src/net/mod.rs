@@ -1,1 +1,29 @@
-//! Sockets: connections, server, client.
+//! The sockets that carry the wire: one driver per connection, for both ends of it.
+//!
+//! ```text
+//! Server: accepts ──┐
+//!                   ├─ Connection: read ▸ decode every frame ▸ Service::call ▸ one write
+//! Client: connects ─┘        ▲
+//!                            └─ Peer: what the rest of the process holds of a connection
+//! ```
+//!
+//! A request is read, handled and answered on the task of its connection: no task, channel or
+//! allocation per request. Absent on purpose: TLS (a TLS hello closes the connection).
+
+mod client;
+mod connection;
+mod connections;
+mod held;
+mod name_servers;
+mod output;
+mod peer;
+mod proxy_protocol;
+mod server;
+mod service;
+
+pub use client::{Client, ClientOptions};
+pub use connections::{Counts, Limits};
+pub use name_servers::NameServers;
+pub use peer::{CallError, Peer};
+pub use server::{Server, ServerConfig};
+pub use service::{NoService, Outcome, Service};

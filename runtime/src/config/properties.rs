@@ -183,7 +183,7 @@ pub fn docs_table(settings: &dyn Properties) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Properties as _, docs_table, parse, parse_bytes, to_text};
+    use super::{docs_table, parse, parse_bytes, to_text};
     use crate::config::{Applied, Properties, apply_all};
 
     fn pairs(text: &str) -> Vec<(String, String)> {
