@@ -12,22 +12,45 @@ use crate::protocol::header::{Header, HeaderError, Routing};
 pub enum FrameError {
     /// The announced length is over the cap.
     #[error("frame of {len} bytes is over the limit of {FRAME_SIZE_MAX}")]
-    TooLarge { len: u64 },
+    TooLarge {
+        /// The announced length, prefix included.
+        len: u64,
+    },
     /// The bytes are not as many as the frame announces.
     #[error("frame of {len} bytes announces {announced}")]
-    Length { len: usize, announced: usize },
+    Length {
+        /// The bytes that are there.
+        len: usize,
+        /// The announced length, prefix included.
+        announced: usize,
+    },
     /// The header does not fit into the frame.
     #[error("header of {header} bytes in a frame of {frame}")]
-    HeaderLength { header: usize, frame: usize },
+    HeaderLength {
+        /// The announced length of the header.
+        header: usize,
+        /// The length of the frame, prefix included.
+        frame: usize,
+    },
     /// No known encoding.
     #[error("unknown header encoding {0}")]
     Encoding(u8),
     /// The JSON header is malformed.
     #[error("JSON header: {problem} at byte {at}")]
-    Json { problem: &'static str, at: usize },
+    Json {
+        /// What is wrong.
+        problem: &'static str,
+        /// Where in the frame.
+        at: usize,
+    },
     /// The binary header is malformed.
     #[error("binary header: {problem} at byte {at}")]
-    Binary { problem: &'static str, at: usize },
+    Binary {
+        /// What is wrong.
+        problem: &'static str,
+        /// Where in the frame.
+        at: usize,
+    },
 }
 
 /// The length of the frame that `buf` begins with, prefix included, once it can be told.

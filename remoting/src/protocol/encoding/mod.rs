@@ -2,6 +2,7 @@
 
 pub(crate) mod binary;
 pub(crate) mod json;
+pub(crate) mod json_text;
 
 use crate::protocol::ext_fields::{FieldSpans, Span};
 

@@ -5,13 +5,44 @@
 //! may carry are no header fields: see [`Routing`].
 #![allow(missing_docs)] // The fields carry the wire's names; protocol.md is their reference.
 
+mod auth;
+mod broker;
+mod consumer;
+mod controller;
+mod group;
+mod ha;
+mod list;
+mod lite;
+mod message;
+mod namesrv;
+mod offset;
+mod pop;
 mod pull;
+mod reset;
 mod send;
+mod topic;
+mod transaction;
 mod value;
 
+pub use auth::*;
+pub use broker::*;
+pub use consumer::*;
+pub use controller::*;
+pub use group::*;
+pub use ha::*;
+pub use list::HEADERS;
+pub use lite::*;
+pub use message::*;
+pub use namesrv::*;
+pub use offset::*;
+pub use pop::*;
 pub use pull::*;
+pub use reset::*;
 pub use send::*;
+pub use topic::*;
+pub use transaction::*;
 pub use value::FieldValue;
+pub(crate) use value::integer;
 
 use crate::protocol::ext_fields::{FieldSink, Fields};
 
