@@ -1,0 +1,17 @@
+package compat;
+
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
+import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfig;
+
+/** What moved to another package between 4.x and 5.x. */
+final class Shim {
+    private Shim() {}
+
+    /** A subscription group's configuration. */
+    static final class GroupConfig extends SubscriptionGroupConfig {}
+
+    static void broadcasting(DefaultMQPushConsumer consumer) {
+        consumer.setMessageModel(MessageModel.BROADCASTING);
+    }
+}

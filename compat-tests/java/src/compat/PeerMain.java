@@ -1,0 +1,54 @@
+package compat;
+
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageExt;
+
+/** The peer process: {@code concurrent|orderly TOPIC GROUP}; see {@link Peer}. */
+final class PeerMain {
+    private PeerMain() {}
+
+    public static void main(String[] args) throws Exception {
+        PrintStream out = System.out;
+        Inbox inbox = new Inbox() {
+            @Override
+            synchronized void add(List<MessageExt> messages) {
+                for (MessageExt message : messages) {
+                    String body = new String(message.getBody(), StandardCharsets.UTF_8);
+                    out.println("GOT " + message.getQueueId() + " " + body);
+                }
+            }
+        };
+        Context.Settings settings = new Context.Settings();
+        DefaultMQPushConsumer consumer = settings.consumer(args[2]);
+        consumer.subscribe(args[1], "*");
+        if (args[0].equals("orderly")) {
+            consumer.registerMessageListener(inbox.orderly());
+        } else {
+            consumer.registerMessageListener(inbox.concurrently());
+        }
+        consumer.start();
+        DefaultMQProducer producer = settings.producer(args[2] + "_producer");
+        producer.start();
+        out.println("READY");
+        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
+        for (String line = commands.readLine(); line != null; line = commands.readLine()) {
+            String[] words = line.split(" ", 3);
+            if (words[0].equals("STOP")) {
+                break;
+            }
+            byte[] body = words[2].getBytes(StandardCharsets.UTF_8);
+            out.println("SENT " + producer.send(new Message(words[1], body)).getMsgId());
+        }
+        consumer.shutdown();
+        producer.shutdown();
+        out.flush();
+        Runtime.getRuntime().halt(0);
+    }
+}
