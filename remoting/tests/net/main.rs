@@ -1,0 +1,6 @@
+//! Connections over real sockets: what a server and a client do with frames, limits and each other.
+
+mod client;
+mod limits;
+mod server;
+mod support;
