@@ -324,11 +324,11 @@ impl<S: Service + ?Sized> Connection<S> {
         let len = self.input.len();
         let rest = match frame_len(&self.input) {
             Ok(Some(frame)) if frame > len => frame - len,
-            _ => 0,
+            _ => usize::MAX,
         };
-        // The frame at hand at most doubles the buffer; small frames share a read.
-        let room = rest.min(len).max(self.read_size);
-        if self.input.capacity() - len < room.min(READ_MIN) {
+        if self.input.capacity() - len < rest.min(self.read_size / 2) {
+            // The frame at hand at most doubles the buffer; small frames share a read.
+            let room = rest.min(len).max(self.read_size);
             self.input.reserve(room);
             self.input_grown = self.input_grown.max(len + room);
         }

@@ -187,10 +187,7 @@ async fn a_stop_answers_what_is_held_and_closes() {
     assert_eq!(raw.round_trip(ECHO, 2, "is held").await, "is held");
     let address = running.address;
     let (serving, probe) = running.begin_stop();
-    until("new connections are refused", || {
-        std::net::TcpStream::connect(address).is_err()
-    })
-    .await;
+    until("new connections are refused", || std::net::TcpStream::connect(address).is_err()).await;
     assert!(!serving.is_finished());
     probe.release(b"a");
     assert_eq!(raw.answer().await, (1, "a".to_owned()));
