@@ -5,26 +5,9 @@ use std::collections::BTreeMap;
 use super::{
     ConsumeFromWhere, ConsumeType, MessageModel, MessageQueue, SubscriptionData, bodies, constants,
 };
+use crate::protocol::code::LanguageCode;
 
 constants! {
-    /// The language a client says it is written in; its order is the number in frames.
-    LanguageCode {
-        Java = "JAVA",
-        Cpp = "CPP",
-        Dotnet = "DOTNET",
-        Python = "PYTHON",
-        Delphi = "DELPHI",
-        Erlang = "ERLANG",
-        Ruby = "RUBY",
-        Other = "OTHER",
-        Http = "HTTP",
-        Go = "GO",
-        Php = "PHP",
-        Oms = "OMS",
-        Rust = "RUST",
-        NodeJs = "NODE_JS",
-    }
-
     /// What a client made of a message it was told to consume.
     CMResult {
         Success = "CR_SUCCESS",
@@ -47,7 +30,7 @@ bodies! {
     Standard Connection {
         client_addr: String,
         client_id: String,
-        #[serde(deserialize_with = "LanguageCode::known")]
+        #[serde(with = "language")]
         language: Option<LanguageCode>,
         version: i32,
     }
@@ -72,7 +55,7 @@ bodies! {
     /// One producer (328).
     Standard ProducerInfo {
         client_id: String,
-        #[serde(deserialize_with = "LanguageCode::known")]
+        #[serde(with = "language")]
         language: Option<LanguageCode>,
         last_update_timestamp: i64,
         #[serde(rename = "remoteIP")]
@@ -167,25 +150,26 @@ bodies! {
     }
 }
 
-impl LanguageCode {
-    /// Returns the language of a number in a frame; unknown numbers are other languages.
-    pub fn from_ordinal(ordinal: u8) -> Self {
-        const ALL: [LanguageCode; 14] = [
-            LanguageCode::Java,
-            LanguageCode::Cpp,
-            LanguageCode::Dotnet,
-            LanguageCode::Python,
-            LanguageCode::Delphi,
-            LanguageCode::Erlang,
-            LanguageCode::Ruby,
-            LanguageCode::Other,
-            LanguageCode::Http,
-            LanguageCode::Go,
-            LanguageCode::Php,
-            LanguageCode::Oms,
-            LanguageCode::Rust,
-            LanguageCode::NodeJs,
-        ];
-        ALL.get(usize::from(ordinal)).copied().unwrap_or(LanguageCode::Other)
+/// The language of a client, by its name.
+mod language {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::protocol::code::LanguageCode;
+
+    pub(super) fn serialize<S: Serializer>(
+        language: &Option<LanguageCode>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match language {
+            Some(language) => serializer.serialize_str(language.java_name()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<LanguageCode>, D::Error> {
+        let name: Option<String> = Deserialize::deserialize(deserializer)?;
+        Ok(name.as_deref().map(LanguageCode::from_name))
     }
 }

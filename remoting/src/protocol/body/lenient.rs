@@ -116,13 +116,13 @@ impl<'de> Deserializer<'de> for Lenient {
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
         match self.0 {
             Value::Object(members) => visitor.visit_map(Members::new(members, Some(fields))),
-            other => Lenient(other).deserialize_any(visitor),
+            _ => Err(Error::custom(format_args!("{name} must be an object"))),
         }
     }
 

@@ -11,14 +11,17 @@
 //! A record is encoded before its place is known; [`patch_positions`] fills the three fields that
 //! only the appender knows.
 
+mod new;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use bytes::{BufMut, BytesMut};
 use thiserror::Error;
 
 use super::Properties;
-use super::properties::{PROPERTIES_LEN_MAX, VALUE_END, property};
+use super::properties::property;
 use super::sys_flag;
+
+pub use new::{EncodeError, NewRecord, crc_property, patch_positions};
 
 /// Magic of a record with a one-byte topic length.
 pub const MAGIC_V1: i32 = -626_843_481;
@@ -43,8 +46,7 @@ pub const CRC_PROPERTY_LEN: usize = 20;
 
 const HOST_V4_LEN: usize = 8;
 const HOST_V6_LEN: usize = 20;
-const TOPIC_V1_LEN_MAX: usize = i8::MAX as usize;
-const TOPIC_V2_LEN_MAX: usize = i16::MAX as usize;
+const TOPIC_UNITS_V1_MAX: usize = i8::MAX as usize;
 
 /// The layout of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub enum Version {
 impl Version {
     /// Chooses the version as Java does: V2 for a topic of more than 127 UTF-16 units.
     pub fn for_topic(topic: &str) -> Self {
-        if topic.len() > TOPIC_V1_LEN_MAX && topic.encode_utf16().count() > TOPIC_V1_LEN_MAX {
+        if topic.len() > TOPIC_UNITS_V1_MAX && topic.encode_utf16().count() > TOPIC_UNITS_V1_MAX {
             Version::V2
         } else {
             Version::V1
@@ -292,173 +294,6 @@ pub fn body_crc(body: &[u8]) -> u32 {
     crc32fast::hash(body) & 0x7FFF_FFFF
 }
 
-/// Why a message has no record.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum EncodeError {
-    /// Longer than the record's length field can say.
-    #[error("{part} of {len} bytes is longer than {len_max}")]
-    TooLong {
-        /// Which part.
-        part: &'static str,
-        /// Its length.
-        len: usize,
-        /// The longest that fits.
-        len_max: usize,
-    },
-}
-
-/// Everything a record is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct NewRecord<'a> {
-    /// Layout; see [`Version::for_topic`].
-    pub version: Version,
-    /// Queue of the topic.
-    pub queue_id: i32,
-    /// The sender's own flag.
-    pub flag: i32,
-    /// Position in the queue, if known yet.
-    pub queue_offset: i64,
-    /// Position in the commit log, if known yet.
-    pub physical_offset: i64,
-    /// The two address bits are set from the addresses, whatever stands here.
-    pub sys_flag: i32,
-    /// When it was sent, in ms.
-    pub born_timestamp: i64,
-    /// Who sent it.
-    pub born_host: SocketAddr,
-    /// When it is stored, in ms, if known yet.
-    pub store_timestamp: i64,
-    /// Address of this broker.
-    pub store_host: SocketAddr,
-    /// How often it was retried.
-    pub reconsume_times: i32,
-    /// Physical offset of the half message of a committed transaction.
-    pub prepared_transaction_offset: i64,
-    /// The body as it is to be stored.
-    pub body: &'a [u8],
-    /// Topic.
-    pub topic: &'a str,
-    /// Raw property string.
-    pub properties: &'a str,
-}
-
-impl NewRecord<'_> {
-    /// Returns the length of the record.
-    pub fn encoded_len(&self) -> usize {
-        let fixed = 68 + host_len(self.born_host) + host_len(self.store_host) + 4 + 2;
-        let text = self.version.topic_prefix_len() + self.topic.len() + self.properties.len();
-        fixed + self.body.len() + text
-    }
-
-    /// Appends the record to `out`; on an error nothing is appended.
-    pub fn encode(&self, out: &mut BytesMut) -> Result<(), EncodeError> {
-        let len = self.encoded_len();
-        self.check(len)?;
-        out.reserve(len);
-        let mut sys_flag = self.sys_flag & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6);
-        if self.born_host.is_ipv6() {
-            sys_flag |= sys_flag::BORN_HOST_V6;
-        }
-        if self.store_host.is_ipv6() {
-            sys_flag |= sys_flag::STORE_HOST_V6;
-        }
-        out.put_u32(len as u32);
-        out.put_i32(self.version.magic());
-        out.put_u32(body_crc(self.body));
-        out.put_i32(self.queue_id);
-        out.put_i32(self.flag);
-        out.put_i64(self.queue_offset);
-        out.put_i64(self.physical_offset);
-        out.put_i32(sys_flag);
-        out.put_i64(self.born_timestamp);
-        put_host(out, self.born_host);
-        out.put_i64(self.store_timestamp);
-        put_host(out, self.store_host);
-        out.put_i32(self.reconsume_times);
-        out.put_i64(self.prepared_transaction_offset);
-        out.put_u32(self.body.len() as u32);
-        out.put_slice(self.body);
-        match self.version {
-            Version::V1 => out.put_u8(self.topic.len() as u8),
-            Version::V2 => out.put_u16(self.topic.len() as u16),
-        }
-        out.put_slice(self.topic.as_bytes());
-        out.put_u16(self.properties.len() as u16);
-        out.put_slice(self.properties.as_bytes());
-        Ok(())
-    }
-
-    fn check(&self, len: usize) -> Result<(), EncodeError> {
-        let topic_len_max = match self.version {
-            Version::V1 => TOPIC_V1_LEN_MAX,
-            Version::V2 => TOPIC_V2_LEN_MAX,
-        };
-        let limits = [
-            ("topic", self.topic.len(), topic_len_max),
-            ("property string", self.properties.len(), PROPERTIES_LEN_MAX),
-            ("record", len, i32::MAX as usize),
-        ];
-        match limits.into_iter().find(|(_, len, len_max)| len > len_max) {
-            Some((part, len, len_max)) => Err(EncodeError::TooLong { part, len, len_max }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Fills in what only the appender knows, in a record just encoded.
-///
-/// # Panics
-/// If `record` is shorter than a record can be, which is a bug of the caller.
-pub fn patch_positions(
-    record: &mut [u8],
-    queue_offset: i64,
-    physical_offset: i64,
-    store_timestamp: i64,
-) {
-    // Invariant: the caller encoded this record itself.
-    assert!(record.len() >= RECORD_LEN_MIN, "positions are patched into whole records only");
-    put_at(record, QUEUE_OFFSET_AT, queue_offset);
-    put_at(record, PHYSICAL_OFFSET_AT, physical_offset);
-    // The v6 bit of the sys flag is in the last of its four bytes.
-    let born_host_v6 = i32::from(record[SYS_FLAG_AT + 3]) & sys_flag::BORN_HOST_V6 != 0;
-    let born_host_len = if born_host_v6 { HOST_V6_LEN } else { HOST_V4_LEN };
-    put_at(record, BORN_HOST_AT + born_host_len, store_timestamp);
-}
-
-fn put_at(record: &mut [u8], at: usize, value: i64) {
-    record[at..at + 8].copy_from_slice(&value.to_be_bytes());
-}
-
-/// Computes the property that checksums a whole record, from everything before the property.
-///
-/// It takes the last [`CRC_PROPERTY_LEN`] bytes of a record, which count as properties.
-pub fn crc_property(record_before: &[u8]) -> [u8; CRC_PROPERTY_LEN] {
-    let mut property = [0; CRC_PROPERTY_LEN];
-    let name = property::CRC32.as_bytes();
-    property[..name.len()].copy_from_slice(name);
-    property[name.len()] = super::properties::NAME_END as u8;
-    property[CRC_PROPERTY_LEN - 1] = VALUE_END as u8;
-    let mut rest = body_crc(record_before);
-    // Disk: ten digits, the units first.
-    for digit in &mut property[name.len() + 1..CRC_PROPERTY_LEN - 1] {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    property
-}
-
-fn host_len(host: SocketAddr) -> usize {
-    if host.is_ipv6() { HOST_V6_LEN } else { HOST_V4_LEN }
-}
-
-fn put_host(out: &mut BytesMut, host: SocketAddr) {
-    match host.ip() {
-        IpAddr::V4(ip) => out.put_slice(&ip.octets()),
-        IpAddr::V6(ip) => out.put_slice(&ip.octets()),
-    }
-    out.put_u32(u32::from(host.port()));
-}
-
 /// Returns the text up to the first byte that is not UTF-8.
 fn valid_prefix(bytes: &[u8]) -> &str {
     match std::str::from_utf8(bytes) {
@@ -507,3 +342,6 @@ impl<'a> Cursor<'a> {
         Ok(SocketAddr::new(ip, port))
     }
 }
+
+#[cfg(test)]
+mod tests;
