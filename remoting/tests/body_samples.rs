@@ -1,5 +1,7 @@
 //! Every sample of a body that Java wrote is read and written again to an equal value.
 
+#![allow(clippy::unwrap_used)]
+
 use remoting::protocol::body::*;
 use remoting::protocol::lenient_json::to_standard;
 use serde_json::Value;

@@ -1,5 +1,7 @@
 //! Every record, batch, id and hash that Java's encoders wrote, byte for byte.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 

@@ -20,13 +20,8 @@ pub enum Dialect {
 /// Writes a value; it must consist of what JSON can say.
 pub(super) fn to_vec<T: Serialize + ?Sized>(value: &T, dialect: Dialect) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
-    let written = match dialect {
-        Dialect::Standard => value.serialize(&mut serde_json::Serializer::new(&mut out)),
-        Dialect::Fastjson => {
-            let formatter = BareKeys { key: Key::None };
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter))
-        }
-    };
+    let formatter = Keys { dialect, key: Key::None };
+    let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter));
     // Invariant: bodies have text, number or marked keys only, and a Vec takes every write.
     assert!(written.is_ok(), "a body is always JSON: {written:?}");
     out
@@ -132,16 +127,17 @@ enum Key {
     Begun,
     /// The key is text; its quote is written.
     Text,
-    /// The key is JSON, written as it is.
-    Raw,
+    /// The key stands bare.
+    Bare,
 }
 
-/// Writes number keys without quotes and marked keys as the JSON they hold.
-struct BareKeys {
+/// Writes number keys and marked keys in one of the dialects.
+struct Keys {
+    dialect: Dialect,
     key: Key,
 }
 
-impl BareKeys {
+impl Keys {
     /// Writes the quote that was held back until the kind of key was known.
     fn quote_text<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         if self.key == Key::Begun {
@@ -150,9 +146,21 @@ impl BareKeys {
         }
         Ok(())
     }
+
+    /// Leaves the quote out if the dialect does so for keys that are no text.
+    fn bare<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        match self.dialect {
+            Dialect::Standard => self.quote_text(writer),
+            Dialect::Fastjson if self.key == Key::Begun => {
+                self.key = Key::Bare;
+                Ok(())
+            }
+            Dialect::Fastjson => Ok(()),
+        }
+    }
 }
 
-impl Formatter for BareKeys {
+impl Formatter for Keys {
     fn begin_object_key<W: ?Sized + Write>(
         &mut self,
         writer: &mut W,
@@ -174,9 +182,8 @@ impl Formatter for BareKeys {
     fn end_string<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         match self.key {
             Key::None | Key::Text => writer.write_all(b"\""),
-            Key::Raw => Ok(()),
-            // Nothing came that is text: a number stands bare, and an empty text never comes
-            // here without `write_string_fragment`, see `write_i32` and its kind.
+            Key::Bare => Ok(()),
+            // An empty text has no fragment, so its first quote is still held back.
             Key::Begun => writer.write_all(b"\"\""),
         }
     }
@@ -184,15 +191,17 @@ impl Formatter for BareKeys {
     fn write_string_fragment<W: ?Sized + Write>(
         &mut self,
         writer: &mut W,
-        fragment: &str,
+        mut fragment: &str,
     ) -> io::Result<()> {
-        if self.key == Key::Begun
-            && let Some(json) = fragment.strip_prefix(BEAN_KEY_MARK)
-        {
-            self.key = Key::Raw;
-            return writer.write_all(json.as_bytes());
+        if self.key == Key::Begun {
+            match fragment.strip_prefix(BEAN_KEY_MARK) {
+                Some(json) => {
+                    self.bare(writer)?;
+                    fragment = json;
+                }
+                None => self.quote_text(writer)?,
+            }
         }
-        self.quote_text(writer)?;
         writer.write_all(fragment.as_bytes())
     }
 
@@ -203,8 +212,8 @@ impl Formatter for BareKeys {
     ) -> io::Result<()> {
         self.quote_text(writer)?;
         match (self.key, escape) {
-            (Key::Raw, CharEscape::Quote) => writer.write_all(b"\""),
-            (Key::Raw, CharEscape::ReverseSolidus) => writer.write_all(b"\\"),
+            (Key::Bare, CharEscape::Quote) => writer.write_all(b"\""),
+            (Key::Bare, CharEscape::ReverseSolidus) => writer.write_all(b"\\"),
             (_, escape) => CompactFormatter.write_char_escape(writer, escape),
         }
     }
@@ -214,9 +223,7 @@ impl Formatter for BareKeys {
     }
 
     fn write_i64<W: ?Sized + Write>(&mut self, writer: &mut W, value: i64) -> io::Result<()> {
-        if self.key == Key::Begun {
-            self.key = Key::Raw;
-        }
+        self.bare(writer)?;
         CompactFormatter.write_i64(writer, value)
     }
 }
@@ -234,5 +241,18 @@ mod tests {
         let numbers = BTreeMap::from([(-1_i64, "x"), (0, "y")]);
         assert_eq!(to_vec(&numbers, Dialect::Fastjson), br#"{-1:"x",0:"y"}"#);
         assert_eq!(to_vec(&numbers, Dialect::Standard), br#"{"-1":"x","0":"y"}"#);
+        let values = vec![1_i64, -2];
+        assert_eq!(to_vec(&values, Dialect::Fastjson), b"[1,-2]");
+    }
+
+    #[test]
+    fn beans_as_keys_keep_what_is_inside_them() {
+        #[derive(Serialize)]
+        struct Body(#[serde(serialize_with = "bean_keys::serialize")] BTreeMap<Vec<String>, i32>);
+        let body = Body(BTreeMap::from([(vec!["a\"\\\n".to_owned()], 1)]));
+        let bare = br#"{["a\"\\\n"]:1}"#;
+        assert_eq!(to_vec(&body, Dialect::Fastjson), bare);
+        let quoted = br#"{"[\"a\\\"\\\\\\n\"]":1}"#;
+        assert_eq!(to_vec(&body, Dialect::Standard), quoted);
     }
 }

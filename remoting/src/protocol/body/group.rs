@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::topic::attributes;
 use super::{DataVersion, bodies, constants};
 
 constants! {
@@ -16,7 +15,6 @@ constants! {
 bodies! {
     /// The configuration of a consumer group.
     Standard SubscriptionGroupConfig {
-        #[serde(deserialize_with = "attributes")]
         attributes: BTreeMap<String, String>,
         broker_id: i64,
         consume_broadcast_enable: bool = true,

@@ -51,10 +51,7 @@ pub trait Body: Serialize + DeserializeOwned {
 
     /// Reads the body in any dialect; members that are missing keep their defaults.
     fn decode(bytes: &[u8]) -> Result<Self, BodyError> {
-        let value = match serde_json::from_slice(bytes) {
-            Ok(value) => value,
-            Err(_) => serde_json::from_slice(&super::lenient_json::to_standard(bytes))?,
-        };
+        let value = serde_json::from_slice(&super::lenient_json::to_standard(bytes))?;
         Ok(lenient::from_value(value)?)
     }
 

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
-
 use super::{bodies, constants};
 
 constants! {
@@ -24,7 +22,6 @@ bodies! {
 
     /// The configuration of a topic.
     Standard TopicConfig {
-        #[serde(deserialize_with = "attributes")]
         attributes: BTreeMap<String, String>,
         order: bool,
         perm: i32 = 6,
@@ -58,7 +55,6 @@ bodies! {
 
     /// A topic with its static mapping (351).
     Fastjson TopicConfigAndQueueMapping {
-        #[serde(deserialize_with = "attributes")]
         attributes: BTreeMap<String, String>,
         mapping_detail: Option<TopicQueueMappingDetail>,
         order: bool,
@@ -147,14 +143,4 @@ impl TopicConfig {
             ..Self::default()
         }
     }
-}
-
-/// Reads attributes; a reference to the attributes of another topic counts as none.
-pub(super) fn attributes<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    let mut attributes = BTreeMap::deserialize(deserializer)?;
-    // Java quirk: equal maps of two topics are written once, then as a path to the first.
-    attributes.remove("$ref");
-    Ok(attributes)
 }
