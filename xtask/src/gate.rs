@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 /// One step of the gate: its name and the arguments that cargo gets.
 const CARGO_STEPS: &[(&str, &[&str])] = &[
@@ -18,7 +18,7 @@ const CARGO_STEPS: &[(&str, &[&str])] = &[
 ];
 
 /// Runs every step to its end and fails when one failed; a later step runs all the same.
-pub fn run(root: &Path) -> Result<()> {
+pub fn run(root: &Path) -> Result<bool> {
     let mut failed = Vec::new();
     for (name, arguments) in CARGO_STEPS {
         println!("== {name}");
@@ -32,7 +32,7 @@ pub fn run(root: &Path) -> Result<()> {
     }
     println!("{} passed, {} failed", CARGO_STEPS.len() - failed.len(), failed.len());
     if !failed.is_empty() {
-        bail!("failed: {}", failed.join(", "));
+        println!("failed: {}", failed.join(", "));
     }
-    Ok(())
+    Ok(failed.is_empty())
 }

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod compat;
+mod crash;
+mod gate;
+mod tidy;
 mod workspace;
 
 #[derive(Parser)]
@@ -18,11 +21,20 @@ struct Cli {
 enum Command {
     /// Runs the scenarios of compat-tests with real Java and Go clients
     Compat(compat::Args),
+    /// Kills the server under the load of Java producers and looks for losses
+    Crash(crash::Args),
+    /// Runs everything that must hold: the gate of every change
+    Test,
+    /// Checks the house rules that no compiler checks
+    Tidy,
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Compat(args) => compat::run(&args),
+        Command::Crash(args) => crash::run(&args),
+        Command::Test => gate::run(workspace::root()),
+        Command::Tidy => tidy::run(workspace::root()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -19,7 +19,7 @@ const ROOT_LINES_MAX: usize = 80;
 const ARCHITECTURE_LINES_MAX: usize = 200;
 
 /// Checks every tracked file and prints one line for each finding.
-pub fn run(root: &Path) -> Result<()> {
+pub fn run(root: &Path) -> Result<bool> {
     let mut findings = Vec::new();
     for file in tracked(root)? {
         let Ok(text) = fs::read_to_string(root.join(&file)) else { continue };
@@ -36,11 +36,8 @@ pub fn run(root: &Path) -> Result<()> {
     for finding in &findings {
         eprintln!("tidy: {finding}");
     }
-    if !findings.is_empty() {
-        bail!("tidy: {} findings", findings.len());
-    }
-    println!("tidy: clean");
-    Ok(())
+    println!("tidy: {} findings", findings.len());
+    Ok(findings.is_empty())
 }
 
 fn tracked(root: &Path) -> Result<Vec<PathBuf>> {

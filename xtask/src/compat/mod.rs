@@ -18,8 +18,9 @@ mod server;
 mod toolchain;
 
 use client::{Outcome, Report};
+pub use process::Process;
 use server::{Servers, Suite};
-use toolchain::{Client, Toolchain};
+pub use toolchain::{Client, Toolchain, cache};
 
 /// Options of `cargo xtask compat`.
 #[derive(clap::Args)]

@@ -1,0 +1,98 @@
+//! Reads every acknowledged message back, at the place that was acknowledged.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use remoting::net::{Client, ClientOptions};
+use remoting::protocol::code::{RequestCode, ResponseCode};
+use remoting::protocol::header::PullMessageRequestHeader;
+use remoting::protocol::message::record::{Record, records};
+
+use super::producers::Ack;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Pull with the subscription of the request.
+const SUBSCRIPTION: i32 = 4;
+
+/// Number of acknowledged messages that are not there or not what they should be.
+pub fn lost(broker: &str, topic: &str, acks: &[Ack]) -> Result<usize> {
+    let mut queues: BTreeMap<i32, BTreeMap<i64, &Ack>> = BTreeMap::new();
+    let mut lost = 0;
+    for ack in acks {
+        let queue = queues.entry(ack.queue_id).or_default();
+        if queue.insert(ack.queue_offset, ack).is_some() {
+            println!("offset {} of queue {} given twice", ack.queue_offset, ack.queue_id);
+            lost += 1;
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = Client::new(ClientOptions::default());
+        for (queue_id, wanted) in &mut queues {
+            read_queue(&client, broker, topic, *queue_id, wanted).await?;
+            for ack in wanted.values() {
+                println!(
+                    "lost: queue {queue_id} offset {} id {}",
+                    ack.queue_offset, ack.unique_key
+                );
+            }
+            lost += wanted.len();
+        }
+        Ok(lost)
+    })
+}
+
+/// Removes from `wanted` what the queue holds.
+async fn read_queue(
+    client: &Client,
+    broker: &str,
+    topic: &str,
+    queue_id: i32,
+    wanted: &mut BTreeMap<i64, &Ack>,
+) -> Result<()> {
+    let Some(mut next) = wanted.keys().next().copied() else { return Ok(()) };
+    let end = *wanted.keys().next_back().context("an empty queue")?;
+    while next <= end {
+        let asked = next;
+        let header = PullMessageRequestHeader {
+            consumer_group: "crash-audit",
+            topic,
+            queue_id,
+            queue_offset: asked,
+            max_msg_nums: 32,
+            sys_flag: SUBSCRIPTION,
+            commit_offset: 0,
+            suspend_timeout_millis: 0,
+            subscription: Some("*"),
+            sub_version: 0,
+            expression_type: None,
+            max_msg_bytes: None,
+            request_source: None,
+            proxy_froward_client_id: None,
+            lite_topic: None,
+        };
+        let code = RequestCode::PullMessage;
+        let answer = client.call(broker, code, &header, &[], &[], TIMEOUT).await?;
+        if answer.code() != i32::from(ResponseCode::Success) {
+            println!("pull at {next}: code {} {:?}", answer.code(), answer.remark());
+            return Ok(());
+        }
+        for record in records(answer.body()) {
+            let record = record?;
+            next = record.queue_offset + 1;
+            if wanted.get(&record.queue_offset).is_some_and(|ack| is_same(&record, ack)) {
+                wanted.remove(&record.queue_offset);
+            }
+        }
+        ensure!(next > asked, "the pull does not advance");
+    }
+    Ok(())
+}
+
+fn is_same(record: &Record<'_>, ack: &Ack) -> bool {
+    let body = std::str::from_utf8(record.body).unwrap_or_default();
+    record.verify_crc().is_ok()
+        && record.properties().get("UNIQ_KEY") == Some(ack.unique_key.as_str())
+        && body.trim_end() == ack.number
+}

@@ -1,0 +1,122 @@
+//! `cargo xtask crash`: kill -9 under the load of real Java producers, again and again.
+//!
+//! Every message that a producer was told to be stored must be readable at the queue offset it
+//! was told, with its own id and body, after each restart. Segments are small, so that rolls
+//! fall into the cycles. The instant of each kill is random; the seed is printed and can be
+//! given again.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, ensure};
+
+use crate::compat::{Client, Toolchain};
+use crate::workspace;
+
+mod audit;
+mod producers;
+mod server;
+
+use producers::Producers;
+use server::Server;
+
+const TOPIC: &str = "CrashTest";
+const RESTART_MAX: Duration = Duration::from_millis(500);
+
+/// Options of `cargo xtask crash`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Number of kills for each flush mode
+    #[arg(long, default_value_t = 20)]
+    cycles: u32,
+    /// Java producers, each sending one message after the other
+    #[arg(long, default_value_t = 8)]
+    producers: u32,
+    /// Flush modes to run
+    #[arg(long, value_delimiter = ',', default_values_t = ["ASYNC_FLUSH".to_owned(), "SYNC_FLUSH".to_owned()])]
+    flush: Vec<String>,
+    /// Seed of the instants
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Folder that holds mqserver; without it a release build is made
+    #[arg(long)]
+    server_bin: Option<PathBuf>,
+}
+
+/// Runs the cycles; true if nothing was lost and every restart was quick.
+pub fn run(args: &Args) -> Result<bool> {
+    let client = Client::Java("5.3.3");
+    let tools = Toolchain::find();
+    if let Some((_, tool)) = tools.missing(false, &[client]).first() {
+        ensure!(!workspace::is_ci(), "CI needs {tool}");
+        println!("left out: kill -9 under Java producers, because {tool} is not installed");
+        return Ok(true);
+    }
+    let binary = server::binary(args.server_bin.as_deref())?;
+    let java = tools.prepare(client)?.argv;
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let mut random = Random(args.seed.unwrap_or(clock.as_nanos() as u64) | 1);
+    println!("seed {}", random.0);
+    let mut held = true;
+    for flush in &args.flush {
+        let mut server = Server::prepare(&binary, flush)?;
+        server.start()?;
+        held &= cycles(args, flush, &mut server, &java, &mut random)?;
+    }
+    Ok(held)
+}
+
+fn cycles(
+    args: &Args,
+    flush: &str,
+    server: &mut Server,
+    java: &[String],
+    random: &mut Random,
+) -> Result<bool> {
+    let mut producers = Producers::start(java, &server.name_server(), TOPIC, args.producers)?;
+    producers.wait_first()?;
+    let mut restarts = Vec::new();
+    let (mut acknowledged, mut lost) = (0, 0);
+    for _ in 0..args.cycles {
+        let load = Duration::from_millis(300 + random.below(900));
+        producers.collect(load)?;
+        server.kill()?;
+        let start = Instant::now();
+        server.start()?;
+        restarts.push(start.elapsed());
+        let acks = producers.taken();
+        acknowledged += acks.len();
+        lost += audit::lost(&server.broker(), TOPIC, &acks)?;
+        producers.wait_first()?;
+    }
+    drop(producers);
+    let clean = server.stop()?;
+    restarts.sort();
+    let slowest = restarts.last().copied().unwrap_or_default();
+    let median = restarts.get(restarts.len() / 2).copied().unwrap_or_default();
+    println!(
+        "{flush}: {} kills, {acknowledged} acknowledged, {lost} lost; restart median {median:.0?}, \
+         slowest {slowest:.0?}; clean stop {clean:.0?}",
+        args.cycles
+    );
+    let enough = acknowledged > args.cycles as usize;
+    if !enough {
+        println!("{flush}: too few acknowledgements to say anything");
+    }
+    if slowest > RESTART_MAX {
+        println!("{flush}: a restart took longer than {RESTART_MAX:?}");
+    }
+    Ok(lost == 0 && enough && slowest <= RESTART_MAX)
+}
+
+/// Numbers that look random and follow from the seed (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}

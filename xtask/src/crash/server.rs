@@ -1,0 +1,120 @@
+//! The `mqserver` under test: same ports and same directory through every kill.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::compat::{self, Process};
+use crate::workspace;
+
+const START_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The server binary of `folder`, or of a release build made now.
+pub fn binary(folder: Option<&Path>) -> Result<PathBuf> {
+    if let Some(folder) = folder {
+        return Ok(folder.join("mqserver"));
+    }
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(workspace::root());
+    cargo.args(["build", "--release", "--locked", "--package", "broker", "--bins"]);
+    workspace::run(&mut cargo).context("the server does not build")?;
+    Ok(workspace::target().join("release/mqserver"))
+}
+
+/// A server and its directory.
+pub struct Server {
+    argv: Vec<String>,
+    ports: [u16; 2],
+    home: TempDir,
+    process: Option<Process>,
+}
+
+impl Server {
+    /// Makes the directory and the configuration; small segments, so that rolls are frequent.
+    pub fn prepare(binary: &Path, flush: &str) -> Result<Self> {
+        fs::create_dir_all(compat::cache())?;
+        let home = TempDir::with_prefix_in("crash-", compat::cache())?;
+        let ports = [free_port()?, free_port()?];
+        let config = home.path().join("broker.conf");
+        let settings = format!(
+            "brokerIP1=127.0.0.1\nflushDiskType={flush}\nmappedFileSizeCommitLog=1048576\n\
+             mappedFileSizeConsumeQueue=20000\n"
+        );
+        fs::write(&config, settings)?;
+        let data = home.path().join("data");
+        let argv = [
+            binary.to_string_lossy().into_owned(),
+            "--namesrv-port".to_owned(),
+            ports[0].to_string(),
+            "--port".to_owned(),
+            ports[1].to_string(),
+            "--data".to_owned(),
+            data.to_string_lossy().into_owned(),
+            "-c".to_owned(),
+            config.to_string_lossy().into_owned(),
+        ];
+        Ok(Self { argv: argv.to_vec(), ports, home, process: None })
+    }
+
+    /// Address of the name server.
+    pub fn name_server(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Address of the broker.
+    pub fn broker(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[1])
+    }
+
+    /// Starts the process and waits for its ready line.
+    pub fn start(&mut self) -> Result<()> {
+        let log = self.home.path().join("server.log");
+        let mut process = Process::start(&self.argv, &[], &log, true)?;
+        let output = process.child.stdout.take().context("no standard output")?;
+        let (ready, is_ready) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if line.contains("\"event\":\"ready\"") && ready.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        let said = is_ready.recv_timeout(START_PATIENCE);
+        if said.is_err() {
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(5).collect();
+            anyhow::bail!("the server is not ready after {START_PATIENCE:?}: {tail:#?}");
+        }
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Kills the process (SIGKILL) and waits until it is gone.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("the server does not run")?;
+        let ended = process.ended()?;
+        ensure!(ended.is_none(), "the server had ended by itself: {ended:?}");
+        drop(process);
+        Ok(())
+    }
+
+    /// Stops the process (SIGTERM); how long that took.
+    pub fn stop(&mut self) -> Result<Duration> {
+        let process = self.process.take().context("the server does not run")?;
+        let start = Instant::now();
+        process.stop(START_PATIENCE)?;
+        Ok(start.elapsed())
+    }
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
