@@ -311,7 +311,7 @@ codes! {
     }
 }
 
-/// Response codes that 4.9.7 and 5.1.4 used for their access-control files, and newer releases reuse.
+/// Response codes of 4.9.7 and 5.1.4 for their access-control files; newer releases reuse them.
 pub mod former {
     /// `UPDATE_AND_CREATE_ACL_CONFIG_FAILED`, now `POLLING_FULL`.
     pub const UPDATE_AND_CREATE_ACL_CONFIG_FAILED: i32 = 209;
