@@ -1,4 +1,5 @@
 //! Frames: liberties taken on reading, strictness on writing, and no input that breaks the reader.
+#![allow(clippy::unwrap_used)] // A test may fail where it stands.
 
 use bytes::{BufMut, BytesMut};
 use proptest::prelude::*;
