@@ -1,0 +1,379 @@
+//! Consumer offsets: what each group has consumed of each queue, `config/consumerOffset.json`.
+//!
+//! The table is keyed like the file, by `topic@group`; keys of another shape (broadcast progress
+//! of 5.x clients is `topic@group@broadcast`) are kept and written back untouched, as are members
+//! this version does not know. A commit of a known queue allocates nothing. The file is written
+//! every 5 s when something changed, and at the stop; a damaged file stops the start.
+//!
+//! Reset offsets (request 222) live in memory: they hide the stored offset and block commits until
+//! a pull has taken them.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use dashmap::DashMap;
+use remoting::protocol::body::DataVersion;
+use serde::{Deserialize, Serialize};
+use store::json_file::{self, JsonFileError};
+
+/// Offsets of one topic and group by queue.
+pub type QueueOffsets = BTreeMap<i32, i64>;
+
+type Table = DashMap<String, QueueOffsets>;
+
+/// Name of the file below `config/`.
+pub const FILE_NAME: &str = "consumerOffset.json";
+
+const SEPARATOR: char = '@';
+
+/// The committed, pulled and reset offsets of all groups.
+pub struct ConsumerOffsets {
+    path: PathBuf,
+    committed: Table,
+    pulled: Table,
+    resets: Table,
+    version: Mutex<DataVersion>,
+    unknown: serde_json::Map<String, serde_json::Value>,
+    commits: AtomicU64,
+    version_step: u64,
+    changed: AtomicBool,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct OffsetFile {
+    data_version: DataVersion,
+    group_topic_map: BTreeMap<String, BTreeSet<String>>,
+    offset_table: BTreeMap<String, QueueOffsets>,
+    #[serde(flatten)]
+    unknown: serde_json::Map<String, serde_json::Value>,
+}
+
+impl ConsumerOffsets {
+    /// Loads the offsets of the store below `root`; a missing file means none yet.
+    pub fn load(root: &Path, version_step: u64) -> Result<ConsumerOffsets, JsonFileError> {
+        let path = root.join("config").join(FILE_NAME);
+        let file: OffsetFile = json_file::load(&path)?.unwrap_or_default();
+        Ok(ConsumerOffsets {
+            path,
+            committed: file.offset_table.into_iter().collect(),
+            pulled: Table::new(),
+            resets: Table::new(),
+            version: Mutex::new(file.data_version),
+            unknown: file.unknown,
+            commits: AtomicU64::new(0),
+            version_step: version_step.max(1),
+            changed: AtomicBool::new(false),
+        })
+    }
+
+    /// Stores what a group has consumed of a queue; any offset is taken as it is.
+    pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64, now_ms: i64) {
+        put(&self.committed, topic, group, queue_id, offset);
+        self.changed.store(true, Ordering::Release);
+        let commits = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
+        if commits.is_multiple_of(self.version_step) {
+            let mut version = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+            version.counter += 1;
+            version.timestamp = now_ms;
+        }
+    }
+
+    /// Remembers how far a group has pulled a queue; not written to disk.
+    pub fn commit_pull(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
+        put(&self.pulled, topic, group, queue_id, offset);
+    }
+
+    /// Returns the offset a group goes on from: a pending reset, else the committed one.
+    pub fn query(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        find(&self.resets, topic, group, queue_id)
+            .or_else(|| find(&self.committed, topic, group, queue_id))
+    }
+
+    /// Returns how far a group has pulled, else what it goes on from.
+    pub fn query_pull(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        find(&self.pulled, topic, group, queue_id).or_else(|| self.query(group, topic, queue_id))
+    }
+
+    /// Returns the committed offsets of a group on a topic.
+    pub fn of(&self, group: &str, topic: &str) -> Option<QueueOffsets> {
+        with_key(topic, group, |key| self.committed.get(key).map(|queues| queues.clone()))
+    }
+
+    /// Lists the topics a group has offsets on.
+    pub fn topics_of(&self, group: &str) -> BTreeSet<String> {
+        self.pairs(|topic, of_group| (of_group == group).then(|| topic.to_owned()))
+    }
+
+    /// Lists the groups that have offsets on a topic.
+    pub fn groups_of(&self, topic: &str) -> BTreeSet<String> {
+        self.pairs(|of_topic, group| (of_topic == topic).then(|| group.to_owned()))
+    }
+
+    fn pairs(&self, pick: impl Fn(&str, &str) -> Option<String>) -> BTreeSet<String> {
+        let keys = self.committed.iter();
+        keys.filter_map(|entry| split_key(entry.key()).and_then(|(t, g)| pick(t, g))).collect()
+    }
+
+    /// Forgets all offsets on a topic.
+    pub fn remove_topic(&self, topic: &str) {
+        self.remove(&self.committed, |of_topic, _| of_topic == topic);
+    }
+
+    /// Forgets all offsets of a group, pulled and reset ones too.
+    pub fn remove_group(&self, group: &str) {
+        for table in [&self.committed, &self.resets, &self.pulled] {
+            self.remove(table, |_, of_group| of_group == group);
+        }
+    }
+
+    fn remove(&self, table: &Table, matches: impl Fn(&str, &str) -> bool) {
+        table.retain(|key, _| !split_key(key).is_some_and(|(topic, group)| matches(topic, group)));
+        self.changed.store(true, Ordering::Release);
+    }
+
+    /// Copies the offsets of one group on a topic to another group.
+    pub fn clone_group(&self, from: &str, to: &str, topic: &str) {
+        let Some(offsets) = self.of(from, topic) else { return };
+        with_key(topic, to, |key| self.committed.insert(key.to_owned(), offsets));
+        self.changed.store(true, Ordering::Release);
+    }
+
+    /// Returns the smallest offset of any group per queue of a topic, leaving out offsets below
+    /// the queue's first message. Java quirk: the filtered groups lose all their offsets.
+    pub fn min_of_all_groups(
+        &self,
+        topic: &str,
+        filter_groups: &str,
+        min_offset: impl Fn(i32) -> i64,
+    ) -> QueueOffsets {
+        for group in filter_groups.split(',').filter(|group| !group.trim().is_empty()) {
+            self.remove(&self.committed, |_, of_group| of_group == group);
+        }
+        let mut smallest = QueueOffsets::new();
+        for entry in &self.committed {
+            if !entry.key().split(SEPARATOR).next().is_some_and(|of_topic| of_topic == topic) {
+                continue;
+            }
+            for (&queue_id, &offset) in entry.value() {
+                if offset >= min_offset(queue_id) {
+                    let least = smallest.entry(queue_id).or_insert(offset);
+                    *least = offset.min(*least);
+                }
+            }
+        }
+        smallest
+    }
+
+    /// Sets the offset a group must go on from; the next pull of the queue delivers it.
+    pub fn assign_reset(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
+        if topic.is_empty() || group.is_empty() || queue_id < 0 || offset < 0 {
+            return;
+        }
+        put(&self.resets, topic, group, queue_id, offset);
+        put(&self.committed, topic, group, queue_id, offset);
+        self.changed.store(true, Ordering::Release);
+    }
+
+    /// Whether a reset of the queue waits to be delivered.
+    pub fn has_reset(&self, group: &str, topic: &str, queue_id: i32) -> bool {
+        find(&self.resets, topic, group, queue_id).is_some()
+    }
+
+    /// Takes the pending reset of a queue.
+    pub fn take_reset(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        if self.resets.is_empty() {
+            return None;
+        }
+        with_key(topic, group, |key| self.resets.get_mut(key)?.remove(&queue_id))
+    }
+
+    /// Writes the file when something changed since the last time.
+    pub fn persist(&self) -> Result<(), JsonFileError> {
+        if !self.changed.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        json_file::save(&self.path, &self.snapshot()).inspect_err(|_| {
+            self.changed.store(true, Ordering::Release);
+        })
+    }
+
+    /// Returns the table as the body of request 43: Java's members, standard JSON.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&self.snapshot())
+    }
+
+    fn snapshot(&self) -> OffsetFile {
+        let offset_table: BTreeMap<String, QueueOffsets> = self
+            .committed
+            .iter()
+            .map(|entry| (entry.key().clone(), entry.value().clone()))
+            .collect();
+        let mut group_topic_map: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (topic, group) in offset_table.keys().filter_map(|key| split_key(key)) {
+            group_topic_map.entry(group.to_owned()).or_default().insert(topic.to_owned());
+        }
+        let data_version = self.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        OffsetFile { data_version, group_topic_map, offset_table, unknown: self.unknown.clone() }
+    }
+}
+
+/// Splits `topic@group`; keys with more or fewer parts are nobody's.
+fn split_key(key: &str) -> Option<(&str, &str)> {
+    let (topic, group) = key.trim_end_matches(SEPARATOR).split_once(SEPARATOR)?;
+    (!group.contains(SEPARATOR)).then_some((topic, group))
+}
+
+/// Calls `f` with `topic@group`, built in a buffer of the thread.
+fn with_key<R>(topic: &str, group: &str, f: impl FnOnce(&str) -> R) -> R {
+    thread_local! {
+        static KEY: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+    // The buffer is taken out, so that a nested call finds an empty one instead of a borrowed one.
+    let mut key = KEY.take();
+    key.clear();
+    key.push_str(topic);
+    key.push(SEPARATOR);
+    key.push_str(group);
+    let result = f(&key);
+    KEY.set(key);
+    result
+}
+
+fn find(table: &Table, topic: &str, group: &str, queue_id: i32) -> Option<i64> {
+    if table.is_empty() {
+        return None;
+    }
+    with_key(topic, group, |key| table.get(key)?.get(&queue_id).copied())
+}
+
+fn put(table: &Table, topic: &str, group: &str, queue_id: i32, offset: i64) {
+    with_key(topic, group, |key| {
+        if let Some(mut queues) = table.get_mut(key) {
+            queues.insert(queue_id, offset);
+            return;
+        }
+        table.entry(key.to_owned()).or_default().insert(queue_id, offset);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn empty(root: &Path) -> ConsumerOffsets {
+        ConsumerOffsets::load(root, 2).unwrap()
+    }
+
+    #[test]
+    fn commits_survive_a_restart_and_bump_the_version_by_steps() {
+        let dir = tempfile::tempdir().unwrap();
+        let offsets = empty(dir.path());
+        offsets.commit("g", "T", 0, 5, 11);
+        offsets.commit("g", "T", 1, -3, 12);
+        offsets.commit("g", "T", 1, 7, 13);
+        offsets.persist().unwrap();
+        let again = empty(dir.path());
+        assert_eq!(again.of("g", "T"), Some(QueueOffsets::from([(0, 5), (1, 7)])));
+        let version = again.version.lock().unwrap();
+        assert_eq!((version.counter, version.timestamp), (1, 12));
+    }
+
+    #[test]
+    fn keys_and_members_of_others_are_written_back() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("config")).unwrap();
+        let path = dir.path().join("config").join(FILE_NAME);
+        let java = "{\"later\":[1],\n\t\"offsetTable\":{\n\t\t\"T@g@broadcast\":{0:65\n\t\t}}}";
+        std::fs::write(&path, java).unwrap();
+        let offsets = empty(dir.path());
+        assert!(offsets.groups_of("T").is_empty());
+        offsets.commit("g", "T", 3, 9, 1);
+        offsets.persist().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["offsetTable"]["T@g@broadcast"]["0"], 65);
+        assert_eq!(json["later"][0], 1);
+        assert_eq!(json["groupTopicMap"]["g"][0], "T");
+        assert_eq!(empty(dir.path()).query("g", "T", 3), Some(9));
+    }
+
+    #[test]
+    fn a_damaged_file_without_a_backup_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("config")).unwrap();
+        let path = dir.path().join("config").join(FILE_NAME);
+        std::fs::write(&path, "{\"offsetTable\":{\"T@g\":{0:").unwrap();
+        assert!(ConsumerOffsets::load(dir.path(), 500).is_err());
+    }
+
+    #[test]
+    fn a_reset_hides_the_commit_until_it_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let offsets = empty(dir.path());
+        offsets.commit("g", "T", 0, 5, 1);
+        offsets.assign_reset("g", "T", 0, 2);
+        offsets.assign_reset("g", "T", -1, 2);
+        offsets.assign_reset("g", "T", 1, -1);
+        assert!(offsets.has_reset("g", "T", 0) && !offsets.has_reset("g", "T", 1));
+        offsets.commit("g", "T", 0, 6, 1);
+        assert_eq!(offsets.query("g", "T", 0), Some(2));
+        assert_eq!(offsets.take_reset("g", "T", 0), Some(2));
+        assert_eq!(offsets.take_reset("g", "T", 0), None);
+        assert_eq!(offsets.query("g", "T", 0), Some(6));
+    }
+
+    #[test]
+    fn pulled_offsets_fall_back_to_committed_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let offsets = empty(dir.path());
+        assert_eq!(offsets.query_pull("g", "T", 0), None);
+        offsets.commit("g", "T", 0, 5, 1);
+        assert_eq!(offsets.query_pull("g", "T", 0), Some(5));
+        offsets.commit_pull("g", "T", 0, 8);
+        assert_eq!(offsets.query_pull("g", "T", 0), Some(8));
+        assert_eq!(offsets.query("g", "T", 0), Some(5));
+    }
+
+    #[test]
+    fn removal_takes_whole_names_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let offsets = empty(dir.path());
+        for (group, topic) in [("g", "T"), ("g", "T2"), ("g2", "T")] {
+            offsets.commit(group, topic, 0, 1, 1);
+        }
+        offsets.remove_topic("T2");
+        assert_eq!(offsets.topics_of("g"), BTreeSet::from(["T".to_owned()]));
+        offsets.remove_group("g");
+        assert_eq!(offsets.groups_of("T"), BTreeSet::from(["g2".to_owned()]));
+    }
+
+    #[test]
+    fn smallest_offsets_leave_out_what_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let offsets = empty(dir.path());
+        offsets.commit("a", "T", 0, 5, 1);
+        offsets.commit("b", "T", 0, 3, 1);
+        offsets.commit("c", "T", 0, 1, 1);
+        offsets.commit("d", "T", 1, 9, 1);
+        let least = offsets.min_of_all_groups("T", "", |_| 2);
+        assert_eq!(least, QueueOffsets::from([(0, 3), (1, 9)]));
+        let least = offsets.min_of_all_groups("T", "b,d", |_| 2);
+        assert_eq!(least, QueueOffsets::from([(0, 5)]));
+    }
+
+    #[test]
+    fn clones_replace_the_destination() {
+        let dir = tempfile::tempdir().unwrap();
+        let offsets = empty(dir.path());
+        offsets.commit("a", "T", 0, 5, 1);
+        offsets.commit("b", "T", 1, 3, 1);
+        offsets.clone_group("a", "b", "T");
+        offsets.clone_group("nobody", "a", "T");
+        assert_eq!(offsets.of("b", "T"), Some(QueueOffsets::from([(0, 5)])));
+        assert_eq!(offsets.of("a", "T"), Some(QueueOffsets::from([(0, 5)])));
+    }
+}
