@@ -1,10 +1,5 @@
 //! The delay levels: `messageDelayLevel` is a list of delays, level 1 first.
 
-use remoting::protocol::message::properties::{PropertiesBuf, property};
-
-/// Topic that parks messages with a delay level; level N waits in queue N − 1.
-pub(crate) const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
-
 /// The delays by level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Levels {
@@ -39,28 +34,6 @@ impl Levels {
     /// Returns the delay of the level that waits in a queue.
     pub(crate) fn delay_of_queue(&self, queue_id: usize) -> i64 {
         self.delays_ms.get(queue_id).copied().unwrap_or(0)
-    }
-
-    /// Rewrites the properties of a message with a positive delay level so that it waits for its
-    /// topic and queue, and returns the queue of the schedule topic it goes to.
-    pub(crate) fn park(
-        &self,
-        level: i32,
-        topic: &str,
-        queue_id: i32,
-        properties: &mut PropertiesBuf,
-    ) -> i32 {
-        let level = level.clamp(1, self.max());
-        for timer in
-            [property::TIMER_DELIVER_MS, property::TIMER_DELAY_SEC, property::TIMER_DELAY_MS]
-        {
-            properties.remove(timer);
-        }
-        let mut number = itoa::Buffer::new();
-        properties.set(property::DELAY, number.format(level));
-        properties.set(property::REAL_TOPIC, topic);
-        properties.set(property::REAL_QUEUE_ID, number.format(queue_id));
-        level - 1
     }
 }
 
@@ -100,19 +73,5 @@ mod tests {
             assert_eq!(Levels::parse(text), Err(LevelsError { part: part.to_owned() }), "{text}");
         }
         assert!(Levels::parse("9223372036854775807d").is_err());
-    }
-
-    #[test]
-    fn parking_keeps_the_destination_and_drops_timers() {
-        let levels = Levels::parse("1s 5s").unwrap();
-        let mut properties = PropertiesBuf::new();
-        properties.push(property::DELAY, "99");
-        properties.push(property::TIMER_DELAY_SEC, "7");
-        assert_eq!(levels.park(99, "T", 3, &mut properties), 1);
-        let view = properties.view();
-        assert_eq!(view.get(property::DELAY), Some("2"));
-        assert_eq!(view.get(property::REAL_TOPIC), Some("T"));
-        assert_eq!(view.get(property::REAL_QUEUE_ID), Some("3"));
-        assert_eq!(view.get(property::TIMER_DELAY_SEC), None);
     }
 }

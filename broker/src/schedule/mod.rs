@@ -25,8 +25,10 @@ use store::json_file::JsonFileError;
 use store::{Arrival, GetRequest, GetStatus, MessageStore, NewMessage, PutError};
 use tokio::sync::Notify;
 
-pub(crate) use levels::{Levels, LevelsError, SCHEDULE_TOPIC};
+pub(crate) use levels::{Levels, LevelsError};
 use progress::Progress;
+
+use crate::topics::SCHEDULE_TOPIC;
 
 /// Java's topic of half messages: nothing is delivered to it.
 const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
@@ -76,9 +78,9 @@ impl Schedule {
         })
     }
 
-    /// Returns the configured levels.
-    pub(crate) fn levels(&self) -> &Levels {
-        &self.levels
+    /// Returns the highest level.
+    pub(crate) fn level_max(&self) -> i32 {
+        self.levels.max()
     }
 
     /// Takes note of a message parked in the schedule topic.

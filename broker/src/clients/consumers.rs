@@ -1,0 +1,266 @@
+//! Consumers by group, with what the group subscribes to.
+//!
+//! A group exists while it has a member. Its subscriptions are those of the last heartbeat that
+//! brought any; a member that joins or leaves, or a topic that appears or disappears, is told to
+//! every member (request 40), so that all rebalance at once. Broadcasting groups are not told.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dashmap::DashMap;
+use remoting::net::Peer;
+use remoting::protocol::body::{
+    ConsumeFromWhere, ConsumeType, ConsumerConnection, ConsumerData, MessageModel,
+    SubscriptionData,
+};
+use remoting::protocol::code::RequestCode;
+use remoting::protocol::header::NotifyConsumerIdsChangedRequestHeader;
+
+use super::Client;
+use crate::filter::TagFilter;
+
+/// The connected consumers.
+#[derive(Default)]
+pub(crate) struct Consumers {
+    groups: DashMap<String, ConsumerGroup>,
+    /// Fingerprints of the last heartbeats by group, for heartbeats without subscriptions.
+    fingerprints: DashMap<String, i32>,
+    /// Topics anybody has ever subscribed to. Java quirk: request 300 lists them as groups.
+    topics_seen: Mutex<HashSet<String>>,
+}
+
+/// A group with at least one member.
+#[derive(Default)]
+pub(crate) struct ConsumerGroup {
+    /// How it gets messages.
+    pub consume_type: Option<ConsumeType>,
+    /// Whether members share the messages.
+    pub message_model: Option<MessageModel>,
+    /// Where it starts without an offset.
+    pub consume_from_where: Option<ConsumeFromWhere>,
+    members: HashMap<u64, Client>,
+    subscriptions: BTreeMap<String, Arc<Subscription>>,
+}
+
+/// What a group wants of a topic.
+pub(crate) struct Subscription {
+    /// As the heartbeat said.
+    pub data: SubscriptionData,
+    /// Its tags as a filter.
+    pub filter: TagFilter,
+}
+
+/// Whether the members of a group hear of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notify {
+    /// They are told.
+    Members,
+    /// They are not: the broker or the group is set so.
+    Nobody,
+}
+
+impl Subscription {
+    fn new(data: SubscriptionData) -> Subscription {
+        // Class filters are evaluated elsewhere; such a subscription gets everything.
+        let all = data.class_filter_mode || data.sub_string == "*";
+        let filter = if all {
+            TagFilter::All
+        } else {
+            TagFilter::Hashes(data.code_set.iter().copied().collect())
+        };
+        Subscription { data, filter }
+    }
+}
+
+impl ConsumerGroup {
+    /// Returns the members.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Client> {
+        self.members.values()
+    }
+
+    /// Whether every member gets every message.
+    pub(crate) fn broadcasts(&self) -> bool {
+        self.message_model == Some(MessageModel::Broadcasting)
+    }
+
+    /// Returns the group as administrators see it.
+    pub(crate) fn connections(&self) -> ConsumerConnection {
+        let subscriptions = self.subscriptions.iter();
+        ConsumerConnection {
+            connection_set: self.members().map(Client::connection).collect(),
+            consume_from_where: self.consume_from_where,
+            consume_type: self.consume_type,
+            message_model: self.message_model,
+            subscription_table: subscriptions
+                .map(|(topic, subscription)| (topic.clone(), subscription.data.clone()))
+                .collect(),
+        }
+    }
+
+    fn peers(&self) -> Vec<Arc<Peer>> {
+        self.members().map(|client| Arc::clone(&client.peer)).collect()
+    }
+
+    /// Adds or refreshes a member; true when it is new.
+    fn join(&mut self, client: &Client) -> bool {
+        let known = self.members.insert(client.peer.id(), client.clone());
+        if let Some(known) = &known
+            && known.client_id != client.client_id
+        {
+            tracing::warn!(old = known.client_id, new = client.client_id, "client renamed");
+        }
+        known.is_none()
+    }
+
+    /// Takes over the subscriptions; true when a topic came or went.
+    fn subscribe(&mut self, subscriptions: &[SubscriptionData]) -> bool {
+        let mut changed = false;
+        for data in subscriptions {
+            match self.subscriptions.get(&data.topic) {
+                Some(known) if data.sub_version <= known.data.sub_version => continue,
+                Some(_) => {}
+                None => changed = true,
+            }
+            let subscription = Arc::new(Subscription::new(data.clone()));
+            self.subscriptions.insert(data.topic.clone(), subscription);
+        }
+        let before = self.subscriptions.len();
+        self.subscriptions.retain(|topic, _| subscriptions.iter().any(|data| data.topic == *topic));
+        changed || self.subscriptions.len() != before
+    }
+}
+
+impl Consumers {
+    /// Takes over what a heartbeat says of one group; true when members or topics changed.
+    ///
+    /// Without subscriptions (`with_subscriptions` false) the known ones stay.
+    pub(crate) fn register(
+        &self,
+        data: &ConsumerData,
+        client: &Client,
+        with_subscriptions: bool,
+        notify: Notify,
+    ) -> bool {
+        let name = &data.group_name;
+        if with_subscriptions {
+            self.see_topics(&data.subscription_data_set);
+        }
+        let peers = {
+            let mut group = self.groups.entry(name.clone()).or_default();
+            group.consume_type = data.consume_type;
+            group.message_model = data.message_model;
+            group.consume_from_where = data.consume_from_where;
+            let joined = group.join(client);
+            let resubscribed = with_subscriptions && group.subscribe(&data.subscription_data_set);
+            if !joined && !resubscribed {
+                return false;
+            }
+            if group.broadcasts() { Vec::new() } else { group.peers() }
+        };
+        tracing::info!(group = name, client = client.client_id, "consumer group changed");
+        tell(name, &peers, notify);
+        true
+    }
+
+    /// Removes the consumer of a connection from a group. Java quirk: the others are told even
+    /// when it was no member.
+    pub(crate) fn unregister(&self, group: &str, peer_id: u64, notify: Notify) {
+        self.leave(group, peer_id, notify);
+    }
+
+    /// Removes all consumers of a closed connection.
+    pub(crate) fn closed(&self, peer_id: u64, notify: Notify) {
+        for group in self.groups_where(|group| group.members.contains_key(&peer_id)) {
+            self.leave(&group, peer_id, notify);
+        }
+    }
+
+    /// Removes and disconnects consumers without a recent heartbeat.
+    pub(crate) fn expire(&self, now_ms: i64, notify: Notify) {
+        let expired = |group: &ConsumerGroup| group.members().any(|client| client.expired(now_ms));
+        for name in self.groups_where(expired) {
+            let silent = self.with_group(&name, |group| {
+                let silent = group.members().filter(|client| client.expired(now_ms));
+                silent.cloned().collect::<Vec<Client>>()
+            });
+            for client in silent.unwrap_or_default() {
+                tracing::warn!(group = name, client = client.client_id, "consumer silent, removed");
+                client.peer.close();
+                self.leave(&name, client.peer.id(), notify);
+            }
+        }
+    }
+
+    fn leave(&self, name: &str, peer_id: u64, notify: Notify) {
+        let peers = {
+            let Some(mut group) = self.groups.get_mut(name) else { return };
+            group.members.remove(&peer_id);
+            if group.broadcasts() { Vec::new() } else { group.peers() }
+        };
+        self.groups.remove_if(name, |_, group| group.members.is_empty());
+        tell(name, &peers, notify);
+    }
+
+    /// Calls `look` with a live group.
+    pub(crate) fn with_group<R>(
+        &self,
+        name: &str,
+        look: impl FnOnce(&ConsumerGroup) -> R,
+    ) -> Option<R> {
+        self.groups.get(name).map(|group| look(&group))
+    }
+
+    /// Returns what a live group wants of a topic.
+    pub(crate) fn subscription(&self, group: &str, topic: &str) -> Option<Arc<Subscription>> {
+        self.groups.get(group)?.subscriptions.get(topic).map(Arc::clone)
+    }
+
+    /// Returns the number of topics a live group subscribes to.
+    pub(crate) fn subscription_count(&self, group: &str) -> usize {
+        self.with_group(group, |group| group.subscriptions.len()).unwrap_or(0)
+    }
+
+    /// Returns the client ids of a group's members.
+    pub(crate) fn client_ids(&self, group: &str) -> Vec<String> {
+        let ids = |group: &ConsumerGroup| group.members().map(|c| c.client_id.clone()).collect();
+        self.with_group(group, ids).unwrap_or_default()
+    }
+
+    /// Stores a heartbeat's fingerprint; returns the group's former one.
+    pub(crate) fn note_fingerprint(&self, group: &str, fingerprint: i32) -> Option<i32> {
+        self.fingerprints.insert(group.to_owned(), fingerprint)
+    }
+
+    /// Whether any group has ever subscribed to the topic.
+    pub(crate) fn topic_seen(&self, topic: &str) -> bool {
+        self.topics_seen.lock().unwrap_or_else(PoisonError::into_inner).contains(topic)
+    }
+
+    fn see_topics(&self, subscriptions: &[SubscriptionData]) {
+        let mut seen = self.topics_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for data in subscriptions {
+            if !seen.contains(&data.topic) {
+                seen.insert(data.topic.clone());
+            }
+        }
+    }
+
+    fn groups_where(&self, matches: impl Fn(&ConsumerGroup) -> bool) -> Vec<String> {
+        let groups = self.groups.iter();
+        groups.filter(|group| matches(group.value())).map(|group| group.key().clone()).collect()
+    }
+}
+
+/// Tells members that the group changed; a connection that cannot take it finds out by itself at
+/// its next rebalance.
+fn tell(group: &str, peers: &[Arc<Peer>], notify: Notify) {
+    if notify == Notify::Nobody {
+        return;
+    }
+    let header = NotifyConsumerIdsChangedRequestHeader { consumer_group: group.to_owned() };
+    for peer in peers {
+        if let Err(error) = peer.oneway(RequestCode::NotifyConsumerIdsChanged, &header, &[]) {
+            tracing::debug!(%error, group, peer = %peer.remote(), "group change not told");
+        }
+    }
+}
