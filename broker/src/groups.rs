@@ -12,9 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use remoting::protocol::body::{DataVersion, SubscriptionGroupConfig};
+use remoting::protocol::body::{
+    DataVersion, SubscriptionGroupConfig, SubscriptionGroupWrapper,
+};
 use serde::{Deserialize, Serialize};
-use store::json_file::{self, JsonFileError};
+use store::json_file::{JsonFile, JsonFileError};
 
 use crate::attributes::{self, AttributeError};
 
@@ -71,10 +73,10 @@ impl Groups {
     /// Loads the groups of the store below `root` and adds the system groups.
     pub(crate) fn load(root: &Path) -> Result<Groups, JsonFileError> {
         let path = root.join("config").join(FILE_NAME);
-        let file: GroupFile = json_file::load(&path)?.unwrap_or_default();
+        let file: GroupFile = JsonFile::load(&path)?.unwrap_or_default();
         let table = DashMap::new();
         for name in SYSTEM_GROUPS {
-            table.insert(name.to_owned(), Arc::new(new_group(name)));
+            table.insert(name.to_owned(), Arc::new(SubscriptionGroupConfig::new(name)));
         }
         table.extend(file.subscription_group_table);
         let meta = Meta {
@@ -117,7 +119,7 @@ impl Groups {
         match self.table.entry(group.to_owned()) {
             Entry::Occupied(entry) => Some(Arc::clone(entry.get())),
             Entry::Vacant(entry) => {
-                let config = Arc::clone(&entry.insert(Arc::new(new_group(group))));
+                let config = Arc::clone(&entry.insert(Arc::new(SubscriptionGroupConfig::new(group))));
                 self.bump(now_ms);
                 tracing::info!(group, "consumer group created");
                 Some(config)
@@ -198,14 +200,20 @@ impl Groups {
         if !self.changed.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        json_file::save(&self.path, &self.snapshot()).inspect_err(|_| {
+        JsonFile::save(&self.path, &self.snapshot()).inspect_err(|_| {
             self.changed.store(true, Ordering::Release);
         })
     }
 
-    /// Returns all groups as the body of request 201.
-    pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(&self.snapshot())
+    /// Returns all groups as tools and replicas get them (201).
+    pub(crate) fn wrapper(&self) -> SubscriptionGroupWrapper {
+        let file = self.snapshot();
+        let groups = file.subscription_group_table.into_iter();
+        SubscriptionGroupWrapper {
+            data_version: file.data_version,
+            forbidden_table: file.forbidden_table,
+            subscription_group_table: groups.map(|(name, group)| (name, (*group).clone())).collect(),
+        }
     }
 
     fn snapshot(&self) -> GroupFile {
@@ -225,8 +233,7 @@ impl Groups {
 
     fn bump(&self, now_ms: i64) {
         let mut meta = self.meta();
-        meta.version.counter += 1;
-        meta.version.timestamp = now_ms;
+        meta.version.bump(now_ms, 0);
         self.changed.store(true, Ordering::Release);
     }
 
@@ -251,10 +258,6 @@ pub(crate) fn legal_name(group: &str) -> bool {
     let legal = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'%' | b'|' | b'-' | b'_');
     // Legal names are ASCII, so bytes are UTF-16 units.
     !group.is_empty() && group.len() <= NAME_LEN_MAX && group.bytes().all(legal)
-}
-
-fn new_group(name: &str) -> SubscriptionGroupConfig {
-    SubscriptionGroupConfig { group_name: name.to_owned(), ..SubscriptionGroupConfig::default() }
 }
 
 #[cfg(test)]
@@ -293,8 +296,8 @@ mod tests {
     fn updates_and_deletions_are_on_disk_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let changed = groups(dir.path());
-        let config = SubscriptionGroupConfig { retry_max_times: 3, ..new_group("g") };
-        changed.update(vec![config, new_group("h")], 1).unwrap();
+        let config = SubscriptionGroupConfig { retry_max_times: 3, ..SubscriptionGroupConfig::new("g") };
+        changed.update(vec![config, SubscriptionGroupConfig::new("h")], 1).unwrap();
         changed.delete("h", 2).unwrap();
         changed.delete("never", 3).unwrap();
         let again = groups(dir.path());
@@ -307,9 +310,9 @@ mod tests {
     fn an_unknown_attribute_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let groups = groups(dir.path());
-        let mut bad = new_group("bad");
+        let mut bad = SubscriptionGroupConfig::new("bad");
         bad.attributes.insert("+colour".to_owned(), "red".to_owned());
-        assert!(groups.update(vec![new_group("good"), bad], 1).is_err());
+        assert!(groups.update(vec![SubscriptionGroupConfig::new("good"), bad], 1).is_err());
         assert!(!groups.contains("good") && !groups.contains("bad"));
     }
 

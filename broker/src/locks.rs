@@ -9,11 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use remoting::protocol::body::MessageQueue;
 
 /// How long a lock lives after its last renewal.
-pub const LOCK_LIFETIME_MS: i64 = 60_000;
+pub(crate) const LOCK_LIFETIME_MS: i64 = 60_000;
 
 /// The locks of this broker.
 #[derive(Default)]
-pub struct QueueLocks {
+pub(crate) struct QueueLocks {
     groups: Mutex<HashMap<String, HashMap<MessageQueue, Lock>>>,
 }
 
@@ -30,7 +30,7 @@ impl Lock {
 
 impl QueueLocks {
     /// Locks or renews what is free, expired or already the client's; returns those queues.
-    pub fn lock(
+    pub(crate) fn lock(
         &self,
         group: &str,
         queues: &[MessageQueue],
@@ -62,7 +62,7 @@ impl QueueLocks {
     }
 
     /// Releases those of the queues that the client holds.
-    pub fn unlock(&self, group: &str, queues: &[MessageQueue], client_id: &str) {
+    pub(crate) fn unlock(&self, group: &str, queues: &[MessageQueue], client_id: &str) {
         let mut groups = self.groups();
         let Some(locks) = groups.get_mut(group) else { return };
         for queue in queues {
@@ -76,13 +76,13 @@ impl QueueLocks {
     }
 
     /// Whether the group holds any unexpired lock: it consumes in order.
-    pub fn any_held(&self, group: &str, now_ms: i64) -> bool {
+    pub(crate) fn any_held(&self, group: &str, now_ms: i64) -> bool {
         let groups = self.groups();
         groups.get(group).is_some_and(|locks| locks.values().any(|lock| !lock.expired(now_ms)))
     }
 
     /// Forgets expired locks.
-    pub fn sweep(&self, now_ms: i64) {
+    pub(crate) fn sweep(&self, now_ms: i64) {
         let mut groups = self.groups();
         groups.retain(|_, locks| {
             locks.retain(|_, lock| !lock.expired(now_ms));

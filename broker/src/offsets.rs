@@ -15,22 +15,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
-use remoting::protocol::body::DataVersion;
+use remoting::protocol::body::{ConsumerOffsetSerializeWrapper, DataVersion};
 use serde::{Deserialize, Serialize};
-use store::json_file::{self, JsonFileError};
+use store::json_file::{JsonFile, JsonFileError};
 
 /// Offsets of one topic and group by queue.
-pub type QueueOffsets = BTreeMap<i32, i64>;
+pub(crate) type QueueOffsets = BTreeMap<i32, i64>;
 
 type Table = DashMap<String, QueueOffsets>;
 
 /// Name of the file below `config/`.
-pub const FILE_NAME: &str = "consumerOffset.json";
+pub(crate) const FILE_NAME: &str = "consumerOffset.json";
 
 const SEPARATOR: char = '@';
 
 /// The committed, pulled and reset offsets of all groups.
-pub struct ConsumerOffsets {
+pub(crate) struct ConsumerOffsets {
     path: PathBuf,
     committed: Table,
     pulled: Table,
@@ -54,9 +54,9 @@ struct OffsetFile {
 
 impl ConsumerOffsets {
     /// Loads the offsets of the store below `root`; a missing file means none yet.
-    pub fn load(root: &Path, version_step: u64) -> Result<ConsumerOffsets, JsonFileError> {
+    pub(crate) fn load(root: &Path, version_step: u64) -> Result<ConsumerOffsets, JsonFileError> {
         let path = root.join("config").join(FILE_NAME);
-        let file: OffsetFile = json_file::load(&path)?.unwrap_or_default();
+        let file: OffsetFile = JsonFile::load(&path)?.unwrap_or_default();
         Ok(ConsumerOffsets {
             path,
             committed: file.offset_table.into_iter().collect(),
@@ -71,45 +71,44 @@ impl ConsumerOffsets {
     }
 
     /// Stores what a group has consumed of a queue; any offset is taken as it is.
-    pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64, now_ms: i64) {
+    pub(crate) fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64, now_ms: i64) {
         put(&self.committed, topic, group, queue_id, offset);
         self.changed.store(true, Ordering::Release);
         let commits = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
         if commits.is_multiple_of(self.version_step) {
             let mut version = self.version.lock().unwrap_or_else(PoisonError::into_inner);
-            version.counter += 1;
-            version.timestamp = now_ms;
+            version.bump(now_ms, 0);
         }
     }
 
     /// Remembers how far a group has pulled a queue; not written to disk.
-    pub fn commit_pull(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
+    pub(crate) fn commit_pull(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
         put(&self.pulled, topic, group, queue_id, offset);
     }
 
     /// Returns the offset a group goes on from: a pending reset, else the committed one.
-    pub fn query(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+    pub(crate) fn query(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
         find(&self.resets, topic, group, queue_id)
             .or_else(|| find(&self.committed, topic, group, queue_id))
     }
 
     /// Returns how far a group has pulled, else what it goes on from.
-    pub fn query_pull(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+    pub(crate) fn query_pull(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
         find(&self.pulled, topic, group, queue_id).or_else(|| self.query(group, topic, queue_id))
     }
 
     /// Returns the committed offsets of a group on a topic.
-    pub fn of(&self, group: &str, topic: &str) -> Option<QueueOffsets> {
+    pub(crate) fn of(&self, group: &str, topic: &str) -> Option<QueueOffsets> {
         with_key(topic, group, |key| self.committed.get(key).map(|queues| queues.clone()))
     }
 
     /// Lists the topics a group has offsets on.
-    pub fn topics_of(&self, group: &str) -> BTreeSet<String> {
+    pub(crate) fn topics_of(&self, group: &str) -> BTreeSet<String> {
         self.pairs(|topic, of_group| (of_group == group).then(|| topic.to_owned()))
     }
 
     /// Lists the groups that have offsets on a topic.
-    pub fn groups_of(&self, topic: &str) -> BTreeSet<String> {
+    pub(crate) fn groups_of(&self, topic: &str) -> BTreeSet<String> {
         self.pairs(|of_topic, group| (of_topic == topic).then(|| group.to_owned()))
     }
 
@@ -119,12 +118,12 @@ impl ConsumerOffsets {
     }
 
     /// Forgets all offsets on a topic.
-    pub fn remove_topic(&self, topic: &str) {
+    pub(crate) fn remove_topic(&self, topic: &str) {
         self.remove(&self.committed, |of_topic, _| of_topic == topic);
     }
 
     /// Forgets all offsets of a group, pulled and reset ones too.
-    pub fn remove_group(&self, group: &str) {
+    pub(crate) fn remove_group(&self, group: &str) {
         for table in [&self.committed, &self.resets, &self.pulled] {
             self.remove(table, |_, of_group| of_group == group);
         }
@@ -136,7 +135,7 @@ impl ConsumerOffsets {
     }
 
     /// Copies the offsets of one group on a topic to another group.
-    pub fn clone_group(&self, from: &str, to: &str, topic: &str) {
+    pub(crate) fn clone_group(&self, from: &str, to: &str, topic: &str) {
         let Some(offsets) = self.of(from, topic) else { return };
         with_key(topic, to, |key| self.committed.insert(key.to_owned(), offsets));
         self.changed.store(true, Ordering::Release);
@@ -144,7 +143,7 @@ impl ConsumerOffsets {
 
     /// Returns the smallest offset of any group per queue of a topic, leaving out offsets below
     /// the queue's first message. Java quirk: the filtered groups lose all their offsets.
-    pub fn min_of_all_groups(
+    pub(crate) fn min_of_all_groups(
         &self,
         topic: &str,
         filter_groups: &str,
@@ -169,7 +168,7 @@ impl ConsumerOffsets {
     }
 
     /// Sets the offset a group must go on from; the next pull of the queue delivers it.
-    pub fn assign_reset(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
+    pub(crate) fn assign_reset(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
         if topic.is_empty() || group.is_empty() || queue_id < 0 || offset < 0 {
             return;
         }
@@ -179,12 +178,12 @@ impl ConsumerOffsets {
     }
 
     /// Whether a reset of the queue waits to be delivered.
-    pub fn has_reset(&self, group: &str, topic: &str, queue_id: i32) -> bool {
+    pub(crate) fn has_reset(&self, group: &str, topic: &str, queue_id: i32) -> bool {
         find(&self.resets, topic, group, queue_id).is_some()
     }
 
     /// Takes the pending reset of a queue.
-    pub fn take_reset(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+    pub(crate) fn take_reset(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
         if self.resets.is_empty() {
             return None;
         }
@@ -192,18 +191,19 @@ impl ConsumerOffsets {
     }
 
     /// Writes the file when something changed since the last time.
-    pub fn persist(&self) -> Result<(), JsonFileError> {
+    pub(crate) fn persist(&self) -> Result<(), JsonFileError> {
         if !self.changed.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        json_file::save(&self.path, &self.snapshot()).inspect_err(|_| {
+        JsonFile::save(&self.path, &self.snapshot()).inspect_err(|_| {
             self.changed.store(true, Ordering::Release);
         })
     }
 
-    /// Returns the table as the body of request 43: Java's members, standard JSON.
-    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(&self.snapshot())
+    /// Returns the table as tools and replicas get it (43).
+    pub(crate) fn wrapper(&self) -> ConsumerOffsetSerializeWrapper {
+        let OffsetFile { data_version, offset_table, .. } = self.snapshot();
+        ConsumerOffsetSerializeWrapper { data_version: Some(data_version), offset_table }
     }
 
     fn snapshot(&self) -> OffsetFile {

@@ -9,7 +9,7 @@ pub(crate) struct Levels {
 /// Why a list of levels cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("messageDelayLevel: `{part}` is no delay; write a number and one of s, m, h, d")]
-pub(crate) struct LevelsError {
+pub struct LevelsError {
     part: String,
 }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use remoting::protocol::body::DelayOffsetSerializeWrapper;
 use remoting::protocol::message::properties::property;
 use remoting::protocol::message::record::{Record, records};
 use runtime::clock::now_ms;
@@ -25,9 +26,10 @@ use store::json_file::JsonFileError;
 use store::{Arrival, GetRequest, GetStatus, MessageStore, NewMessage, PutError};
 use tokio::sync::Notify;
 
-pub(crate) use levels::{Levels, LevelsError};
+use levels::{Levels, LevelsError};
 use progress::Progress;
 
+use crate::broker::Broker;
 use crate::topics::SCHEDULE_TOPIC;
 
 /// Java's topic of half messages: nothing is delivered to it.
@@ -55,19 +57,39 @@ pub(crate) struct Schedule {
     wake: Notify,
 }
 
+/// Why the schedule cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The levels are no delays.
+    #[error(transparent)]
+    Levels(#[from] LevelsError),
+    /// The progress cannot be read.
+    #[error(transparent)]
+    File(#[from] JsonFileError),
+}
+
 /// What became of one batch of a level.
 struct Batch {
     next: i64,
     look_at: i64,
 }
 
+/// Delivers until the broker stops.
+pub(crate) async fn run(broker: Arc<Broker>, stop: Stop) {
+    broker.schedule.run(&broker.store, stop).await;
+}
+
 impl Schedule {
     /// Loads how far the levels were delivered.
+    ///
+    /// # Errors
+    /// Fails when the levels are no delays or the file cannot be read.
     pub(crate) fn load(
         root: &Path,
-        levels: Levels,
+        levels: &str,
         version_step: u64,
-    ) -> Result<Schedule, JsonFileError> {
+    ) -> Result<Schedule, LoadError> {
+        let levels = Levels::parse(levels)?;
         let progress = Progress::load(root, levels.max(), version_step)?;
         Ok(Schedule {
             look_at: (0..levels.max()).map(|_| AtomicI64::new(0)).collect(),
@@ -95,14 +117,14 @@ impl Schedule {
     }
 
     /// Delivers until the broker stops.
-    pub(crate) async fn run(self: Arc<Self>, store: Arc<MessageStore>, stop: Stop) {
-        self.clamp(&store);
+    async fn run(&self, store: &MessageStore, stop: Stop) {
+        self.clamp(store);
         while !stop.stopped() {
             self.sleeps_until.store(NEVER, Ordering::SeqCst);
             let now = now_ms();
             let due: Vec<usize> = (0..self.look_at.len()).filter(|q| self.due(*q, now)).collect();
             for queue_id in &due {
-                self.deliver(*queue_id, &store);
+                self.deliver(*queue_id, store);
                 // Long work shares the thread with the connections of the runtime.
                 tokio::task::yield_now().await;
             }
@@ -126,9 +148,9 @@ impl Schedule {
         self.progress.persist(now_ms())
     }
 
-    /// Returns the progress as the body of request 45.
-    pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        self.progress.to_json()
+    /// Returns the progress as tools and replicas get it (45).
+    pub(crate) fn wrapper(&self) -> DelayOffsetSerializeWrapper {
+        self.progress.wrapper()
     }
 
     /// Lists level, next offset and end of its queue, for the runtime information.

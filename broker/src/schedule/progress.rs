@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use remoting::protocol::body::DataVersion;
+use remoting::protocol::body::{DataVersion, DelayOffsetSerializeWrapper};
 use serde::{Deserialize, Serialize};
 use store::json_file::{JsonFile, JsonFileError};
 
@@ -95,8 +95,7 @@ impl Progress {
         let mut state = self.state();
         state.updates += 1;
         if state.updates.is_multiple_of(self.version_step) {
-            state.version.counter += 1;
-            state.version.timestamp = now_ms;
+            state.version.bump(now_ms, 0);
         }
     }
 
@@ -134,9 +133,10 @@ impl Progress {
         self.save(&mut state, file, now_ms)
     }
 
-    /// Returns the offsets as the body of request 45.
-    pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(&self.snapshot(&self.state()))
+    /// Returns the offsets as tools and replicas get them (45).
+    pub(crate) fn wrapper(&self) -> DelayOffsetSerializeWrapper {
+        let DelayFile { data_version, offset_table } = self.snapshot(&self.state());
+        DelayOffsetSerializeWrapper { data_version: Some(data_version), offset_table }
     }
 
     /// Lists the levels that have been looked at, with their next offsets.

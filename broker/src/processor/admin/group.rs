@@ -1,0 +1,128 @@
+//! Consumer groups: create, change, delete, list — requests 200, 225, 207, 201, 352, 353.
+
+use std::sync::Arc;
+
+use remoting::net::Outcome;
+use remoting::protocol::body::{
+    Body, GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList,
+};
+use remoting::protocol::code::ResponseCode;
+use remoting::protocol::command::Responder;
+use remoting::protocol::header::{
+    DeleteSubscriptionGroupRequestHeader, GetAllSubscriptionGroupRequestHeader,
+    GetAllSubscriptionGroupResponseHeader, GetSubscriptionGroupConfigRequestHeader, NoHeader,
+    UpdateGroupForbiddenRequestHeader,
+};
+use runtime::clock::now_ms;
+
+use super::{not_written, topic};
+use crate::broker::Broker;
+use crate::call::Call;
+use crate::reject::Reject;
+
+/// Creates or changes a group.
+pub(crate) fn create_or_update(
+    broker: &Arc<Broker>,
+    call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let config = SubscriptionGroupConfig::decode(call.body())?;
+    update(broker, vec![config], out)
+}
+
+/// Creates or changes groups, all or none.
+pub(crate) fn create_or_update_list(
+    broker: &Arc<Broker>,
+    call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let body = SubscriptionGroupList::decode(call.body())?;
+    update(broker, body.group_config_list, out)
+}
+
+/// Java quirk: any name is taken, even a blank one.
+fn update(
+    broker: &Broker,
+    configs: Vec<SubscriptionGroupConfig>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let updated = broker.groups.update(configs, now_ms());
+    updated.map_err(|error| Reject::thrown(error.to_string()))?;
+    out.ok_empty();
+    Ok(Outcome::Done)
+}
+
+/// Deletes a group, and its offsets if asked to.
+pub(crate) fn delete(
+    broker: &Arc<Broker>,
+    call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let header: DeleteSubscriptionGroupRequestHeader = call.header()?;
+    let group = &header.group_name;
+    broker.groups.delete(group, now_ms()).map_err(|error| not_written(&error))?;
+    if header.clean_offset {
+        broker.offsets.remove_group(group);
+    }
+    tracing::info!(group, clean_offset = header.clean_offset, "consumer group deleted");
+    out.ok_empty();
+    Ok(Outcome::Done)
+}
+
+/// Answers all groups, or the page asked for.
+pub(crate) fn all(
+    broker: &Arc<Broker>,
+    call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let header: GetAllSubscriptionGroupRequestHeader = call.header()?;
+    let mut body = broker.groups.wrapper();
+    let total = body.subscription_group_table.len();
+    let page = topic::page(
+        total,
+        &body.data_version,
+        header.group_seq,
+        header.max_group_num,
+        header.data_version.as_deref(),
+    );
+    if page.len() < total {
+        let groups = std::mem::take(&mut body.subscription_group_table).into_iter();
+        body.subscription_group_table = groups.skip(page.start).take(page.len()).collect();
+    }
+    let header =
+        GetAllSubscriptionGroupResponseHeader { total_group_num: i32::try_from(total).ok() };
+    out.respond(ResponseCode::Success, None, &header, &[], &body.encode());
+    Ok(Outcome::Done)
+}
+
+/// Answers the settings of a group. Java quirk: asking makes the group.
+pub(crate) fn config(
+    broker: &Arc<Broker>,
+    call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let header: GetSubscriptionGroupConfigRequestHeader = call.header()?;
+    let config = broker.group(&header.group).ok_or_else(|| {
+        Reject::new(ResponseCode::SubscriptionGroupNotExist, "No group in this broker")
+    })?;
+    out.ok_body(&config.encode());
+    Ok(Outcome::Done)
+}
+
+/// Forbids or allows a group to read a topic, if asked to, and answers what holds now.
+pub(crate) fn read_forbidden(
+    broker: &Arc<Broker>,
+    call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let UpdateGroupForbiddenRequestHeader { group, topic, readable } = call.header()?;
+    if let Some(readable) = readable {
+        let written = broker.groups.set_read_forbidden(&group, &topic, !readable, now_ms());
+        written.map_err(|error| not_written(&error))?;
+    }
+    let readable = Some(!broker.groups.read_forbidden(&group, &topic));
+    let body = GroupForbidden { group, readable, topic }.encode();
+    // Java quirk: an empty remark instead of none.
+    out.respond(ResponseCode::Success, Some(""), &NoHeader, &[], &body);
+    Ok(Outcome::Done)
+}
