@@ -64,7 +64,7 @@ type ForbiddenTable = BTreeMap<String, BTreeMap<String, i32>>;
 struct GroupFile {
     data_version: DataVersion,
     forbidden_table: ForbiddenTable,
-    subscription_group_table: BTreeMap<String, Arc<SubscriptionGroupConfig>>,
+    subscription_group_table: BTreeMap<String, SubscriptionGroupConfig>,
     #[serde(flatten)]
     unknown: serde_json::Map<String, serde_json::Value>,
 }
@@ -78,7 +78,8 @@ impl Groups {
         for name in SYSTEM_GROUPS {
             table.insert(name.to_owned(), Arc::new(SubscriptionGroupConfig::new(name)));
         }
-        table.extend(file.subscription_group_table);
+        let loaded = file.subscription_group_table.into_iter();
+        table.extend(loaded.map(|(name, group)| (name, Arc::new(group))));
         let meta = Meta {
             version: file.data_version,
             forbidden: file.forbidden_table,
@@ -208,11 +209,10 @@ impl Groups {
     /// Returns all groups as tools and replicas get them (201).
     pub(crate) fn wrapper(&self) -> SubscriptionGroupWrapper {
         let file = self.snapshot();
-        let groups = file.subscription_group_table.into_iter();
         SubscriptionGroupWrapper {
             data_version: file.data_version,
             forbidden_table: file.forbidden_table,
-            subscription_group_table: groups.map(|(name, group)| (name, (*group).clone())).collect(),
+            subscription_group_table: file.subscription_group_table,
         }
     }
 
@@ -220,7 +220,7 @@ impl Groups {
         let subscription_group_table = self
             .table
             .iter()
-            .map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
+            .map(|entry| (entry.key().clone(), SubscriptionGroupConfig::clone(entry.value())))
             .collect();
         let meta = self.meta();
         GroupFile {
