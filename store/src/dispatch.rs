@@ -6,7 +6,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use remoting::protocol::message::Record;
+use remoting::protocol::message::properties::property;
+use remoting::protocol::message::{Properties, Record, hash, sys_flag};
 
 /// Topic of delayed messages; the tags code of its units is the time of delivery.
 pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
@@ -38,44 +39,98 @@ pub struct DispatchRequest<'a> {
 
 impl<'a> DispatchRequest<'a> {
     /// The request of a stored record.
-    pub fn of(_record: &Record<'a>, _delays: &DelayLevels) -> DispatchRequest<'a> {
-        todo!()
+    pub fn of(record: &Record<'a>, delays: &DelayLevels) -> DispatchRequest<'a> {
+        let properties = record.properties();
+        let inner_batch = record.sys_flag & sys_flag::INNER_BATCH != 0;
+        let batch_size = properties
+            .get(property::INNER_NUM)
+            .filter(|_| inner_batch)
+            .and_then(|number| number.parse().ok())
+            .filter(|number| *number > 0);
+        DispatchRequest {
+            topic: record.topic,
+            queue_id: record.queue_id,
+            physical_offset: record.physical_offset,
+            // A record is at most 2 GiB long; the size is a positive i32 in its first field.
+            size: record.total_size.cast_signed(),
+            tags_code: tags_code(record.topic, record.properties, record.store_timestamp, delays),
+            store_timestamp: record.store_timestamp,
+            queue_offset: record.queue_offset,
+            sys_flag: record.sys_flag,
+            properties: record.properties,
+            batch_size: batch_size.unwrap_or(1),
+        }
+    }
+
+    /// Whether the record has a unit in its queue: half messages and rollbacks have none.
+    pub fn has_unit(&self) -> bool {
+        let transaction = sys_flag::transaction(self.sys_flag);
+        transaction != sys_flag::TRANSACTION_PREPARED
+            && transaction != sys_flag::TRANSACTION_ROLLBACK
+    }
+
+    /// Log position behind the record.
+    pub fn physical_end(&self) -> i64 {
+        self.physical_offset + i64::from(self.size)
     }
 }
 
 /// Tags code of a unit: hash of the tags, or the time of delivery in the schedule topic.
-pub fn tags_code(
-    _topic: &str,
-    _properties: &str,
-    _store_timestamp: i64,
-    _delays: &DelayLevels,
-) -> i64 {
-    todo!()
+pub fn tags_code(topic: &str, properties: &str, store_timestamp: i64, delays: &DelayLevels) -> i64 {
+    let properties = Properties::new(properties);
+    if topic == SCHEDULE_TOPIC {
+        let level = properties.get(property::DELAY).and_then(|level| level.parse::<i32>().ok());
+        if let Some(level) = level.filter(|level| *level > 0) {
+            return delays.deliver_at(level, store_timestamp);
+        }
+    }
+    hash::tags_code(properties.get(property::TAGS))
 }
 
 /// The delay of each level, from the setting `messageDelayLevel`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DelayLevels {}
+pub struct DelayLevels {
+    /// Milliseconds, level 1 first.
+    delays: Vec<i64>,
+}
 
 impl DelayLevels {
     /// Parses `1s 5s 10m 2h 1d`; the error is the part that is none of it.
-    pub fn parse(_text: &str) -> Result<DelayLevels, String> {
-        todo!()
+    pub fn parse(text: &str) -> Result<DelayLevels, String> {
+        let parse = |part: &str| {
+            let unit_at = part.len().checked_sub(1)?;
+            let unit = match part.get(unit_at..)? {
+                "s" => 1000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                _ => return None,
+            };
+            let number: i64 = part[..unit_at].parse().ok()?;
+            number.checked_mul(unit)
+        };
+        let delays = text
+            .split_ascii_whitespace()
+            .map(|part| parse(part).ok_or_else(|| part.to_owned()))
+            .collect::<Result<_, _>>()?;
+        Ok(DelayLevels { delays })
     }
 
     /// The highest level.
     pub fn max(&self) -> i32 {
-        todo!()
+        i32::try_from(self.delays.len()).unwrap_or(i32::MAX)
     }
 
     /// Delay of a level (from 1) in milliseconds; levels above the highest count as it.
-    pub fn delay_ms(&self, _level: i32) -> Option<i64> {
-        todo!()
+    pub fn delay_ms(&self, level: i32) -> Option<i64> {
+        let level = usize::try_from(level.min(self.max())).ok()?;
+        self.delays.get(level.checked_sub(1)?).copied()
     }
 
     /// Time of delivery of a message of `level` stored at `store_timestamp`.
-    pub fn deliver_at(&self, _level: i32, _store_timestamp: i64) -> i64 {
-        todo!()
+    pub fn deliver_at(&self, level: i32, store_timestamp: i64) -> i64 {
+        // Java quirk: a level without an entry is delivered after a second.
+        store_timestamp.saturating_add(self.delay_ms(level).unwrap_or(1000))
     }
 }
 
@@ -134,5 +189,60 @@ impl ViewError {
     /// Wraps an I/O error of `action` on `path`.
     pub fn io(path: &Path, action: &'static str, source: io::Error) -> ViewError {
         ViewError::Io { path: path.to_owned(), action, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delays() -> DelayLevels {
+        DelayLevels::parse("1s 5s 10s 30s 1m 2m 1h 1d").unwrap()
+    }
+
+    #[test]
+    fn delay_levels_are_capped_and_start_at_one() {
+        let delays = delays();
+        assert_eq!(delays.max(), 8);
+        assert_eq!(delays.delay_ms(1), Some(1000));
+        assert_eq!(delays.delay_ms(5), Some(60_000));
+        assert_eq!(delays.delay_ms(99), Some(86_400_000));
+        assert_eq!(delays.delay_ms(0), None);
+        assert_eq!(delays.delay_ms(-1), None);
+        assert_eq!(DelayLevels::parse("").unwrap().deliver_at(3, 500), 1500);
+    }
+
+    #[test]
+    fn a_part_that_is_no_delay_is_named() {
+        for part in ["s", "5", "5x", "-", "1é", "99999999999999999d"] {
+            assert_eq!(DelayLevels::parse(&format!("1s {part}")), Err(part.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_schedule_topic_keeps_the_time_of_delivery() {
+        let properties = "TAGS\u{1}TagA\u{2}DELAY\u{1}3\u{2}";
+        assert_eq!(tags_code(SCHEDULE_TOPIC, properties, 446, &delays()), 10_446);
+        assert_eq!(tags_code("T", properties, 446, &delays()), 2_598_919);
+        assert_eq!(tags_code(SCHEDULE_TOPIC, "TAGS\u{1}TagA\u{2}", 446, &delays()), 2_598_919);
+        assert_eq!(tags_code("T", "", 446, &delays()), 0);
+    }
+
+    #[test]
+    fn half_messages_and_rollbacks_have_no_unit() {
+        let request = |sys_flag| DispatchRequest {
+            topic: "T",
+            queue_id: 0,
+            physical_offset: 0,
+            size: 91,
+            tags_code: 0,
+            store_timestamp: 1,
+            queue_offset: 0,
+            sys_flag,
+            properties: "",
+            batch_size: 1,
+        };
+        assert!(request(0).has_unit() && request(8).has_unit());
+        assert!(!request(4).has_unit() && !request(12).has_unit());
     }
 }

@@ -2,9 +2,14 @@
 
 use smallvec::SmallVec;
 
-use crate::consume_queue::Queue;
+use crate::QueueKind;
+use crate::consume_queue::{Queue, Unit};
 use crate::dispatch::ViewError;
 use crate::segment::LogSlice;
+
+/// Java keeps the bytes of an answer within these bounds, whatever is asked for.
+const BYTES_MAX_LEAST: i32 = 100;
+const BYTES_MAX_MOST: i32 = 128 << 20;
 
 /// Asks one queue for messages.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +142,8 @@ pub struct Scanned {
 }
 
 /// Looks through a queue (`None`: there is no such queue) from the offset asked for.
-#[allow(unused_variables, clippy::todo)]
+///
+/// The filter sees tags codes. One message is returned however large it is.
 pub fn scan(
     queue: Option<&Queue>,
     request: &GetRequest<'_>,
@@ -145,5 +151,129 @@ pub fn scan(
     log: LogBounds,
     filter: &dyn Fn(i64) -> bool,
 ) -> Result<Scanned, ViewError> {
-    todo!()
+    let (min_offset, max_offset) =
+        queue.map_or((0, 0), |queue| (queue.min_offset(), queue.next_offset()));
+    let offset = request.queue_offset;
+    let outcome = |status, next_offset| Scanned {
+        status,
+        next_offset,
+        min_offset,
+        max_offset,
+        runs: SmallVec::new(),
+        count: 0,
+        bytes: 0,
+        from_disk: false,
+    };
+    let Some(queue) = queue.filter(|_| max_offset > 0) else {
+        // Java makes the queue when it is asked for and finds it empty.
+        return Ok(outcome(GetStatus::NoMessageInQueue, 0));
+    };
+    if offset < min_offset {
+        return Ok(outcome(GetStatus::OffsetTooSmall, min_offset));
+    }
+    if offset == max_offset {
+        return Ok(outcome(GetStatus::OffsetOverflowOne, offset));
+    }
+    if offset > max_offset {
+        return Ok(outcome(GetStatus::OffsetOverflowBadly, max_offset));
+    }
+    let found = outcome(GetStatus::OffsetFoundNull, offset);
+    let mut scan = Scan::new(request, limits, log, queue.kind(), found);
+    for unit in queue.units_from(offset)? {
+        if !scan.look_at(&unit?, filter) {
+            break;
+        }
+    }
+    let mut found = scan.found;
+    if found.status == GetStatus::OffsetFoundNull {
+        found.next_offset = queue.offset_after_gap(offset);
+    }
+    Ok(found)
+}
+
+/// A scan under way.
+struct Scan<'a> {
+    request: &'a GetRequest<'a>,
+    limits: &'a ScanLimits,
+    log: LogBounds,
+    count_max: i64,
+    bytes_max: i64,
+    /// Units further than this from the offset asked for are not looked at.
+    distance_max: i64,
+    found: Scanned,
+}
+
+impl<'a> Scan<'a> {
+    fn new(
+        request: &'a GetRequest<'a>,
+        limits: &'a ScanLimits,
+        log: LogBounds,
+        kind: QueueKind,
+        found: Scanned,
+    ) -> Scan<'a> {
+        let count_max = i64::from(request.count_max.max(1));
+        let unit_len = kind.unit_len() as i64;
+        Scan {
+            request,
+            limits,
+            log,
+            count_max,
+            bytes_max: i64::from(request.bytes_max.clamp(BYTES_MAX_LEAST, BYTES_MAX_MOST)),
+            distance_max: count_max.max(limits.units_bytes_max.div_euclid(unit_len)),
+            found,
+        }
+    }
+
+    /// Takes a unit or passes over it. False when it is one too many.
+    fn look_at(&mut self, unit: &Unit, filter: &dyn Fn(i64) -> bool) -> bool {
+        let distance = unit.queue_offset - self.request.queue_offset;
+        if distance >= self.distance_max || self.is_full(unit) {
+            return false;
+        }
+        self.found.next_offset = unit.next_offset();
+        if self.found.status == GetStatus::OffsetFoundNull {
+            self.found.status = GetStatus::NoMatchedMessage;
+        }
+        let gone = unit.physical_offset < self.log.min || unit.physical_end() > self.log.max;
+        if gone || unit.is_filler() {
+            if self.found.count == 0 {
+                self.found.status = GetStatus::MessageWasRemoving;
+            }
+        } else if filter(unit.tags_code) {
+            self.take(unit);
+        }
+        true
+    }
+
+    fn is_full(&self, unit: &Unit) -> bool {
+        let (count, bytes) = (i64::from(self.found.count), self.found.bytes as i64);
+        if count == 0 {
+            return false;
+        }
+        let recent = self.log.max - unit.physical_offset <= self.limits.memory_bytes;
+        let (count_limit, bytes_limit) = if recent {
+            (self.limits.count_in_memory, self.limits.bytes_in_memory)
+        } else {
+            (self.limits.count_on_disk, self.limits.bytes_on_disk)
+        };
+        let bytes_after = bytes + i64::from(unit.size);
+        count + i64::from(unit.batch_size) > self.count_max
+            || count >= i64::from(count_limit)
+            || bytes_after > self.bytes_max.min(bytes_limit)
+    }
+
+    fn take(&mut self, unit: &Unit) {
+        let found = &mut self.found;
+        let len = unit.size as usize;
+        match found.runs.last_mut() {
+            Some(run) if run.physical_offset + run.len as i64 == unit.physical_offset => {
+                run.len += len;
+            }
+            _ => found.runs.push(Run { physical_offset: unit.physical_offset, len }),
+        }
+        found.status = GetStatus::Found;
+        found.count += i32::from(unit.batch_size);
+        found.bytes += len;
+        found.from_disk = self.log.max - unit.physical_offset > self.limits.memory_bytes;
+    }
 }

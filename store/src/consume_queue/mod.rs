@@ -13,11 +13,24 @@
 //! all-zero file for a unit. What is cut off is zeroed, because the end of a queue is found by its
 //! first invalid unit.
 
+mod batch;
+mod bounds;
+mod files;
+mod handles;
+mod load;
+mod pending;
+mod place;
 mod queue;
 mod queues;
+mod simple;
+mod unit;
 
-pub use queue::{Queue, Unit};
+#[cfg(test)]
+mod tests;
+
+pub use queue::{Queue, Units};
 pub use queues::{Queues, QueuesConfig};
+pub use unit::Unit;
 
 /// How the units of a queue look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

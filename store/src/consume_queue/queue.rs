@@ -1,76 +1,447 @@
 //! One queue: its units, its bounds.
+//!
+//! `next`, `min` and `max_physical` are read without the lock. The unit of an offset below `next`
+//! is readable: it is in the tail buffer before `next` moves.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::QueueKind;
+use super::files::Files;
+use super::pending::Pending;
+use super::place::{Disk, Place};
+use super::unit::{UNIT_LEN_MAX, Unit};
+use super::{QueueKind, load, simple};
+use crate::OpenError;
 use crate::dispatch::{DispatchRequest, ViewError};
-use crate::get::Boundary;
 
-/// One unit of a queue, of either kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unit {
-    /// Offset of its (first) message in the queue.
-    pub queue_offset: i64,
-    /// Where its record starts in the log.
-    pub physical_offset: i64,
-    /// Length of the record.
-    pub size: i32,
-    /// Hash of the tags, or time of delivery in the schedule topic.
-    pub tags_code: i64,
-    /// Number of messages; 1 in a simple queue.
-    pub batch_size: i16,
-    /// Store time; known in batch queues only.
-    pub store_timestamp: Option<i64>,
-}
+/// Units are read in steps of so many bytes: about as much as one pull of 32 messages needs.
+const READ_LEN: usize = 32 * UNIT_LEN_MAX;
 
 /// One queue of a topic.
 #[derive(Debug)]
-pub struct Queue {}
+pub struct Queue {
+    topic: Arc<str>,
+    id: i32,
+    number: u64,
+    disk: Arc<Disk>,
+    pending: Arc<Pending>,
+    min: AtomicI64,
+    next: AtomicI64,
+    max_physical: AtomicI64,
+    state: Mutex<State>,
+}
 
-#[allow(unused_variables, clippy::todo)]
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) files: Files,
+    /// On the list of queues with a tail buffer.
+    pub(super) active: bool,
+    /// On the list of queues with bytes that are not on disk.
+    pub(super) unsynced: bool,
+    poisoned: bool,
+    deleted: bool,
+}
+
+/// What names a queue and where it lives.
+pub(super) struct Identity {
+    pub(super) topic: Arc<str>,
+    pub(super) id: i32,
+    pub(super) number: u64,
+    pub(super) disk: Arc<Disk>,
+    pub(super) pending: Arc<Pending>,
+}
+
 impl Queue {
+    pub(super) fn new(identity: Identity) -> Queue {
+        let Identity { topic, id, number, disk, pending } = identity;
+        Queue {
+            topic,
+            id,
+            number,
+            disk,
+            pending,
+            min: AtomicI64::new(0),
+            next: AtomicI64::new(0),
+            max_physical: AtomicI64::new(-1),
+            state: Mutex::default(),
+        }
+    }
+
+    pub(super) fn load(identity: Identity, clean: bool) -> Result<Queue, OpenError> {
+        let queue = Queue::new(identity);
+        let files = load::load(&queue.place(), clean)?;
+        queue.lock().files = files;
+        queue.refresh().map_err(load::opening)?;
+        let first = queue.unit_at(queue.first_index()).map_err(load::opening)?;
+        queue.set_min(first.map_or(queue.next_offset(), |unit| unit.queue_offset));
+        if first.is_some_and(|unit| unit.is_filler()) {
+            queue.correct_min(0).map_err(load::opening)?;
+        }
+        Ok(queue)
+    }
+
     /// Topic of the queue.
     pub fn topic(&self) -> &Arc<str> {
-        todo!()
+        &self.topic
     }
+
     /// Queue of the topic.
     pub fn id(&self) -> i32 {
-        todo!()
+        self.id
     }
+
     /// How its units look.
     pub fn kind(&self) -> QueueKind {
-        todo!()
+        self.disk.kind
     }
+
     /// First offset that can be read.
     pub fn min_offset(&self) -> i64 {
-        todo!()
+        self.min.load(Ordering::Relaxed)
     }
+
     /// Offset after the last message: what the next append must carry.
     pub fn next_offset(&self) -> i64 {
-        todo!()
+        self.next.load(Ordering::Acquire)
     }
+
     /// Log position behind the last record it knows; -1 when it knows none.
     pub fn max_physical_offset(&self) -> i64 {
-        todo!()
+        self.max_physical.load(Ordering::Relaxed)
     }
+
     /// Appends the unit of a record; ignores a record it already has. Called under the append lock
     /// of the log (or by the one thread of recovery); syncs nothing.
+    ///
+    /// A record beyond the next offset leaves the offsets between without messages: in a simple
+    /// queue they are filled, where Java would shift every later message of the queue.
     pub fn append(self: &Arc<Self>, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
-        todo!()
+        let mut state = self.lock();
+        let next = self.next.load(Ordering::Relaxed);
+        let physical_end = request.physical_offset + i64::from(request.size);
+        if state.deleted
+            || request.queue_offset < next
+            || physical_end <= self.max_physical_offset()
+        {
+            return Ok(());
+        }
+        if state.poisoned {
+            return Err(ViewError::Poisoned { topic: self.topic.to_string(), queue_id: self.id });
+        }
+        let unit = self.unit_of(request);
+        if unit.queue_offset > next {
+            self.check_gap(&state, next, unit.queue_offset)?;
+        }
+        if let Err(error) = self.push(&mut state, &unit) {
+            state.poisoned = true;
+            self.pending.poison();
+            return Err(error);
+        }
+        self.max_physical.store(physical_end, Ordering::Relaxed);
+        self.next.store(unit.next_offset(), Ordering::Release);
+        if !state.active {
+            state.active = true;
+            self.pending.add_active(self);
+        }
+        self.note_unsynced(&mut state);
+        Ok(())
     }
-    /// The unit that holds a queue offset.
+
+    /// The unit that holds a queue offset; `None` when there is none or it is a filler.
     pub fn unit(&self, queue_offset: i64) -> Result<Option<Unit>, ViewError> {
-        todo!()
+        if queue_offset < self.min_offset() || queue_offset >= self.next_offset() {
+            return Ok(None);
+        }
+        let unit = self.unit_at(self.index_of(queue_offset)?)?;
+        Ok(unit.filter(|unit| !unit.is_filler() && queue_offset < unit.next_offset()))
     }
-    /// Offset of the message stored at `timestamp`, within the bounds of the queue. `time_of`
-    /// reads the store time of the record at a log position.
-    pub fn offset_by_time(
+
+    /// The units from the one that holds `queue_offset` on, fillers included.
+    pub fn units_from(&self, queue_offset: i64) -> Result<Units<'_>, ViewError> {
+        Ok(Units::new(self, self.index_of(queue_offset)?))
+    }
+
+    /// First offset of the file after the one that holds an offset.
+    pub(crate) fn offset_after_gap(&self, queue_offset: i64) -> i64 {
+        let per_file = self.disk.file_size / self.place().unit_len();
+        queue_offset.saturating_add(per_file - queue_offset % per_file)
+    }
+
+    fn unit_of(&self, request: &DispatchRequest<'_>) -> Unit {
+        let batch = self.kind() == QueueKind::Batch;
+        Unit {
+            queue_offset: request.queue_offset,
+            physical_offset: request.physical_offset,
+            size: request.size,
+            tags_code: request.tags_code,
+            batch_size: if batch { request.batch_size.max(1) } else { 1 },
+            store_timestamp: batch.then_some(request.store_timestamp),
+        }
+    }
+
+    /// A record far beyond the end of a queue with messages is no gap but another queue's record.
+    fn check_gap(&self, state: &State, next: i64, got: i64) -> Result<(), ViewError> {
+        let per_file = self.disk.file_size / self.place().unit_len();
+        let fresh = next == 0 && state.files.starts.is_empty();
+        let near = fresh || got - next <= per_file || self.kind() == QueueKind::Batch;
+        if near && got < i64::MAX / UNIT_LEN_MAX as i64 - per_file {
+            return Ok(());
+        }
+        let topic = self.topic.to_string();
+        Err(ViewError::Gap { topic, queue_id: self.id, expected: next, got })
+    }
+
+    fn push(&self, state: &mut State, unit: &Unit) -> Result<(), ViewError> {
+        let place = self.place();
+        let next = self.next.load(Ordering::Relaxed);
+        let fresh = state.files.starts.is_empty() && state.files.tail.is_empty();
+        if unit.queue_offset > next {
+            if self.kind() == QueueKind::Simple {
+                let position = unit.queue_offset * place.unit_len();
+                if fresh {
+                    state.files.start_at(place.start_of(position));
+                }
+                while state.files.end < position {
+                    state.files.push(&place, &simple::FILLER)?;
+                }
+            }
+            if fresh {
+                self.min.store(unit.queue_offset, Ordering::Relaxed);
+            }
+        }
+        let mut bytes = [0; UNIT_LEN_MAX];
+        self.kind().encode(unit, &mut bytes);
+        state.files.push(&place, &bytes[..self.kind().unit_len()])
+    }
+
+    pub(super) fn place(&self) -> Place<'_> {
+        Place { disk: &self.disk, topic: &self.topic, id: self.id, number: self.number }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock leaves at worst a unit in the buffer that `next` does not count;
+        // the store stops at a panic of a service anyway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn first_index(&self) -> i64 {
+        self.lock().files.first() / self.place().unit_len()
+    }
+
+    pub(super) fn end_index(&self) -> i64 {
+        self.lock().files.end / self.place().unit_len()
+    }
+
+    pub(super) fn set_min(&self, offset: i64) {
+        self.min.store(offset, Ordering::Relaxed);
+    }
+
+    /// Recomputes the bounds from the last unit, after a load or a cut.
+    pub(super) fn refresh(&self) -> Result<(), ViewError> {
+        let last = self.unit_at(self.end_index() - 1)?;
+        let end = self.end_index();
+        let (next, max_physical) = match (self.kind(), last) {
+            (QueueKind::Simple, None) => (end, -1),
+            (QueueKind::Simple, Some(unit)) if unit.is_filler() => (end, -1),
+            (QueueKind::Batch, None) => (0, -1),
+            (_, Some(unit)) => (unit.next_offset(), unit.physical_end()),
+        };
+        self.max_physical.store(max_physical, Ordering::Relaxed);
+        self.next.store(next, Ordering::Release);
+        self.min.fetch_min(next, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Unit number `index`, counted from the queue's very first.
+    pub(super) fn unit_at(&self, index: i64) -> Result<Option<Unit>, ViewError> {
+        let mut bytes = [0; UNIT_LEN_MAX];
+        let unit_len = self.kind().unit_len();
+        if index < 0 || self.read(index * unit_len as i64, &mut bytes[..unit_len])? == 0 {
+            return Ok(None);
+        }
+        Ok(self.kind().decode(&bytes, index))
+    }
+
+    /// Reads whole units at `position` into `out`: as many as one file or the buffer has. 0 when
+    /// there are none.
+    pub(super) fn read(&self, position: i64, out: &mut [u8]) -> Result<usize, ViewError> {
+        let place = self.place();
+        let start = place.start_of(position);
+        let len = {
+            let state = self.lock();
+            let files = &state.files;
+            if position < files.first() || position >= files.end {
+                return Ok(0);
+            }
+            if position >= files.tail_from {
+                let buffered = &files.tail[(position - files.tail_from) as usize..];
+                let len = buffered.len().min(out.len());
+                out[..len].copy_from_slice(&buffered[..len]);
+                return Ok(len);
+            }
+            if files.starts.binary_search(&start).is_err() {
+                return Ok(0);
+            }
+            let there = files.tail_from.min(start + self.disk.file_size) - position;
+            (there as usize).min(out.len())
+        };
+        // The file may be deleted meanwhile, as expired or with the topic.
+        let file = match place.open(start) {
+            Err(ViewError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(0);
+            }
+            file => file?,
+        };
+        std::os::unix::fs::FileExt::read_exact_at(
+            &*file,
+            &mut out[..len],
+            (position - start) as u64,
+        )
+        .map_err(|source| ViewError::io(&place.path(start), "read", source))?;
+        Ok(len)
+    }
+
+    /// Number of the unit that holds a queue offset.
+    fn index_of(&self, queue_offset: i64) -> Result<i64, ViewError> {
+        match self.kind() {
+            QueueKind::Simple => Ok(queue_offset),
+            QueueKind::Batch => {
+                let first = self.first_index();
+                let behind = self.partition(first, |unit| unit.queue_offset <= queue_offset)?;
+                Ok((behind - 1).max(first))
+            }
+        }
+    }
+
+    /// Number of the first unit from `first` on that `before` is false for, if `before` is true
+    /// for a run of units at the beginning only. Units that cannot be read count as before.
+    pub(super) fn partition(
         &self,
-        timestamp: i64,
-        boundary: Boundary,
-        min_physical_offset: i64,
-        time_of: &dyn Fn(i64, i32) -> Option<i64>,
+        first: i64,
+        mut before: impl FnMut(&Unit) -> bool,
     ) -> Result<i64, ViewError> {
-        todo!()
+        let (mut low, mut high) = (first, self.end_index());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.unit_at(middle)?.is_none_or(|unit| before(&unit)) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    fn note_unsynced(self: &Arc<Self>, state: &mut State) {
+        if !state.unsynced && state.files.synced < state.files.tail_from {
+            state.unsynced = true;
+            self.pending.add_unsynced(self);
+        }
+    }
+
+    /// Writes the tail buffer. Returns false, and frees the buffer, when there was nothing in it.
+    pub(super) fn write_tail(self: &Arc<Self>) -> Result<bool, ViewError> {
+        let mut state = self.lock();
+        if state.deleted || state.poisoned || state.files.tail.is_empty() {
+            state.files.tail = Vec::new();
+            state.active = false;
+            return Ok(false);
+        }
+        if let Err(error) = state.files.write_tail(&self.place()) {
+            state.poisoned = true;
+            self.pending.poison();
+            return Err(error);
+        }
+        self.note_unsynced(&mut state);
+        Ok(true)
+    }
+
+    /// Syncs what has been written; with `marked_only`, the caller has synced the file system.
+    pub(super) fn sync(&self, marked_only: bool) -> Result<(), ViewError> {
+        let place = self.place();
+        let (from, to, starts, dirs_changed) = {
+            let mut state = self.lock();
+            state.unsynced = false;
+            if state.deleted {
+                return Ok(());
+            }
+            let files = &mut state.files;
+            let from = std::mem::replace(&mut files.synced, files.tail_from);
+            let dirs_changed = std::mem::take(&mut files.dirs_changed);
+            (from, files.tail_from, files.starts.clone(), dirs_changed)
+        };
+        if marked_only {
+            return Ok(());
+        }
+        let synced = starts
+            .iter()
+            .filter(|&&start| start < to && start + self.disk.file_size > from)
+            .try_for_each(|&start| {
+                let synced = place.open(start)?.sync_data();
+                synced.map_err(|source| ViewError::io(&place.path(start), "sync", source))
+            })
+            .and_then(|()| if dirs_changed { place.sync_dirs() } else { Ok(()) });
+        if synced.is_err() && !self.lock().deleted {
+            self.lock().poisoned = true;
+            self.pending.poison();
+            return synced;
+        }
+        Ok(())
+    }
+
+    /// Marks the queue as gone and closes its files; its directory is deleted by the caller.
+    pub(super) fn delete(&self) {
+        let mut state = self.lock();
+        state.deleted = true;
+        for &start in &state.files.starts {
+            self.disk.handles.forget((self.number, start));
+        }
+        state.files = Files::default();
+        self.min.store(0, Ordering::Relaxed);
+        self.next.store(0, Ordering::Release);
+        self.max_physical.store(-1, Ordering::Relaxed);
+    }
+}
+
+/// The units of a queue from some number on, read a few dozen at a time.
+pub struct Units<'q> {
+    queue: &'q Queue,
+    index: i64,
+    bytes: [u8; READ_LEN],
+    at: usize,
+    len: usize,
+}
+
+impl<'q> Units<'q> {
+    fn new(queue: &'q Queue, index: i64) -> Units<'q> {
+        Units { queue, index, bytes: [0; READ_LEN], at: 0, len: 0 }
+    }
+
+    fn fill(&mut self) -> Result<(), ViewError> {
+        let unit_len = self.queue.kind().unit_len();
+        let whole = READ_LEN - READ_LEN % unit_len;
+        let position = self.index.saturating_mul(unit_len as i64);
+        self.at = 0;
+        self.len = self.queue.read(position, &mut self.bytes[..whole])?;
+        Ok(())
+    }
+}
+
+impl Iterator for Units<'_> {
+    type Item = Result<Unit, ViewError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at == self.len
+            && let Err(error) = self.fill()
+        {
+            return Some(Err(error));
+        }
+        let unit_len = self.queue.kind().unit_len();
+        let bytes = self.bytes[self.at..self.len].get(..unit_len)?;
+        let unit = self.queue.kind().decode(bytes, self.index)?;
+        self.at += unit_len;
+        self.index += 1;
+        Some(Ok(unit))
     }
 }

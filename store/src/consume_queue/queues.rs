@@ -1,12 +1,26 @@
 //! All queues by topic and id.
 
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Queue, Unit};
+use dashmap::DashMap;
+
+use super::handles::Handles;
+use super::pending::Pending;
+use super::place::{Disk, sync_dir};
+use super::queue::{Identity, Queue};
+use super::{QueueKind, Unit};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::{OpenError, QueueKinds, StoreConfig};
+
+/// Directory of the extension of queues, which this store does not have.
+const EXT_DIR: &str = "consumequeue_ext";
+
+/// From so many queues on, one sync of the whole file system is cheaper than one per file.
+const SYNC_ONE_BY_ONE_MAX: usize = 64;
 
 /// What the queues need to know of the settings.
 #[derive(Clone, Debug)]
@@ -15,105 +29,351 @@ pub struct QueuesConfig {
     pub root: PathBuf,
     /// Size of a file of a simple queue; rounded up to whole units.
     pub simple_file_size: i64,
-    /// Size of a file of a batch queue.
+    /// Size of a file of a batch queue, a multiple of the unit length.
     pub batch_file_size: i64,
     /// At most so many open files.
     pub open_files_max: usize,
-    /// `enableConsumeQueueExt`; refused.
-    pub ext: bool,
 }
 
 impl QueuesConfig {
     /// The part of the store's settings.
-    pub fn of(_config: &StoreConfig) -> QueuesConfig {
-        todo!()
+    pub fn of(config: &StoreConfig) -> QueuesConfig {
+        QueuesConfig {
+            root: PathBuf::from(&config.store_path_root_dir),
+            simple_file_size: i64::from(config.mapped_file_size_consume_queue),
+            batch_file_size: i64::from(config.mapper_file_size_batch_consume_queue),
+            open_files_max: 256,
+        }
     }
 }
 
 /// The queues of a store.
-pub struct Queues {}
+pub struct Queues {
+    /// The queues of a topic, by id.
+    topics: DashMap<Arc<str>, Vec<Arc<Queue>>>,
+    kinds: QueueKinds,
+    root: PathBuf,
+    simple: Arc<Disk>,
+    batch: Arc<Disk>,
+    pending: Arc<Pending>,
+    numbers: AtomicU64,
+}
 
-#[allow(unused_variables, clippy::todo)]
 impl Queues {
     /// Loads what is on disk. After an unclean exit (`clean` false) the last files are looked
     /// through unit by unit; after a clean one the end is searched for.
     pub fn open(config: QueuesConfig, kinds: QueueKinds, clean: bool) -> Result<Queues, OpenError> {
-        todo!()
+        refuse_ext(&config.root)?;
+        let handles = Arc::new(Handles::new(config.open_files_max));
+        let disk = |kind: QueueKind, key: &'static str, size: i64| {
+            let unit_len = kind.unit_len() as i64;
+            let file_size = match kind {
+                QueueKind::Simple => size.saturating_add(unit_len - 1) / unit_len * unit_len,
+                QueueKind::Batch => size,
+            };
+            if file_size < unit_len || file_size % unit_len != 0 {
+                let reason = "the size of a queue file must be a multiple of the unit length";
+                return Err(OpenError::Unsupported { key, value: size.to_string(), reason });
+            }
+            let root = config.root.join(kind.dir_name());
+            Ok(Arc::new(Disk { kind, root, file_size, handles: handles.clone() }))
+        };
+        let simple = "mappedFileSizeConsumeQueue";
+        let batch = "mapperFileSizeBatchConsumeQueue";
+        let queues = Queues {
+            topics: DashMap::new(),
+            kinds,
+            simple: disk(QueueKind::Simple, simple, config.simple_file_size)?,
+            batch: disk(QueueKind::Batch, batch, config.batch_file_size)?,
+            root: config.root,
+            pending: Arc::default(),
+            numbers: AtomicU64::new(0),
+        };
+        queues.load(&queues.simple, clean)?;
+        queues.load(&queues.batch, clean)?;
+        Ok(queues)
     }
-    /// The queue, made if it is not there.
+
+    fn load(&self, disk: &Arc<Disk>, clean: bool) -> Result<(), OpenError> {
+        for topic_dir in sub_directories(&disk.root)? {
+            let Some(topic) = topic_dir.file_name().and_then(|name| name.to_str()) else {
+                return Err(damaged(&topic_dir, "a topic name in UTF-8", "other bytes"));
+            };
+            let topic: Arc<str> = Arc::from(topic);
+            let mut queues = Vec::new();
+            for dir in sub_directories(&topic_dir)? {
+                let name = dir.file_name().and_then(|name| name.to_str());
+                // Java skips whatever is no number; `007` would be another queue's directory.
+                let id = name.and_then(|name| name.parse::<i32>().ok());
+                let Some(id) = id.filter(|id| Some(id.to_string().as_str()) == name) else {
+                    continue;
+                };
+                queues.push(Arc::new(Queue::load(self.identity(&topic, id, disk), clean)?));
+            }
+            if queues.is_empty() {
+                continue;
+            }
+            self.check_kind(&topic, disk.kind, &topic_dir)?;
+            queues.sort_unstable_by_key(|queue| queue.id());
+            self.topics.insert(topic, queues);
+        }
+        Ok(())
+    }
+
+    fn check_kind(&self, topic: &str, kind: QueueKind, dir: &Path) -> Result<(), OpenError> {
+        let expected = (self.kinds)(topic);
+        if expected == kind && !self.topics.contains_key(topic) {
+            return Ok(());
+        }
+        Err(damaged(
+            dir,
+            &format!("queues in {}, as the queue.type of the topic says", expected.dir_name()),
+            &format!("queues in {}", kind.dir_name()),
+        ))
+    }
+
+    fn identity(&self, topic: &Arc<str>, id: i32, disk: &Arc<Disk>) -> Identity {
+        Identity {
+            topic: topic.clone(),
+            id,
+            number: self.numbers.fetch_add(1, Ordering::Relaxed),
+            disk: disk.clone(),
+            pending: self.pending.clone(),
+        }
+    }
+
+    /// The queue, made if it is not there; its directory comes with its first units.
     pub fn queue(&self, topic: &str, id: i32) -> Result<Arc<Queue>, ViewError> {
-        todo!()
+        if let Some(queue) = self.find(topic, id) {
+            return Ok(queue);
+        }
+        check_topic(topic)?;
+        let mut queues = self.topics.entry(Arc::from(topic)).or_default();
+        let at = match queues.binary_search_by_key(&id, |queue| queue.id()) {
+            Ok(at) => return Ok(queues[at].clone()),
+            Err(at) => at,
+        };
+        let kind = queues.first().map_or_else(|| (self.kinds)(topic), |queue| queue.kind());
+        let disk = match kind {
+            QueueKind::Simple => &self.simple,
+            QueueKind::Batch => &self.batch,
+        };
+        let queue = Arc::new(Queue::new(self.identity(queues.key(), id, disk)));
+        queues.insert(at, queue.clone());
+        Ok(queue)
     }
+
     /// The queue, if it is there.
     pub fn find(&self, topic: &str, id: i32) -> Option<Arc<Queue>> {
-        todo!()
+        let queues = self.topics.get(topic)?;
+        let at = queues.binary_search_by_key(&id, |queue| queue.id()).ok()?;
+        Some(queues[at].clone())
     }
+
     /// Every queue, in no order.
     pub fn all(&self) -> Vec<Arc<Queue>> {
-        todo!()
+        let mut all = Vec::new();
+        for queues in &self.topics {
+            all.extend_from_slice(queues.value());
+        }
+        all
     }
+
     /// Number of queues.
     pub fn len(&self) -> usize {
-        todo!()
+        self.topics.iter().map(|queues| queues.len()).sum()
     }
+
     /// Whether there is no queue.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
     /// The largest log position any queue knows the end of a record at; -1 when none does.
     pub fn max_physical_offset(&self) -> i64 {
-        todo!()
+        let ends = self.topics.iter();
+        let ends = ends.flat_map(|queues| queues.iter().map(|q| q.max_physical_offset()).max());
+        ends.max().unwrap_or(-1)
     }
+
     /// Cuts units at the end of queues whose records are not theirs (`belongs` is asked topic, id
     /// and unit from the last unit backwards until it says yes). Java leaves such units behind a
     /// truncation. Returns the number cut.
+    ///
+    /// [`Unit::describes`] is what `belongs` should rest on.
     pub fn cut_foreign(
         &self,
         belongs: &dyn Fn(&str, i32, &Unit) -> bool,
     ) -> Result<usize, ViewError> {
-        todo!()
+        let mut units = 0;
+        for queue in self.all() {
+            let foreign =
+                |unit: &Unit| !unit.is_filler() && !belongs(queue.topic(), queue.id(), unit);
+            units += queue.cut_while(foreign)? as usize;
+        }
+        Ok(units)
     }
+
     /// Moves the first offset of every queue past records before `min_physical_offset`.
     pub fn correct_min_offsets(&self, min_physical_offset: i64) -> Result<(), ViewError> {
-        todo!()
+        self.all().iter().try_for_each(|queue| queue.correct_min(min_physical_offset))
     }
+
     /// Deletes files whose records are all before `min_physical_offset`, never the last one, and
     /// corrects the first offsets. Returns the number of files.
     pub fn delete_expired(&self, min_physical_offset: i64) -> Result<usize, ViewError> {
-        todo!()
+        let mut files = 0;
+        for queue in self.all() {
+            files += queue.delete_expired(min_physical_offset)?;
+        }
+        Ok(files)
     }
+
     /// Deletes the queues of a topic and their directories.
     pub fn delete_topic(&self, topic: &str) -> io::Result<()> {
-        todo!()
+        if check_topic(topic).is_err() {
+            return Ok(());
+        }
+        if let Some((_, queues)) = self.topics.remove(topic) {
+            queues.iter().for_each(|queue| queue.delete());
+        }
+        for root in [&self.simple.root, &self.batch.root, &self.root.join(EXT_DIR)] {
+            match fs::remove_dir_all(root.join(topic)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => {
+                    removed?;
+                    sync_dir(root)?;
+                }
+            }
+        }
+        Ok(())
     }
+
+    /// Deletes every queue (there is no log left).
+    pub fn destroy(&self) -> io::Result<()> {
+        let topics: Vec<Arc<str>> = self.topics.iter().map(|topic| topic.key().clone()).collect();
+        topics.iter().try_for_each(|topic| self.delete_topic(topic))
+    }
+
     /// Writes the tail buffers that hold anything (to the system, not to disk) and frees those of
     /// idle queues. Meant for every second. Returns whether anything was written.
     pub fn write_tails(&self) -> Result<bool, ViewError> {
-        todo!()
+        let mut result = Ok(());
+        let mut queues = self.pending.take_active();
+        queues.retain(|queue| match queue.write_tail() {
+            Ok(written) => written,
+            Err(error) => {
+                result = Err(error);
+                true
+            }
+        });
+        let written = !queues.is_empty();
+        self.pending.keep_active(queues);
+        result.map(|()| written)
     }
+
     /// Writes and syncs everything.
     pub fn flush(&self) -> Result<(), ViewError> {
-        todo!()
+        self.write_tails()?;
+        let queues = self.pending.take_unsynced();
+        let one_by_one = queues.len() <= SYNC_ONE_BY_ONE_MAX;
+        queues.iter().try_for_each(|queue| queue.sync(!one_by_one))?;
+        if !one_by_one {
+            let synced = fs::File::open(&self.root).and_then(|dir| {
+                rustix::fs::syncfs(dir)?;
+                Ok(())
+            });
+            return synced.map_err(|source| {
+                self.pending.poison();
+                ViewError::io(&self.root, "sync", source)
+            });
+        }
+        Ok(())
     }
+
     /// Whether a write or sync failed.
     pub fn poisoned(&self) -> bool {
-        todo!()
-    }
-    /// Deletes every queue (there is no log left).
-    pub fn destroy(&self) -> io::Result<()> {
-        todo!()
+        self.pending.poisoned()
     }
 }
 
-#[allow(unused_variables, clippy::todo)]
 impl Dispatch for Queues {
     fn dispatch(&self, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
-        todo!()
+        if request.has_unit() {
+            self.queue(request.topic, request.queue_id)?.append(request)?;
+        }
+        Ok(())
     }
+
     fn position(&self) -> i64 {
         self.max_physical_offset()
     }
+
     fn truncate_to(&self, physical_offset: i64) -> Result<(), ViewError> {
-        todo!()
+        self.all().iter().try_for_each(|queue| queue.truncate_to(physical_offset))
+    }
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        // The lists and the queues hold each other.
+        self.pending.take_active();
+        self.pending.take_unsynced();
+    }
+}
+
+/// A topic is the name of a directory: nothing may lead out of it.
+fn check_topic(topic: &str) -> Result<(), ViewError> {
+    let illegal = topic.is_empty()
+        || topic == "."
+        || topic == ".."
+        || topic.len() > 255
+        || topic.bytes().any(|byte| byte == b'/' || byte == 0);
+    if illegal { Err(ViewError::IllegalTopic { topic: topic.to_owned() }) } else { Ok(()) }
+}
+
+/// Queues with an extension keep addresses in place of tags codes.
+fn refuse_ext(root: &Path) -> Result<(), OpenError> {
+    let dir = root.join(EXT_DIR);
+    for topic in sub_directories(&dir)? {
+        for queue in sub_directories(&topic)? {
+            let mut files =
+                fs::read_dir(&queue).map_err(|source| OpenError::io(&queue, "list", source))?;
+            if let Some(Ok(file)) = files.next() {
+                return Err(damaged(
+                    &file.path(),
+                    "no queue extension (enableConsumeQueueExt is not supported: it replaces the \
+                     tags codes that filters need)",
+                    "a file of one",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The directories in a directory; none if it is not there.
+fn sub_directories(dir: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    let list = |source| OpenError::io(dir, "list", source);
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(list)?,
+    };
+    let mut dirs = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(list)?;
+        if entry.file_type().map_err(list)?.is_dir() {
+            dirs.push(entry.path());
+        }
+    }
+    Ok(dirs)
+}
+
+fn damaged(path: &Path, expected: &str, got: &str) -> OpenError {
+    OpenError::Damaged {
+        path: path.to_owned(),
+        offset: 0,
+        expected: expected.to_owned(),
+        got: got.to_owned(),
     }
 }

@@ -1,0 +1,151 @@
+//! What moves the bounds of a queue other than an append: truncation, expiry, search by time.
+
+use super::{Queue, QueueKind, Unit};
+use crate::dispatch::ViewError;
+use crate::get::Boundary;
+
+/// Units are looked through backwards in steps of so many.
+const BACK_STEP: i64 = 200;
+
+impl Queue {
+    /// Offset of the message stored at `timestamp`, within the bounds of the queue. `time_of`
+    /// reads the store time of the record at a log position.
+    ///
+    /// Lower: the first message stored at or after the time, the end if there is none. Upper: the
+    /// last one stored at or before the time, the first message if there is none.
+    pub fn offset_by_time(
+        &self,
+        timestamp: i64,
+        boundary: Boundary,
+        min_physical_offset: i64,
+        time_of: &dyn Fn(i64, i32) -> Option<i64>,
+    ) -> Result<i64, ViewError> {
+        let (min, next) = (self.min_offset(), self.next_offset());
+        if min == next {
+            return Ok(min);
+        }
+        let first = self.first_index();
+        let before = |unit: &Unit| {
+            if unit.is_filler()
+                || unit.physical_offset < min_physical_offset
+                || unit.queue_offset < min
+            {
+                return true;
+            }
+            let time = unit.store_timestamp.or_else(|| time_of(unit.physical_offset, unit.size));
+            time.is_none_or(|time| match boundary {
+                Boundary::Lower => time < timestamp,
+                Boundary::Upper => time <= timestamp,
+            })
+        };
+        let index = self.partition(first, before)?;
+        let index = match boundary {
+            // Java quirk: a batch queue has no offset behind its last message to offer.
+            Boundary::Lower if self.kind() == QueueKind::Simple => index,
+            Boundary::Lower => index.min(self.end_index() - 1),
+            Boundary::Upper => index - 1,
+        };
+        let offset = match self.unit_at(index)? {
+            Some(unit) => unit.queue_offset,
+            None if index < first => min,
+            None => next,
+        };
+        Ok(offset.clamp(min, next))
+    }
+
+    /// Cuts the units of records that end behind a log position.
+    pub(super) fn truncate_to(&self, physical_offset: i64) -> Result<(), ViewError> {
+        if self.max_physical_offset() > physical_offset {
+            self.cut_while(|unit| !unit.is_filler() && unit.physical_end() > physical_offset)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts units from the end as long as `cut` says so. Returns how many.
+    pub(super) fn cut_while(&self, cut: impl Fn(&Unit) -> bool) -> Result<i64, ViewError> {
+        let (first, end) = (self.first_index(), self.end_index());
+        let unit_len = self.place().unit_len();
+        let mut keep = end;
+        'search: while keep > first {
+            let from = (keep - BACK_STEP).max(first);
+            let mut bytes = vec![0; ((keep - from) * unit_len) as usize];
+            let mut read = 0;
+            while read < bytes.len() {
+                match self.read(from * unit_len + read as i64, &mut bytes[read..])? {
+                    0 => break,
+                    len => read += len,
+                }
+            }
+            for (at, bytes) in bytes.chunks_exact(unit_len as usize).enumerate().rev() {
+                let index = from + at as i64;
+                if self.kind().decode(bytes, index).is_some_and(|unit| !cut(&unit)) {
+                    break 'search;
+                }
+                keep = index;
+            }
+        }
+        if keep < end {
+            self.lock().files.cut(&self.place(), keep * unit_len)?;
+            self.refresh()?;
+        }
+        Ok(end - keep)
+    }
+
+    /// Moves the first offset past records that are no longer in the log.
+    pub(super) fn correct_min(&self, min_physical_offset: i64) -> Result<(), ViewError> {
+        let (min, next) = (self.min_offset(), self.next_offset());
+        if next == 0 {
+            return Ok(());
+        }
+        if self.max_physical_offset() <= min_physical_offset {
+            // Also when only fillers are left: there is nothing to read.
+            let last = self.unit_at(self.end_index() - 1)?;
+            if last
+                .is_none_or(|unit| unit.is_filler() || unit.physical_offset < min_physical_offset)
+            {
+                self.set_min(next);
+                return Ok(());
+            }
+        }
+        let gone = |unit: &Unit| unit.is_filler() || unit.physical_offset < min_physical_offset;
+        let first = self.first_index();
+        let from = match self.kind() {
+            QueueKind::Simple => first.max(min),
+            QueueKind::Batch => first,
+        };
+        let here = self.unit_at(from)?;
+        let index = match here {
+            Some(unit) if !gone(&unit) => from,
+            _ => self.partition(from, gone)?,
+        };
+        let offset = self.unit_at(index)?.map_or(next, |unit| unit.queue_offset);
+        self.set_min(offset.max(min).min(next));
+        Ok(())
+    }
+
+    /// Deletes files whose last record is no longer in the log, never the last file. Returns how
+    /// many.
+    pub(super) fn delete_expired(&self, min_physical_offset: i64) -> Result<usize, ViewError> {
+        let per_file = self.place().disk.file_size / self.place().unit_len();
+        let mut deleted = 0;
+        loop {
+            let (first, more) = {
+                let state = self.lock();
+                (state.files.first(), state.files.starts.len() > 1)
+            };
+            if !more {
+                break;
+            }
+            let last = self.unit_at(first / self.place().unit_len() + per_file - 1)?;
+            let gone = last
+                .is_some_and(|unit| unit.is_filler() || unit.physical_offset < min_physical_offset);
+            if !gone {
+                break;
+            }
+            self.lock().files.remove_first(&self.place())?;
+            deleted += 1;
+        }
+        self.correct_min(min_physical_offset)?;
+        Ok(deleted)
+    }
+}

@@ -1,0 +1,135 @@
+//! The bytes of a queue: a run of fixed-size files and the tail buffer behind them.
+
+use std::os::unix::fs::FileExt;
+
+use smallvec::SmallVec;
+
+use super::place::Place;
+use crate::dispatch::ViewError;
+
+/// The tail buffer is written when it would grow beyond this.
+pub(super) const TAIL_MAX: usize = 4096;
+
+/// First size of the tail buffer; doubling it ends at exactly `TAIL_MAX`.
+const TAIL_FIRST: usize = 128;
+
+static ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
+
+/// The bytes of one queue. Positions count from the queue's very first byte.
+// Invariant: `tail_from + tail.len() == end`, and the tail lies within one file.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// Where each file on disk starts, ascending. The file of the tail may not be there yet.
+    pub(super) starts: SmallVec<[i64; 2]>,
+    pub(super) tail: Vec<u8>,
+    pub(super) tail_from: i64,
+    pub(super) end: i64,
+    /// Everything before is on disk.
+    pub(super) synced: i64,
+    /// A file has been made or deleted since the directories were synced.
+    pub(super) dirs_changed: bool,
+}
+
+impl Files {
+    /// Position of the first unit that may be there.
+    pub(super) fn first(&self) -> i64 {
+        self.starts.first().copied().unwrap_or(self.tail_from)
+    }
+
+    /// Starts an empty queue at a position other than 0.
+    pub(super) fn start_at(&mut self, position: i64) {
+        self.tail_from = position;
+        self.end = position;
+        self.synced = position;
+    }
+
+    /// Appends a unit, writing the buffer first if it is full.
+    pub(super) fn push(&mut self, place: &Place<'_>, unit: &[u8]) -> Result<(), ViewError> {
+        let full = self.tail.len() + unit.len() > TAIL_MAX;
+        let file_ends = !self.tail.is_empty() && self.end % place.disk.file_size == 0;
+        if full || file_ends {
+            self.write_tail(place)?;
+        }
+        if self.tail.capacity() == 0 {
+            self.tail.reserve_exact(TAIL_FIRST);
+        }
+        self.tail.extend_from_slice(unit);
+        self.end += unit.len() as i64;
+        Ok(())
+    }
+
+    /// Writes the buffer into its file, which is made now if it is not there.
+    pub(super) fn write_tail(&mut self, place: &Place<'_>) -> Result<(), ViewError> {
+        if self.tail.is_empty() {
+            return Ok(());
+        }
+        let start = place.start_of(self.tail_from);
+        let at = (self.tail_from - start) as u64;
+        if self.starts.last() == Some(&start) {
+            let written = place.open(start)?.write_all_at(&self.tail, at);
+            written.map_err(|source| ViewError::io(&place.path(start), "write", source))?;
+        } else {
+            place.create(start, at, &self.tail)?;
+            self.starts.push(start);
+            self.dirs_changed = true;
+        }
+        self.tail_from = self.end;
+        self.tail.clear();
+        Ok(())
+    }
+
+    /// Cuts everything from `position` on: deletes later files, zeroes the rest of its own.
+    pub(super) fn cut(&mut self, place: &Place<'_>, position: i64) -> Result<(), ViewError> {
+        if position >= self.tail_from {
+            self.tail.truncate((position - self.tail_from) as usize);
+            self.end = position;
+            return Ok(());
+        }
+        let written_end = self.tail_from;
+        self.tail.clear();
+        // The queue offsets of a queue without a file would start at 0 again: the last file of a
+        // queue that starts elsewhere stays, although it is all zeros.
+        while let Some(&last) = self.starts.last()
+            && last >= position
+            && (self.starts.len() > 1 || last == 0)
+        {
+            place.remove(last)?;
+            self.starts.pop();
+            self.dirs_changed = true;
+        }
+        if let Some(&last) = self.starts.last() {
+            let end = written_end.min(last + place.disk.file_size);
+            zero(place, last, position.max(last), end)?;
+        }
+        self.tail_from = position;
+        self.end = position;
+        self.synced = self.synced.min(position);
+        if std::mem::take(&mut self.dirs_changed) {
+            place.sync_dirs()?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the first file, unless it is the only one.
+    pub(super) fn remove_first(&mut self, place: &Place<'_>) -> Result<(), ViewError> {
+        if self.starts.len() > 1 {
+            place.remove(self.starts[0])?;
+            self.starts.remove(0);
+            self.dirs_changed = true;
+        }
+        Ok(())
+    }
+}
+
+/// Overwrites positions `from..to` of the file at `start` with zeros, durably.
+fn zero(place: &Place<'_>, start: i64, from: i64, to: i64) -> Result<(), ViewError> {
+    let file = place.open(start)?;
+    let mut at = from;
+    while at < to {
+        let len = (to - at).min(ZEROS.len() as i64);
+        file.write_all_at(&ZEROS[..len as usize], (at - start) as u64)
+            .map_err(|source| ViewError::io(&place.path(start), "write", source))?;
+        at += len;
+    }
+    file.sync_data().map_err(|source| ViewError::io(&place.path(start), "sync", source))
+}

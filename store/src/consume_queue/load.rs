@@ -1,0 +1,202 @@
+//! Loading a queue from its directory: which files there are, and where its units end.
+//!
+//! A queue has no stored length: it ends at the first bytes that are no unit. After a clean stop
+//! everything behind the end is zero, so the end is found by binary search in the last file. After
+//! a kill or a power failure any page of the last files may be missing, so these are read unit by
+//! unit, and what is behind the first gap is zeroed.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::SeekFrom;
+use smallvec::SmallVec;
+
+use super::files::Files;
+use super::place::Place;
+use crate::OpenError;
+use crate::dispatch::ViewError;
+
+/// After an unclean exit so many files at the end are looked through.
+const SUSPECT_FILES: usize = 3;
+
+/// Up to so many bytes of data, a file is simply read.
+const READ_WHOLE_MAX: u64 = 16 * 1024;
+
+/// Reads in steps of so many units.
+const CHUNK_UNITS: usize = 1424;
+
+/// Loads the queue at `place`; `clean` tells how the last run ended.
+pub(super) fn load(place: &Place<'_>, clean: bool) -> Result<Files, OpenError> {
+    let mut starts = list(place)?;
+    let found = if clean { find_end(place, &starts)? } else { look_through(place, &starts)? };
+    let Some((at, end)) = found else { return Ok(Files::default()) };
+    // An empty last file stays only where the queue's offset would be lost with it.
+    let keep = if end == starts[at] && (at > 0 || end == 0) { at } else { at + 1 };
+    let dirs_changed = keep < starts.len();
+    for &start in &starts[keep..] {
+        place.remove(start).map_err(opening)?;
+    }
+    starts.truncate(keep);
+    let tail = Vec::new();
+    Ok(Files { starts, tail, tail_from: end, end, synced: end, dirs_changed })
+}
+
+/// Number of the file that holds the last unit, and where it ends.
+fn find_end(place: &Place<'_>, starts: &[i64]) -> Result<Option<(usize, i64)>, OpenError> {
+    let mut found = None;
+    // A file without any unit was made by a process killed before it wrote one.
+    for (at, &start) in starts.iter().enumerate().rev() {
+        let units = count_units(&*place.open(start).map_err(opening)?, place, true)
+            .map_err(|source| OpenError::io(&place.path(start), "read", source))?;
+        found = Some((at, start + units * place.unit_len()));
+        if units > 0 {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// The same where any unit of the last files may be missing; what is behind is zeroed.
+fn look_through(place: &Place<'_>, starts: &[i64]) -> Result<Option<(usize, i64)>, OpenError> {
+    let mut found = None;
+    let suspects = starts.iter().enumerate().skip(starts.len().saturating_sub(SUSPECT_FILES));
+    for (at, &start) in suspects {
+        let file = place.open(start).map_err(opening)?;
+        let len = count_units(&file, place, false)
+            .and_then(|units| {
+                let len = units * place.unit_len();
+                zero_behind(&file, len as u64).map(|()| len)
+            })
+            .map_err(|source| OpenError::io(&place.path(start), "read", source))?;
+        found = Some((at, start + len));
+        if len < place.disk.file_size {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// A view's error while the store is being opened.
+pub(super) fn opening(error: ViewError) -> OpenError {
+    match error {
+        ViewError::Io { path, action, source } => OpenError::Io { path, action, source },
+        other => OpenError::Damaged {
+            path: PathBuf::new(),
+            offset: 0,
+            expected: "a queue".to_owned(),
+            got: other.to_string(),
+        },
+    }
+}
+
+/// The files of the directory by name; refuses what does not belong there.
+fn list(place: &Place<'_>) -> Result<SmallVec<[i64; 2]>, OpenError> {
+    let dir = place.dir();
+    let mut files: SmallVec<[(i64, u64); 2]> = SmallVec::new();
+    for entry in fs::read_dir(&dir).map_err(|source| OpenError::io(&dir, "list", source))? {
+        let entry = entry.map_err(|source| OpenError::io(&dir, "list", source))?;
+        let path = entry.path();
+        let meta = entry.metadata().map_err(|source| OpenError::io(&path, "look at", source))?;
+        if !meta.is_dir() {
+            files.push((start_in_name(&path, place.disk.file_size)?, meta.len()));
+        }
+    }
+    files.sort_unstable();
+    if let Some(&(start, 0)) = files.last() {
+        let path = place.path(start);
+        fs::remove_file(&path).map_err(|source| OpenError::io(&path, "delete", source))?;
+        files.pop();
+    }
+    for &(start, len) in &files {
+        if len != place.disk.file_size as u64 {
+            return Err(OpenError::Damaged {
+                path: place.path(start),
+                offset: len,
+                expected: format!("a file of {} bytes, as configured", place.disk.file_size),
+                got: format!("{len} bytes"),
+            });
+        }
+    }
+    Ok(files.into_iter().map(|(start, _)| start).collect())
+}
+
+fn start_in_name(path: &Path, file_size: i64) -> Result<i64, OpenError> {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
+    match name.parse::<i64>() {
+        Ok(start) if digits && start % file_size == 0 => Ok(start),
+        _ => Err(OpenError::Damaged {
+            path: PathBuf::from(path),
+            offset: 0,
+            expected: format!("a file name of 20 digits, a multiple of {file_size}"),
+            got: name.into_owned(),
+        }),
+    }
+}
+
+/// Number of units at the beginning of a file. With `ordered`, whatever is behind the first gap
+/// is known to be zero.
+fn count_units(file: &File, place: &Place<'_>, ordered: bool) -> std::io::Result<i64> {
+    let size = place.disk.file_size as u64;
+    let unit_len = place.unit_len() as u64;
+    // A hole reads as zeros, which are no unit. Without support for holes all is data.
+    let data = rustix::fs::seek(file, SeekFrom::Hole(0)).unwrap_or(size).min(size);
+    let units = data.div_ceil(unit_len).min(size / unit_len);
+    if ordered && data > READ_WHOLE_MAX {
+        return search_end(file, place, units);
+    }
+    let mut chunk = vec![0; CHUNK_UNITS.min(units as usize) * unit_len as usize];
+    let mut counted = 0;
+    while counted < units {
+        let len = chunk.len().min(((units - counted) * unit_len) as usize);
+        file.read_exact_at(&mut chunk[..len], counted * unit_len)?;
+        for bytes in chunk[..len].chunks_exact(unit_len as usize) {
+            if place.disk.kind.decode(bytes, 0).is_none() {
+                return Ok(counted as i64);
+            }
+            counted += 1;
+        }
+    }
+    Ok(counted as i64)
+}
+
+fn search_end(file: &File, place: &Place<'_>, units: u64) -> std::io::Result<i64> {
+    let unit_len = place.disk.kind.unit_len();
+    let mut bytes = [0; super::unit::UNIT_LEN_MAX];
+    let (mut low, mut high) = (0, units);
+    while low < high {
+        let middle = low.midpoint(high);
+        file.read_exact_at(&mut bytes[..unit_len], middle * unit_len as u64)?;
+        if place.disk.kind.decode(&bytes, 0).is_some() {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low as i64)
+}
+
+/// Zeroes what is behind the last unit, durably, so that it can never be taken for units.
+fn zero_behind(file: &File, from: u64) -> std::io::Result<()> {
+    let mut chunk = [0; 4096];
+    let mut at = from;
+    let mut changed = false;
+    let size = file.metadata()?.len();
+    while at < size {
+        at = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            Err(rustix::io::Errno::NXIO) => break,
+            Err(_) => at,
+        };
+        let len = chunk.len().min((size - at) as usize);
+        file.read_exact_at(&mut chunk[..len], at)?;
+        if chunk[..len].iter().any(|byte| *byte != 0) {
+            chunk.fill(0);
+            file.write_all_at(&chunk[..len], at)?;
+            changed = true;
+        }
+        at += len as u64;
+    }
+    if changed { file.sync_data() } else { Ok(()) }
+}

@@ -1,0 +1,55 @@
+//! What the next tick and the next sync have to visit, instead of every queue there is.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Queue;
+
+/// Queues that wait for a write or a sync.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    active: Mutex<Vec<Arc<Queue>>>,
+    unsynced: Mutex<Vec<Arc<Queue>>>,
+    poisoned: AtomicBool,
+}
+
+impl Pending {
+    /// Adds a queue that has got a tail buffer. Called with the queue locked.
+    pub(super) fn add_active(&self, queue: &Arc<Queue>) {
+        push(&self.active, queue);
+    }
+
+    /// Adds a queue that has bytes not on disk. Called with the queue locked.
+    pub(super) fn add_unsynced(&self, queue: &Arc<Queue>) {
+        push(&self.unsynced, queue);
+    }
+
+    pub(super) fn take_active(&self) -> Vec<Arc<Queue>> {
+        take(&self.active)
+    }
+
+    pub(super) fn take_unsynced(&self) -> Vec<Arc<Queue>> {
+        take(&self.unsynced)
+    }
+
+    /// Puts back queues that keep their buffers.
+    pub(super) fn keep_active(&self, mut queues: Vec<Arc<Queue>>) {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).append(&mut queues);
+    }
+
+    pub(super) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    pub(super) fn poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+}
+
+fn push(list: &Mutex<Vec<Arc<Queue>>>, queue: &Arc<Queue>) {
+    list.lock().unwrap_or_else(PoisonError::into_inner).push(queue.clone());
+}
+
+fn take(list: &Mutex<Vec<Arc<Queue>>>) -> Vec<Arc<Queue>> {
+    std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner))
+}

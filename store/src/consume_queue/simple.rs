@@ -1,0 +1,60 @@
+//! The unit of a simple queue: 20 bytes, one per message.
+//!
+//! ```text
+//! 0  physical offset  i64      position of the unit in the queue = queue offset x 20
+//! 8  size             i32
+//! 12 tags code        i64
+//! ```
+
+use super::Unit;
+
+/// Length of a unit.
+pub(super) const LEN: usize = 20;
+
+/// Size of a unit that stands for no message: it fills a queue up to its first offset.
+const FILLER_SIZE: i32 = i32::MAX;
+
+/// A unit that stands for no message.
+// Disk: physical offset 0, the largest size, tags code 0.
+pub(super) const FILLER: [u8; LEN] =
+    [0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
+
+pub(super) fn encode(unit: &Unit) -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    bytes[..8].copy_from_slice(&unit.physical_offset.to_be_bytes());
+    bytes[8..12].copy_from_slice(&unit.size.to_be_bytes());
+    bytes[12..].copy_from_slice(&unit.tags_code.to_be_bytes());
+    bytes
+}
+
+/// Reads the unit at `queue_offset`; `None` when the bytes are no unit.
+pub(super) fn decode(bytes: &[u8; LEN], queue_offset: i64) -> Option<Unit> {
+    let (physical_offset, rest) = bytes.split_first_chunk()?;
+    let (size, rest) = rest.split_first_chunk()?;
+    let unit = Unit {
+        queue_offset,
+        physical_offset: i64::from_be_bytes(*physical_offset),
+        size: i32::from_be_bytes(*size),
+        tags_code: i64::from_be_bytes(*rest.first_chunk()?),
+        batch_size: 1,
+        store_timestamp: None,
+    };
+    (unit.physical_offset >= 0 && unit.size > 0).then_some(unit)
+}
+
+pub(super) fn is_filler(unit: &Unit) -> bool {
+    unit.physical_offset == 0 && unit.size == FILLER_SIZE && unit.tags_code == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filler_is_a_valid_unit_and_zeros_are_none() {
+        let unit = decode(&FILLER, 7).unwrap();
+        assert!(is_filler(&unit));
+        assert_eq!(encode(&unit), FILLER);
+        assert_eq!(decode(&[0; LEN], 0), None);
+    }
+}
