@@ -1,9 +1,36 @@
 //! The index: from a key to the log positions of its records.
+//!
+//! ```text
+//! index/20261124152151527   full    20261124160312004   taking entries
+//! ```
+//!
+//! One thread feeds it with records in log order, behind the puts; many ask it. Hashes are all it
+//! keeps of keys: whoever asks gets the records of other keys with the same hash, too.
 
-use std::path::PathBuf;
+mod file;
+mod format;
+mod slots;
 
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use remoting::protocol::message::properties::property;
+use remoting::protocol::message::{Properties, hash, sys_flag};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use self::file::{OpenFile, SealedFile, Wanted};
+use self::format::{Header, Shape};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::{OpenError, StoreConfig};
+
+/// The cache goes after so many writes that found nothing to write.
+const IDLE_WRITES_MAX: u32 = 10;
 
 /// What the index needs to know of the settings.
 #[derive(Clone, Debug)]
@@ -18,21 +45,59 @@ pub struct IndexConfig {
 
 impl IndexConfig {
     /// The part of the store's settings.
-    pub fn of(_config: &StoreConfig) -> IndexConfig {
-        todo!()
+    pub fn of(config: &StoreConfig) -> IndexConfig {
+        IndexConfig {
+            dir: config.root().join("index"),
+            slots: config.max_hash_slot_num.max(1).cast_unsigned(),
+            entries: config.max_index_num.max(2).cast_unsigned(),
+        }
     }
 }
 
 /// The index files of a store. Fed by one thread, asked by many.
-pub struct Index {}
+#[derive(Debug)]
+pub struct Index {
+    dir: PathBuf,
+    shape: Shape,
+    state: Mutex<State>,
+}
 
-#[allow(unused_variables, clippy::todo)]
+#[derive(Debug, Default)]
+struct State {
+    /// Full files, by name.
+    sealed: Vec<SealedFile>,
+    open: Option<OpenFile>,
+    /// The open file's slots may not fit its entries.
+    suspect: bool,
+    /// Last store time of the newest full file that is on disk.
+    full_until: i64,
+    idle_writes: u32,
+}
+
 impl Index {
-    /// Loads the headers. After an unclean exit the last file is rebuilt from its entries on the
-    /// first write.
+    /// Loads the headers. After an unclean exit (`clean` false) the slots of the last file are
+    /// computed again by [`Index::recover`] or the first dispatch.
     pub fn open(config: IndexConfig, clean: bool) -> Result<Index, OpenError> {
-        todo!()
+        let shape = Shape { slots: config.slots, entries: config.entries };
+        let mut state = State { sealed: list(&config.dir, shape)?, ..State::default() };
+        // A full file, too, may have reached the disk without its slots.
+        let unfinished = |last: &mut SealedFile| !clean || last.header.next_entry < shape.entries;
+        if let Some(last) = state.sealed.pop_if(unfinished) {
+            let unopened =
+                |error: ViewError| OpenError::io(&config.dir, "open", io::Error::other(error));
+            state.suspect = !clean && !last.header.is_empty();
+            state.open = Some(OpenFile::open(last).map_err(unopened)?);
+        }
+        state.full_until = state.sealed.last().map_or(0, |full| full.header.end_timestamp);
+        Ok(Index { dir: config.dir, shape, state: Mutex::new(state) })
     }
+
+    /// Makes the last file sound again after an unclean exit. May read hundreds of megabytes: call
+    /// it from the thread that feeds the index, before it asks for the position.
+    pub fn recover(&self) -> Result<(), ViewError> {
+        self.lock().recover()
+    }
+
     /// Log positions of records with the key, stored within the times, newest first.
     pub fn query(
         &self,
@@ -42,42 +107,284 @@ impl Index {
         begin: i64,
         end: i64,
     ) -> Result<Vec<i64>, ViewError> {
-        todo!()
+        let wanted = Wanted { hash: hash::index_hash_of(topic, key), begin, end, max };
+        let mut found = Vec::new();
+        let sealed = {
+            let state = self.lock();
+            if let Some(open) = &state.open
+                && !open.header.is_empty()
+            {
+                if open.header.overlaps(begin, end) {
+                    open.find(&wanted, &mut found)?;
+                }
+                if open.header.begin_timestamp < begin {
+                    return Ok(found);
+                }
+            }
+            state.sealed.clone()
+        };
+        for full in sealed.iter().rev() {
+            if found.len() >= max {
+                break;
+            }
+            if full.header.overlaps(begin, end) {
+                full.find(&wanted, &mut found)?;
+            }
+            if full.header.begin_timestamp < begin {
+                break;
+            }
+        }
+        Ok(found)
     }
-    /// Writes what is buffered (to the system, not to disk); call it after each round of
-    /// dispatches or every second. Frees the cache when nothing came since the last call.
+
+    /// Writes what is buffered (to the system, not to disk). Meant for every second; frees the
+    /// cache when nothing came for a while.
     pub fn write(&self) -> Result<(), ViewError> {
-        todo!()
+        let mut state = self.lock();
+        let Some(open) = &mut state.open else { return Ok(()) };
+        if open.write()? {
+            state.idle_writes = 0;
+            return Ok(());
+        }
+        state.idle_writes = state.idle_writes.saturating_add(1);
+        if state.idle_writes == IDLE_WRITES_MAX
+            && let Some(open) = &mut state.open
+        {
+            open.free();
+        }
+        Ok(())
     }
+
     /// Writes and syncs everything.
     pub fn flush(&self) -> Result<(), ViewError> {
-        todo!()
+        let unsynced = {
+            let mut state = self.lock();
+            match &mut state.open {
+                Some(open) => {
+                    open.write()?;
+                    Some((open.file(), open.path().to_owned()))
+                }
+                None => None,
+            }
+        };
+        if let Some((file, path)) = unsynced {
+            file.sync_data().map_err(|source| ViewError::io(&path, "sync", source))?;
+        }
+        Ok(())
     }
+
     /// Last store time of the newest full file: the checkpoint's `indexMsgTimestamp`.
     pub fn full_until(&self) -> i64 {
-        todo!()
+        self.lock().full_until
     }
+
     /// Deletes files whose records are all before `min_physical_offset`, never the last one.
+    /// Returns the number of files.
     pub fn delete_expired(&self, min_physical_offset: i64) -> Result<usize, ViewError> {
-        todo!()
+        let mut state = self.lock();
+        let keep_last = usize::from(state.open.is_none());
+        let mut deleted = 0;
+        while state.sealed.len() > keep_last
+            && state.sealed[0].header.end_physical_offset < min_physical_offset
+        {
+            remove(&state.sealed[0].path)?;
+            state.sealed.remove(0);
+            deleted += 1;
+        }
+        Ok(deleted)
     }
+
     /// Deletes every file (there is no log left).
     pub fn destroy(&self) -> Result<(), ViewError> {
-        todo!()
+        let mut state = self.lock();
+        if let Some(open) = state.open.take() {
+            remove(open.path())?;
+        }
+        for full in &state.sealed {
+            remove(&full.path)?;
+        }
+        *state = State::default();
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic in the feeding thread stops the store; readers may go on until then.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(&self, key: &str, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
+        let hash = hash::index_hash_of(request.topic, key);
+        let mut state = self.lock();
+        if state.open.as_ref().is_none_or(OpenFile::is_full) {
+            drop(state);
+            self.roll()?;
+            state = self.lock();
+        }
+        match &mut state.open {
+            Some(open) => open.insert(hash, request.physical_offset, request.store_timestamp),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts a full file on disk and starts the next one. Readers need not wait for the disk.
+    fn roll(&self) -> Result<(), ViewError> {
+        let full = {
+            let mut state = self.lock();
+            state.open.take_if(|open| open.is_full()).map_or(Ok(None), |mut open| {
+                let written = open.write();
+                state.sealed.push(open.sealed());
+                written.map(|_| Some(open))
+            })?
+        };
+        if let Some(full) = full {
+            let synced = full.file().sync_data();
+            synced.map_err(|source| ViewError::io(full.path(), "sync", source))?;
+            self.lock().full_until = full.header.end_timestamp;
+        }
+        let mut state = self.lock();
+        if state.open.is_none() {
+            fs::create_dir_all(&self.dir)
+                .map_err(|source| ViewError::io(&self.dir, "create", source))?;
+            let last = state.sealed.last();
+            let path = self.dir.join(next_name(last.map(|full| full.path.as_path())));
+            let header = last.map(|full| full.header);
+            state.open = Some(OpenFile::create(path, self.shape, header.as_ref())?);
+        }
+        Ok(())
     }
 }
 
 /// `position` is where a replay has to start: the last record indexed (0 when none is); that record
 /// may be given again.
-#[allow(unused_variables, clippy::todo)]
 impl Dispatch for Index {
     fn dispatch(&self, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
-        todo!()
+        let rollback = sys_flag::transaction(request.sys_flag) == sys_flag::TRANSACTION_ROLLBACK;
+        if rollback {
+            return Ok(());
+        }
+        {
+            let mut state = self.lock();
+            state.recover()?;
+            if request.physical_offset < state.position() {
+                return Ok(());
+            }
+        }
+        let properties = Properties::new(request.properties);
+        let unique = properties.get(property::UNIQ_KEY);
+        unique.into_iter().chain(properties.keys()).try_for_each(|key| self.insert(key, request))
     }
+
     fn position(&self) -> i64 {
-        todo!()
+        self.lock().position()
     }
+
     fn truncate_to(&self, physical_offset: i64) -> Result<(), ViewError> {
-        todo!()
+        let mut state = self.lock();
+        while state.position() >= physical_offset {
+            state.recover()?;
+            if state.open.is_none() {
+                let Some(last) = state.sealed.pop() else { break };
+                state.open = Some(OpenFile::open(last)?);
+            }
+            let Some(open) = &mut state.open else { break };
+            open.truncate_to(physical_offset)?;
+            if !open.header.is_empty() {
+                break;
+            }
+            remove(open.path())?;
+            state.open = None;
+            state.full_until = state.sealed.last().map_or(0, |full| full.header.end_timestamp);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn position(&self) -> i64 {
+        let open = self.open.as_ref().map(|open| &open.header).filter(|header| !header.is_empty());
+        let last: Option<&Header> = open.or_else(|| self.sealed.last().map(|full| &full.header));
+        last.map_or(0, |header| header.end_physical_offset)
+    }
+
+    fn recover(&mut self) -> Result<(), ViewError> {
+        if let Some(open) = self.open.as_mut().filter(|_| self.suspect) {
+            open.rebuild()?;
+        }
+        self.suspect = false;
+        Ok(())
+    }
+}
+
+/// The files of the directory by name, as if all were full.
+fn list(dir: &Path, shape: Shape) -> Result<Vec<SealedFile>, OpenError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|source| OpenError::io(dir, "list", source))?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|source| OpenError::io(dir, "list", source))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        // Java logs and skips what is no number; so it is nobody's.
+        if name.is_none_or(|name| name.parse::<i64>().is_err()) || path.is_dir() {
+            tracing::warn!(file = %path.display(), "not an index file, left alone");
+            continue;
+        }
+        files.push(path);
+    }
+    files.sort();
+    let mut sealed = Vec::new();
+    let last = files.len().saturating_sub(1);
+    for (at, path) in files.into_iter().enumerate() {
+        let look = |source| OpenError::io(&path, "read", source);
+        let len = fs::metadata(&path).map_err(look)?.len();
+        if len == 0 && at == last {
+            fs::remove_file(&path).map_err(|source| OpenError::io(&path, "delete", source))?;
+            continue;
+        }
+        let damaged = |offset, expected: String, got: String| OpenError::Damaged {
+            path: path.clone(),
+            offset,
+            expected,
+            got,
+        };
+        if len != shape.file_len() {
+            let expected = format!(
+                "an index file of {} bytes, as maxHashSlotNum and maxIndexNum say",
+                shape.file_len()
+            );
+            return Err(damaged(len, expected, format!("{len} bytes")));
+        }
+        let header = file::read_header(&path).map_err(look)?;
+        if header.next_entry > shape.entries {
+            let expected = format!("at most {} entries", shape.entries);
+            return Err(damaged(36, expected, header.next_entry.to_string()));
+        }
+        sealed.push(SealedFile { path, header, shape });
+    }
+    Ok(sealed)
+}
+
+/// A name later than `last`, whatever the clock and the time zone do.
+fn next_name(last: Option<&Path>) -> String {
+    let now =
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(runtime::clock::now_ms()) * 1_000_000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    // Disk: Java names files by local time.
+    let offset = time::UtcOffset::local_offset_at(now).unwrap_or(time::UtcOffset::UTC);
+    let format =
+        format_description!("[year][month][day][hour][minute][second][subsecond digits:3]");
+    let now = now.to_offset(offset).format(&format).unwrap_or_default();
+    let now: i64 = now.parse().unwrap_or(0);
+    let last = last.and_then(|last| last.file_name()?.to_str()?.parse::<i64>().ok()).unwrap_or(0);
+    format!("{:017}", now.max(last + 1))
+}
+
+fn remove(path: &Path) -> Result<(), ViewError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(ViewError::io(path, "delete", source))
+        }
+        _ => Ok(()),
     }
 }
