@@ -12,9 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use remoting::protocol::body::{
-    DataVersion, SubscriptionGroupConfig, SubscriptionGroupWrapper,
-};
+use remoting::protocol::body::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupWrapper};
 use serde::{Deserialize, Serialize};
 use store::json_file::{JsonFile, JsonFileError};
 
@@ -74,7 +72,7 @@ impl Groups {
     pub(crate) fn load(root: &Path) -> Result<Groups, JsonFileError> {
         let path = root.join("config").join(FILE_NAME);
         let file: GroupFile = JsonFile::load(&path)?.unwrap_or_default();
-        let table = DashMap::new();
+        let mut table = DashMap::new();
         for name in SYSTEM_GROUPS {
             table.insert(name.to_owned(), Arc::new(SubscriptionGroupConfig::new(name)));
         }
@@ -120,7 +118,8 @@ impl Groups {
         match self.table.entry(group.to_owned()) {
             Entry::Occupied(entry) => Some(Arc::clone(entry.get())),
             Entry::Vacant(entry) => {
-                let config = Arc::clone(&entry.insert(Arc::new(SubscriptionGroupConfig::new(group))));
+                let config =
+                    Arc::clone(&entry.insert(Arc::new(SubscriptionGroupConfig::new(group))));
                 self.bump(now_ms);
                 tracing::info!(group, "consumer group created");
                 Some(config)
@@ -296,7 +295,8 @@ mod tests {
     fn updates_and_deletions_are_on_disk_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let changed = groups(dir.path());
-        let config = SubscriptionGroupConfig { retry_max_times: 3, ..SubscriptionGroupConfig::new("g") };
+        let config =
+            SubscriptionGroupConfig { retry_max_times: 3, ..SubscriptionGroupConfig::new("g") };
         changed.update(vec![config, SubscriptionGroupConfig::new("h")], 1).unwrap();
         changed.delete("h", 2).unwrap();
         changed.delete("never", 3).unwrap();

@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dashmap::DashMap;
 use remoting::net::Peer;
 use remoting::protocol::body::{
-    ConsumeFromWhere, ConsumeType, ConsumerConnection, ConsumerData, MessageModel,
-    SubscriptionData,
+    ConsumeFromWhere, ConsumeType, ConsumerConnection, ConsumerData, MessageModel, SubscriptionData,
 };
 use remoting::protocol::code::RequestCode;
 use remoting::protocol::header::NotifyConsumerIdsChangedRequestHeader;

@@ -9,13 +9,11 @@ mod producers;
 use std::sync::Arc;
 
 use remoting::net::Peer;
-use remoting::protocol::body::{Connection, LanguageCode};
-use runtime::clock::now_ms;
+use remoting::protocol::body::Connection;
+use remoting::protocol::code::LanguageCode;
 
 pub(crate) use consumers::{ConsumerGroup, Consumers, Notify, Subscription};
 pub(crate) use producers::Producers;
-
-use crate::broker::Broker;
 
 /// A client without a heartbeat for this long is gone.
 const EXPIRY_MS: i64 = 120_000;
@@ -49,12 +47,4 @@ impl Client {
     fn expired(&self, now_ms: i64) -> bool {
         now_ms - self.last_seen > EXPIRY_MS
     }
-}
-
-/// Removes clients and locks that have been silent for too long; called every 10 s.
-pub(crate) fn sweep(broker: &Broker) {
-    let now = now_ms();
-    broker.producers.expire(now);
-    broker.consumers.expire(now, broker.notify(None));
-    broker.locks.sweep(now);
 }

@@ -26,10 +26,10 @@ use store::json_file::JsonFileError;
 use store::{Arrival, GetRequest, GetStatus, MessageStore, NewMessage, PutError};
 use tokio::sync::Notify;
 
-use levels::{Levels, LevelsError};
+pub(crate) use levels::Levels;
+pub use levels::LevelsError;
 use progress::Progress;
 
-use crate::broker::Broker;
 use crate::topics::SCHEDULE_TOPIC;
 
 /// Java's topic of half messages: nothing is delivered to it.
@@ -57,39 +57,22 @@ pub(crate) struct Schedule {
     wake: Notify,
 }
 
-/// Why the schedule cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The levels are no delays.
-    #[error(transparent)]
-    Levels(#[from] LevelsError),
-    /// The progress cannot be read.
-    #[error(transparent)]
-    File(#[from] JsonFileError),
-}
-
 /// What became of one batch of a level.
 struct Batch {
     next: i64,
     look_at: i64,
 }
 
-/// Delivers until the broker stops.
-pub(crate) async fn run(broker: Arc<Broker>, stop: Stop) {
-    broker.schedule.run(&broker.store, stop).await;
-}
-
 impl Schedule {
     /// Loads how far the levels were delivered.
     ///
     /// # Errors
-    /// Fails when the levels are no delays or the file cannot be read.
+    /// Fails when the file cannot be read.
     pub(crate) fn load(
         root: &Path,
-        levels: &str,
+        levels: Levels,
         version_step: u64,
-    ) -> Result<Schedule, LoadError> {
-        let levels = Levels::parse(levels)?;
+    ) -> Result<Schedule, JsonFileError> {
         let progress = Progress::load(root, levels.max(), version_step)?;
         Ok(Schedule {
             look_at: (0..levels.max()).map(|_| AtomicI64::new(0)).collect(),
@@ -117,14 +100,14 @@ impl Schedule {
     }
 
     /// Delivers until the broker stops.
-    async fn run(&self, store: &MessageStore, stop: Stop) {
-        self.clamp(store);
+    pub(crate) async fn run(self: Arc<Self>, store: Arc<MessageStore>, stop: Stop) {
+        self.clamp(&store);
         while !stop.stopped() {
             self.sleeps_until.store(NEVER, Ordering::SeqCst);
             let now = now_ms();
             let due: Vec<usize> = (0..self.look_at.len()).filter(|q| self.due(*q, now)).collect();
             for queue_id in &due {
-                self.deliver(*queue_id, store);
+                self.deliver(*queue_id, &store);
                 // Long work shares the thread with the connections of the runtime.
                 tokio::task::yield_now().await;
             }

@@ -40,7 +40,8 @@ pub(crate) fn create_or_update(
     check_name(broker, &header.topic)?;
     let signed = attributes::parse(header.attributes.as_deref().unwrap_or_default());
     let config = TopicConfig {
-        attributes: signed.map_err(|error| Reject::new(ResponseCode::SystemError, error.to_string()))?,
+        attributes: signed
+            .map_err(|error| Reject::new(ResponseCode::SystemError, error.to_string()))?,
         order: header.order,
         perm: header.perm,
         read_queue_nums: header.read_queue_nums,
@@ -106,8 +107,8 @@ fn store_configs(
         let known = broker.topics.find(&config.topic_name);
         let current = known.as_ref().map(|known| &known.attributes);
         let altered = attributes::alter(&attributes::TOPIC, current, &config.attributes);
-        config.attributes = altered
-            .map_err(|error| Reject::new(ResponseCode::SystemError, error.to_string()))?;
+        config.attributes =
+            altered.map_err(|error| Reject::new(ResponseCode::SystemError, error.to_string()))?;
     }
     let mut changed = false;
     for config in configs {
