@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::dispatch::ViewError;
+
 /// Why the store does not open. One line each; nothing on disk is replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -50,6 +52,32 @@ impl OpenError {
     /// Wraps an I/O error of `action` on `path`.
     pub fn io(path: &Path, action: &'static str, source: io::Error) -> OpenError {
         OpenError::Io { path: path.to_owned(), action, source }
+    }
+
+    /// A view that does not take a record of the log while it is rebuilt.
+    pub fn view(root: &Path, error: ViewError) -> OpenError {
+        let queue = |topic: &str, id: i32| root.join("consumequeue").join(format!("{topic}/{id}"));
+        match error {
+            ViewError::Io { path, action, source } => OpenError::Io { path, action, source },
+            ViewError::Gap { topic, queue_id, expected, got } => OpenError::Damaged {
+                path: queue(&topic, queue_id),
+                offset: expected.max(0) as u64,
+                expected: format!("a record of queue offset {expected}"),
+                got: format!("one of queue offset {got}"),
+            },
+            ViewError::Poisoned { topic, queue_id } => OpenError::Damaged {
+                path: queue(&topic, queue_id),
+                offset: 0,
+                expected: "a queue that can be written".to_owned(),
+                got: "a failed write".to_owned(),
+            },
+            ViewError::IllegalTopic { topic } => OpenError::Damaged {
+                path: root.join("commitlog"),
+                offset: 0,
+                expected: "records of topics that can name a directory".to_owned(),
+                got: format!("{topic:?}"),
+            },
+        }
     }
 }
 

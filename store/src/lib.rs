@@ -20,7 +20,6 @@ pub mod message_store;
 pub mod recovery;
 pub mod retention;
 pub mod segment;
-pub mod stats;
 pub mod watermark;
 
 pub use config::{FlushDiskType, StoreConfig};

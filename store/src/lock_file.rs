@@ -149,9 +149,11 @@ mod tests {
             .spawn()
             .unwrap();
         let output = io::BufReader::new(child.stdout.take().unwrap());
-        assert!(io::BufRead::lines(output).any(|line| line.unwrap().ends_with("held")));
+        let mut lines = io::BufRead::lines(output).map(Result::unwrap);
+        assert!(lines.any(|line| line.ends_with("held")));
         assert!(matches!(LockFile::take(directory.path()), Err(OpenError::Locked { .. })));
         drop(child.stdin.take());
+        assert!(lines.any(|line| line.contains("1 passed")));
         child.wait().unwrap();
         LockFile::take(directory.path()).unwrap();
     }

@@ -1,1 +1,314 @@
-//! Finding the end of the log at start.
+//! Finding the end of the log at start, and making the queues agree with it.
+//!
+//! 1. Choose where to start reading: the checkpoint's position if this store wrote it last,
+//!    otherwise Java's rule over the first records of the files.
+//! 2. Read records until one is not whole; that is the end.
+//! 3. Cut the queues: back to the start of the reading after a crash (what follows is built
+//!    again), else to the end, and units Java left behind a truncation of its own.
+//! 4. Dispatch what was read; the queues ignore what they have.
+//! 5. Cut the log: the tail becomes durable zeros before the first new append.
+//!
+//! What is refused: a log shorter than the checkpoint or the queues say, a file that starts with
+//! something else than its first record, and after a clean exit a record that no longer fits its
+//! checksum.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use remoting::protocol::message::Record;
+use remoting::protocol::message::record::RecordError;
+use tracing::{info, warn};
+
+use crate::checkpoint::{Checkpoint, Marks};
+use crate::commit_log::{CommitLog, Damage, Found};
+use crate::consume_queue::{Queues, Unit};
+use crate::dispatch::{DelayLevels, Dispatch, DispatchRequest, ViewError};
+use crate::index::Index;
+use crate::segment::Segment;
+use crate::{OpenError, StoreConfig};
+
+/// Newest files whose first record is looked at; older ones were when they were new.
+const HEADS_CHECKED: usize = 8;
+
+/// What recovery works on.
+pub struct Recovery<'a> {
+    /// Settings of the store.
+    pub config: &'a StoreConfig,
+    /// The log, opened.
+    pub log: &'a CommitLog,
+    /// The queues, opened.
+    pub queues: &'a Queues,
+    /// The index, opened, if there is one.
+    pub index: Option<&'a Index>,
+    /// The checkpoint.
+    pub checkpoint: &'a Checkpoint,
+    /// Delays of the delay levels.
+    pub delays: &'a DelayLevels,
+    /// Whether the last run ended cleanly.
+    pub clean: bool,
+}
+
+/// The end of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct End {
+    position: i64,
+    /// Start of the last record read, if any was.
+    last_record: Option<i64>,
+    last_timestamp: i64,
+    records: u64,
+    damage: Option<Damage>,
+}
+
+impl Recovery<'_> {
+    /// Recovers; log and views agree afterwards, on disk.
+    pub fn run(&self) -> Result<(), OpenError> {
+        let segments = self.log.segments();
+        let marks = self.checkpoint.marks();
+        let queued = self.queues.max_physical_offset();
+        let Some(last) = segments.last() else { return self.nothing(&marks, queued) };
+        check_heads(&segments)?;
+        let from = self.start(&segments, last, &marks, queued)?;
+        let end = self.read_on(from, &marks);
+        if self.clean {
+            self.refuse_damage(&end, &marks)?;
+        }
+        self.align_queues(from, end.position, queued, marks.position.is_some())?;
+        if let Some(index) = self.index {
+            index.truncate_to(end.position).map_err(|error| self.view(error))?;
+        }
+        self.log.cut(from, end.position, end.last_timestamp)?;
+        self.queues.correct_min_offsets(self.log.min()).map_err(|error| self.view(error))?;
+        info!(
+            from,
+            end = end.position,
+            records = end.records,
+            clean = self.clean,
+            "recovered the log"
+        );
+        if !self.clean || end.records > 0 || marks.position.is_none() {
+            self.remember(&end)?;
+        }
+        Ok(())
+    }
+
+    fn nothing(&self, marks: &Marks, queued: i64) -> Result<(), OpenError> {
+        let reach = queued.max(marks.position.unwrap_or(0));
+        if reach > 0 {
+            return Err(OpenError::Damaged {
+                path: self.log.directories().first().cloned().unwrap_or_default(),
+                offset: 0,
+                expected: format!("log files up to position {reach}, which the queues refer to"),
+                got: "no log file".to_owned(),
+            });
+        }
+        self.log.cut(0, 0, 0)
+    }
+
+    /// Where reading starts.
+    fn start(
+        &self,
+        segments: &[Arc<Segment>],
+        last: &Segment,
+        marks: &Marks,
+        queued: i64,
+    ) -> Result<i64, OpenError> {
+        let min = segments.first().map_or(0, |first| first.base());
+        if let Some(position) = marks.position {
+            if position > last.limit() {
+                return Err(OpenError::Damaged {
+                    path: last.path().to_owned(),
+                    offset: last.size() as u64,
+                    expected: format!("the log to go on to position {position} (checkpoint)"),
+                    got: "no further log file".to_owned(),
+                });
+            }
+            return Ok(position.max(min));
+        }
+        let suits = |record: &Record<'_>| match self.clean {
+            true => record.physical_offset <= queued,
+            false => record.store_timestamp <= marks.min_timestamp(),
+        };
+        let chosen = segments.iter().rev().find(|segment| {
+            Record::decode(segment.bytes(0, usize::MAX)).is_ok_and(|record| {
+                record.store_timestamp != 0 && suits(&record) && record.verify_crc().is_ok()
+            })
+        });
+        Ok(chosen.map_or(min, |segment| segment.base()))
+    }
+
+    /// Reads whole records from `from` on.
+    fn read_on(&self, from: i64, marks: &Marks) -> End {
+        let mut end = End {
+            position: from,
+            last_record: None,
+            last_timestamp: marks.physic_timestamp,
+            records: 0,
+            damage: None,
+        };
+        let mut records = self.log.records(from);
+        loop {
+            let slice = match records.next() {
+                Found::Record(slice) => slice,
+                Found::End => break,
+                Found::Damaged(damage) => {
+                    end.damage = Some(damage);
+                    break;
+                }
+            };
+            let start = slice.physical_offset();
+            let Ok(record) = Record::decode(slice.as_ref()) else { break };
+            if self.config.check_crc_on_recover
+                && let Err(error) = record.verify_crc()
+            {
+                // The walk has passed the record already.
+                end.damage = Some(error.into());
+                end.position = start;
+                return end;
+            }
+            end.last_record = Some(start);
+            end.last_timestamp = record.store_timestamp;
+            end.records += 1;
+        }
+        end.position = records.position();
+        end
+    }
+
+    /// After a clean exit all that was written is whole: a damaged record was damaged later.
+    fn refuse_damage(&self, end: &End, marks: &Marks) -> Result<(), OpenError> {
+        let Some(damage) = end.damage else { return Ok(()) };
+        let Some(segment) = self.log.segment_at(end.position) else { return Ok(()) };
+        let at = (end.position - segment.base()) as usize;
+        // Bytes behind a cut that Java made itself may look like a damaged record too; only one
+        // that the checkpoint says is on disk was written in full.
+        let flushed = match damage {
+            Damage::Record(RecordError::Crc { .. }) => {
+                Record::decode(segment.bytes(at, usize::MAX)).is_ok_and(|record| {
+                    record.physical_offset == end.position
+                        && record.store_timestamp <= marks.physic_timestamp
+                })
+            }
+            _ => false,
+        };
+        if !flushed {
+            return Ok(());
+        }
+        Err(OpenError::Damaged {
+            path: segment.path().to_owned(),
+            offset: at as u64,
+            expected: "a record, as the last run ended cleanly".to_owned(),
+            got: damage.to_string(),
+        })
+    }
+
+    fn align_queues(&self, from: i64, end: i64, queued: i64, ours: bool) -> Result<(), OpenError> {
+        let view = |error| self.view(error);
+        let known = if self.clean {
+            self.queues.truncate_to(end).map_err(view)?;
+            if !ours {
+                self.cut_foreign_units()?;
+            }
+            // A record before is in its queue, or its topic has been deleted.
+            queued
+        } else {
+            self.queues.truncate_to(from).map_err(view)?;
+            from
+        };
+        let min = self.log.min();
+        match self.dispatch(from, end, known) {
+            Err(ViewError::Gap { topic, queue_id, expected, got }) if known > min => {
+                warn!(%topic, queue_id, expected, got, "a queue lacks units: building all again");
+                self.queues.truncate_to(min).map_err(view)?;
+                self.dispatch(min, end, min).map_err(view)
+            }
+            done => done.map_err(view),
+        }
+    }
+
+    /// Gives the records from `from` to `end` to the queues, but for those before `known`.
+    fn dispatch(&self, from: i64, end: i64, known: i64) -> Result<(), ViewError> {
+        let mut records = self.log.records(from);
+        while records.position() < end {
+            let Found::Record(slice) = records.next() else { break };
+            let Ok(record) = Record::decode(slice.as_ref()) else { break };
+            if record.physical_offset >= end {
+                break;
+            }
+            if record.physical_offset >= known {
+                self.queues.dispatch(&DispatchRequest::of(&record, self.delays))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Java leaves units behind a truncation in the file; they come back when the log has grown
+    /// past them, and point at foreign records.
+    fn cut_foreign_units(&self) -> Result<(), OpenError> {
+        let belongs = |topic: &str, id: i32, unit: &Unit| self.belongs(topic, id, unit);
+        let cut = self.queues.cut_foreign(&belongs).map_err(|error| self.view(error))?;
+        if cut > 0 {
+            warn!(units = cut, "cut queue units that a former truncation had left behind");
+        }
+        Ok(())
+    }
+
+    fn belongs(&self, topic: &str, id: i32, unit: &Unit) -> bool {
+        if unit.physical_offset < self.log.min() {
+            // Its record has been deleted, and with it the proof.
+            return true;
+        }
+        let Some(slice) = self.log.read(unit.physical_offset) else { return false };
+        Record::decode(slice.as_ref()).is_ok_and(|record| {
+            record.topic == topic
+                && record.queue_id == id
+                && record.queue_offset == unit.queue_offset
+                && i64::from(record.total_size) == i64::from(unit.size)
+        })
+    }
+
+    /// Writes down what has been found, so that a crash right now costs nothing again.
+    fn remember(&self, end: &End) -> Result<(), OpenError> {
+        self.queues.flush().map_err(|error| self.view(error))?;
+        self.checkpoint.update(|marks| {
+            marks.position = Some(end.position);
+            if let Some(last_record) = end.last_record {
+                marks.physic_timestamp = end.last_timestamp;
+                marks.logics_timestamp = end.last_timestamp;
+                marks.confirm_offset = last_record;
+            }
+        });
+        let path = self.checkpoint.path();
+        self.checkpoint.flush().map_err(|error| OpenError::io(path, "write", error))
+    }
+
+    fn view(&self, error: ViewError) -> OpenError {
+        OpenError::view(self.config.root(), error)
+    }
+}
+
+/// The newest files must start with their first record. The last ones may be all zeros, created
+/// ahead, and the first record of the last one written may be torn.
+fn check_heads(segments: &[Arc<Segment>]) -> Result<(), OpenError> {
+    let skipped = segments.len().saturating_sub(HEADS_CHECKED);
+    let unwritten = |segment: &Arc<Segment>| segment.bytes(0, 8).iter().all(|&byte| byte == 0);
+    let used = segments.iter().rposition(|segment| !unwritten(segment)).map_or(0, |last| last + 1);
+    for (index, segment) in segments[..used].iter().enumerate().skip(skipped) {
+        let got = match Record::decode(segment.bytes(0, usize::MAX)) {
+            Ok(record) if record.physical_offset == segment.base() => continue,
+            Ok(record) => format!("the record of log position {}", record.physical_offset),
+            Err(error @ RecordError::Magic { .. }) => error.to_string(),
+            Err(_) if index + 1 == used => continue,
+            Err(error) => error.to_string(),
+        };
+        return Err(foreign(segment.path(), segment.base(), got));
+    }
+    Ok(())
+}
+
+fn foreign(path: &Path, base: i64, got: String) -> OpenError {
+    OpenError::Damaged {
+        path: path.to_owned(),
+        offset: 0,
+        expected: format!("the record of log position {base}"),
+        got,
+    }
+}

@@ -59,11 +59,16 @@ pub enum Reserve {
 impl Segment {
     /// Creates a file of zeros and makes its name durable.
     pub fn create(path: &Path, base: i64, size: usize) -> io::Result<Segment> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        file.set_len(size as u64)?;
-        file.sync_all()?;
-        sync_directory_of(path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let ready = file
+            .set_len(size as u64)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| sync_directory_of(path));
+        if let Err(error) = ready {
+            // Nobody has seen the file yet; were it left, the next attempt would find it.
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
         Segment::map(path, base, size, file)
     }
 
@@ -162,6 +167,21 @@ impl Segment {
             self.reserved.fetch_max(end, Ordering::AcqRel);
         }
         self.file.write_all_at(bytes, at as u64)
+    }
+
+    /// Takes away what a failed write may have left at `at`, so that no record seems to start
+    /// there.
+    pub fn erase(&self, at: usize) -> io::Result<()> {
+        const HEAD: usize = 8;
+        let head = at..(at + HEAD).min(self.size);
+        assert!(at >= self.written(), "readable bytes are not erased");
+        let Err(error) = self.file.write_all_at(&ZEROS[..head.len()], at as u64) else {
+            return Ok(());
+        };
+        // A full disk refuses zeros too, where nothing was written before: then all is well.
+        let mut bytes = [1; HEAD];
+        self.file.read_exact_at(&mut bytes[..head.len()], at as u64)?;
+        if bytes[..head.len()].iter().all(|&byte| byte == 0) { Ok(()) } else { Err(error) }
     }
 
     /// Makes everything below `written` readable.

@@ -1,0 +1,259 @@
+//! The store: open, put, get, read, query, stop.
+//!
+//! A put is ordered by the append lock of the log: queue offset, log position, store time, the
+//! bytes, and the unit of the queue come about under it. The index follows in its own thread.
+
+mod put;
+mod read;
+mod runtime;
+mod services;
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use crate::checkpoint::Checkpoint;
+use crate::commit_log::CommitLog;
+use crate::consume_queue::{Queues, QueuesConfig};
+use crate::dispatch::{DelayLevels, Dispatch};
+use crate::get::ScanLimits;
+use crate::index::{Index, IndexConfig};
+use crate::lock_file::{AbortMarker, LockFile};
+use crate::recovery::Recovery;
+use crate::{Arrival, FlushDiskType, OpenError, QueueKind, StopError, StoreConfig, WaitError};
+
+/// Told after each message became visible, on the thread that stored it.
+pub type ArrivalListener = Box<dyn Fn(&Arrival<'_>) + Send + Sync>;
+
+/// Kind of the queues of a topic, from the topic's attributes.
+pub type QueueKinds = Box<dyn Fn(&str) -> QueueKind + Send + Sync>;
+
+/// The log, its views and their files.
+pub struct MessageStore {
+    config: StoreConfig,
+    log: Arc<CommitLog>,
+    queues: Queues,
+    index: Option<Index>,
+    checkpoint: Checkpoint,
+    delays: DelayLevels,
+    limits: ScanLimits,
+    arrivals: ArrivalListener,
+    abort: AbortMarker,
+    lock: Mutex<Option<LockFile>>,
+    /// Log position up to which the index has seen the records.
+    indexed: AtomicI64,
+    indexing: Mutex<()>,
+    disk_full: AtomicBool,
+    stopped: AtomicBool,
+}
+
+impl MessageStore {
+    /// Opens the store: lock, load, recover. `start` then adds the background work.
+    pub fn open(
+        config: StoreConfig,
+        queue_kinds: QueueKinds,
+        arrivals: ArrivalListener,
+    ) -> Result<MessageStore, OpenError> {
+        config.validate()?;
+        let delays = DelayLevels::parse(&config.message_delay_level).map_err(|_| {
+            let value = config.message_delay_level.clone();
+            let reason = "expected delays like 1s 5m 2h, separated by blanks";
+            OpenError::Unsupported { key: "messageDelayLevel", value, reason }
+        })?;
+        let root = config.root();
+        std::fs::create_dir_all(root).map_err(|error| OpenError::io(root, "create", error))?;
+        let lock = LockFile::take(root)?;
+        let abort = AbortMarker::of(root);
+        let clean = !abort.present();
+        let log = CommitLog::open(&config)?;
+        let queues = Queues::open(QueuesConfig::of(&config), queue_kinds, clean)?;
+        let checkpoint = Checkpoint::open(root)?;
+        let index = match config.message_index_enable {
+            true => Some(Index::open(IndexConfig::of(&config), clean)?),
+            false => None,
+        };
+        // From here on files change: a crash in the middle must be known next time.
+        abort.set().map_err(|error| OpenError::io(abort.path(), "write", error))?;
+        let recovery = Recovery {
+            config: &config,
+            log: &log,
+            queues: &queues,
+            index: index.as_ref(),
+            checkpoint: &checkpoint,
+            delays: &delays,
+            clean,
+        };
+        recovery.run()?;
+        let indexed = index.as_ref().map_or(log.end(), |index| index.position().max(log.min()));
+        Ok(MessageStore {
+            limits: scan_limits(&config),
+            config,
+            log: Arc::new(log),
+            queues,
+            index,
+            checkpoint,
+            delays,
+            arrivals,
+            abort,
+            lock: Mutex::new(Some(lock)),
+            indexed: AtomicI64::new(indexed),
+            indexing: Mutex::new(()),
+            disk_full: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        })
+    }
+
+    /// Settings the store was opened with.
+    pub fn config(&self) -> &StoreConfig {
+        &self.config
+    }
+
+    /// Delays of the delay levels.
+    pub fn delay_levels(&self) -> &DelayLevels {
+        &self.delays
+    }
+
+    /// The log.
+    pub fn log(&self) -> &CommitLog {
+        &self.log
+    }
+
+    /// The queues.
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    /// Whether messages are accepted.
+    pub fn writable(&self) -> bool {
+        !self.stopped.load(Ordering::Acquire) && !self.disk_full() && !self.log.poisoned()
+    }
+
+    /// Whether the disk is above the level at which messages are refused.
+    pub fn disk_full(&self) -> bool {
+        self.disk_full.load(Ordering::Acquire)
+    }
+
+    /// Says whether the disk is too full for messages; logs the change.
+    pub fn set_disk_full(&self, full: bool) {
+        let before = self.disk_full.swap(full, Ordering::AcqRel);
+        if full && !before {
+            error!("the disk is full: no messages are accepted");
+        } else if before && !full {
+            info!("the disk has room again: messages are accepted");
+        }
+    }
+
+    /// Whether a put that ended at `end` needs no wait under the configured flush policy.
+    pub fn durable(&self, end: i64) -> bool {
+        match self.config.flush_disk_type {
+            FlushDiskType::SyncFlush => self.log.flushed().position() >= end,
+            FlushDiskType::AsyncFlush => !self.log.poisoned(),
+        }
+    }
+
+    /// Waits until the log is on disk up to `end` (at once with asynchronous flush).
+    pub async fn wait_durable(&self, end: i64, timeout: Duration) -> Result<(), WaitError> {
+        if self.durable(end) {
+            return Ok(());
+        }
+        self.log.flush_soon();
+        let wait = self.log.flushed().wait_for(end);
+        tokio::time::timeout(timeout, wait).await.unwrap_or(Err(WaitError::TimedOut))
+    }
+
+    /// First log position.
+    pub fn min_physical_offset(&self) -> i64 {
+        self.log.min()
+    }
+
+    /// Log position after the last record.
+    pub fn max_physical_offset(&self) -> i64 {
+        self.log.end()
+    }
+
+    /// Log position up to which everything is on disk.
+    pub fn flushed_offset(&self) -> i64 {
+        self.log.flushed().position()
+    }
+
+    /// Bytes of the log the index has not seen yet.
+    pub fn dispatch_behind_bytes(&self) -> i64 {
+        match self.index {
+            Some(_) => (self.log.end() - self.indexed.load(Ordering::Acquire)).max(0),
+            None => 0,
+        }
+    }
+
+    /// Deletes the queues of a topic.
+    pub fn delete_topic(&self, topic: &str) -> std::io::Result<()> {
+        self.queues.delete_topic(topic)?;
+        // A replay after a crash must not start before this moment: the records of the topic are
+        // still in the log, and would bring its queues back.
+        self.save_checkpoint()
+    }
+
+    /// Deletes expired files of the views and moves the first offsets of the queues.
+    pub fn delete_expired_views(&self) {
+        let min = self.log.min();
+        if let Err(error) = self.queues.delete_expired(min) {
+            warn!(%error, "cannot delete expired queue files");
+        }
+        if let Some(index) = &self.index
+            && let Err(error) = index.delete_expired(min)
+        {
+            warn!(%error, "cannot delete expired index files");
+        }
+    }
+
+    /// Flushes everything, writes the checkpoint, removes the abort marker and the lock. Call it
+    /// after the services have stopped. After an error the marker stays: the next start recovers.
+    pub fn stop(&self) -> Result<(), StopError> {
+        if self.stopped.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let stopped = self.flush_for_good();
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        stopped
+    }
+
+    fn flush_for_good(&self) -> Result<(), StopError> {
+        let io = |action| move |source| StopError::Io { action, source };
+        let view = |action| {
+            move |error: crate::dispatch::ViewError| StopError::Io {
+                action,
+                source: std::io::Error::other(error.to_string()),
+            }
+        };
+        self.log.close().map_err(io("delete the spare log file"))?;
+        if self.log.poisoned() {
+            return Err(StopError::Poisoned);
+        }
+        self.log.flush().map_err(io("flush the log"))?;
+        let behind = self.catch_up_index();
+        if let Some(index) = &self.index {
+            index.flush().map_err(view("flush the index"))?;
+        }
+        self.save_checkpoint().map_err(io("write the checkpoint"))?;
+        if behind > 0 {
+            return Err(StopError::Behind { behind });
+        }
+        self.abort.clear().map_err(io("remove the abort marker"))
+    }
+}
+
+/// Limits of a get, from the settings and the memory of the machine.
+fn scan_limits(config: &StoreConfig) -> ScanLimits {
+    let info = rustix::system::sysinfo();
+    let memory = info.totalram.saturating_mul(u64::from(info.mem_unit)) / 100;
+    let percent = config.access_message_in_memory_max_ratio.clamp(0, 100) as u64;
+    ScanLimits {
+        units_bytes_max: i64::from(config.max_filter_message_size),
+        count_in_memory: config.max_transfer_count_on_message_in_memory,
+        bytes_in_memory: i64::from(config.max_transfer_bytes_on_message_in_memory),
+        count_on_disk: config.max_transfer_count_on_message_in_disk,
+        bytes_on_disk: i64::from(config.max_transfer_bytes_on_message_in_disk),
+        memory_bytes: memory.saturating_mul(percent).try_into().unwrap_or(i64::MAX),
+    }
+}

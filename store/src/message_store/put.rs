@@ -1,0 +1,386 @@
+//! Storing: check, encode, append, make visible.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ::runtime::clock::now_ms;
+use bytes::BytesMut;
+use remoting::protocol::message::batch::{BatchMessage, BatchMessages};
+use remoting::protocol::message::properties::{PROPERTIES_LEN_MAX, VALUE_END, property};
+use remoting::protocol::message::record::{Version, patch_positions};
+use remoting::protocol::message::{NewRecord, Properties, PropertiesBuf, Record, sys_flag};
+use smallvec::SmallVec;
+
+use super::MessageStore;
+use crate::commit_log::Append;
+use crate::consume_queue::Queue;
+use crate::dispatch::{DispatchRequest, SCHEDULE_TOPIC, ViewError, tags_code};
+use crate::{Arrival, NewBatch, NewMessage, Put, PutError, QueueKind};
+
+/// Longest topic that is not a retry topic, in bytes.
+const TOPIC_LEN_MAX: usize = 127;
+/// Longest topic at all.
+const RETRY_TOPIC_LEN_MAX: usize = 255;
+const RETRY_PREFIX: &str = "%RETRY%";
+/// What a record may be longer than the longest body.
+const RECORD_SLACK: usize = 65_536;
+
+/// Buffers of one thread, kept from put to put.
+#[derive(Default)]
+struct Encoder {
+    records: BytesMut,
+    properties: String,
+    batch: Vec<Encoded>,
+}
+
+/// One record of a batch in the buffer.
+struct Encoded {
+    len: usize,
+    tags_code: i64,
+}
+
+/// The tags codes of what a put has stored, in order.
+type TagsCodes = SmallVec<[i64; 1]>;
+
+thread_local! {
+    static ENCODER: RefCell<Encoder> = RefCell::default();
+}
+
+impl MessageStore {
+    /// Stores one message; it is visible when this returns.
+    pub fn put(&self, message: &NewMessage<'_>) -> Result<Put, PutError> {
+        self.check(message)?;
+        let stored = if message.sys_flag & sys_flag::INNER_BATCH != 0 {
+            self.put_inner_batch(message)
+        } else if Properties::new(message.properties).contains(property::INNER_NUM) {
+            Err(PutError::MessageIllegal("INNER_NUM on a message that is no inner batch"))
+        } else {
+            ENCODER.with_borrow_mut(|encoder| self.put_single(message, encoder))
+        };
+        self.tell(message, stored)
+    }
+
+    /// Stores the messages of a batch one after the other, all or none.
+    pub fn put_batch(&self, batch: &NewBatch<'_>) -> Result<Put, PutError> {
+        let message = &batch.message;
+        self.check(message)?;
+        if message.sys_flag & sys_flag::TRANSACTION_MASK != 0 {
+            return Err(PutError::MessageIllegal("a batch takes no part in a transaction"));
+        }
+        if Properties::new(message.properties).contains(property::DELAY) {
+            return Err(PutError::MessageIllegal("a batch cannot be delayed"));
+        }
+        let stored = ENCODER.with_borrow_mut(|encoder| self.put_records(message, encoder));
+        self.tell(message, stored)
+    }
+
+    fn put_single(
+        &self,
+        message: &NewMessage<'_>,
+        encoder: &mut Encoder,
+    ) -> Result<(Put, TagsCodes), PutError> {
+        let queue = self.queue_of(message)?;
+        encoder.records.clear();
+        self.encode(message, message.body, message.properties, message.flag, encoder)?;
+        let record = &mut encoder.records[..];
+        let mut request = request_of(message, record.len());
+        let delayed = message.topic == SCHEDULE_TOPIC;
+        if !delayed {
+            request.tags_code = tags_code(message.topic, message.properties, 0, &self.delays);
+        }
+
+        let mut log = self.log.lock()?;
+        let physical_offset = log.place(record.len())?;
+        let now = now_ms();
+        request.physical_offset = physical_offset;
+        request.store_timestamp = now;
+        request.queue_offset = queue.as_ref().map_or(0, |queue| queue.next_offset());
+        if delayed {
+            request.tags_code = tags_code(message.topic, message.properties, now, &self.delays);
+        }
+        patch_positions(record, request.queue_offset, physical_offset, now);
+        log.write(record, now)?;
+        if let Some(queue) = &queue {
+            self.append_unit(queue, &request)?;
+        }
+        drop(log);
+
+        let put = Put {
+            physical_offset,
+            queue_offset: request.queue_offset,
+            store_timestamp: now,
+            end: physical_offset + record.len() as i64,
+            ids: SmallVec::new(),
+        };
+        Ok((put, TagsCodes::from_buf([request.tags_code])))
+    }
+
+    fn put_records(
+        &self,
+        message: &NewMessage<'_>,
+        encoder: &mut Encoder,
+    ) -> Result<(Put, TagsCodes), PutError> {
+        let queue = self.queues.queue(message.topic, message.queue_id).map_err(refused)?;
+        self.encode_batch(message, encoder)?;
+        let Encoder { records, batch, .. } = encoder;
+        if records.len() > self.log.record_len_max() {
+            return Err(PutError::MessageIllegal("the batch is longer than a log file"));
+        }
+        let mut request = request_of(message, 0);
+        // The queue looks at no properties; the index reads those of the record.
+        request.properties = "";
+
+        let mut log = self.log.lock()?;
+        let physical_offset = log.place(records.len())?;
+        let now = now_ms();
+        let queue_offset = queue.next_offset();
+        let mut ids = SmallVec::with_capacity(batch.len());
+        let mut at = 0;
+        for (index, encoded) in batch.iter().enumerate() {
+            let record = &mut records[at..at + encoded.len];
+            let position = physical_offset + at as i64;
+            patch_positions(record, queue_offset + index as i64, position, now);
+            ids.push(position);
+            at += encoded.len;
+        }
+        log.write(records, now)?;
+        request.store_timestamp = now;
+        for (index, encoded) in batch.iter().enumerate() {
+            request.queue_offset = queue_offset + index as i64;
+            request.physical_offset = ids[index];
+            request.size = encoded.len as i32;
+            request.tags_code = encoded.tags_code;
+            self.append_unit(&queue, &request)?;
+        }
+        drop(log);
+
+        let end = physical_offset + records.len() as i64;
+        let put = Put { physical_offset, queue_offset, store_timestamp: now, end, ids };
+        Ok((put, batch.iter().map(|encoded| encoded.tags_code).collect()))
+    }
+
+    /// One record for all messages of a batch; its queue counts them.
+    fn put_inner_batch(&self, message: &NewMessage<'_>) -> Result<(Put, TagsCodes), PutError> {
+        let queue = self.queues.queue(message.topic, message.queue_id).map_err(refused)?;
+        if queue.kind() != QueueKind::Batch {
+            return Err(PutError::MessageIllegal("an inner batch needs a topic of type BatchCQ"));
+        }
+        let count = Properties::new(message.properties).get(property::INNER_NUM);
+        if !count.and_then(|count| count.parse::<i16>().ok()).is_some_and(|count| count > 0) {
+            return Err(PutError::MessageIllegal("an inner batch needs INNER_NUM"));
+        }
+        let mut encoder = Encoder::default();
+        let mut properties = PropertiesBuf::from_raw(message.properties);
+
+        let mut log = self.log.lock()?;
+        // The record carries its own queue offset as text: it is encoded under the lock.
+        let queue_offset = queue.next_offset();
+        properties.set(property::INNER_BASE, &queue_offset.to_string());
+        let properties = properties.as_str();
+        self.encode(message, message.body, properties, message.flag, &mut encoder)?;
+        let record = &mut encoder.records[..];
+        let physical_offset = log.place(record.len())?;
+        let now = now_ms();
+        patch_positions(record, queue_offset, physical_offset, now);
+        self.append_record(&mut log, &queue, record, now)?;
+        drop(log);
+
+        let end = physical_offset + encoder.records.len() as i64;
+        let ids = SmallVec::new();
+        let put = Put { physical_offset, queue_offset, store_timestamp: now, end, ids };
+        let tags_code = tags_code(message.topic, message.properties, now, &self.delays);
+        Ok((put, TagsCodes::from_buf([tags_code])))
+    }
+
+    fn append_record(
+        &self,
+        log: &mut Append<'_>,
+        queue: &Arc<Queue>,
+        record: &[u8],
+        now: i64,
+    ) -> Result<(), PutError> {
+        let decoded = Record::decode(record)
+            .map_err(|_| PutError::MessageIllegal("the message makes no record"))?;
+        log.write(record, now)?;
+        self.append_unit(queue, &DispatchRequest::of(&decoded, &self.delays))
+    }
+
+    /// Appends the unit of a record that is in the log already. Without its unit the record
+    /// would be seen only after a restart: nothing is acknowledged any more.
+    fn append_unit(
+        &self,
+        queue: &Arc<Queue>,
+        request: &DispatchRequest<'_>,
+    ) -> Result<(), PutError> {
+        queue.append(request).map_err(|error| {
+            self.poison_by(&error);
+            PutError::Poisoned
+        })
+    }
+
+    /// The queue that will hold the message; none for halves and rollbacks.
+    fn queue_of(&self, message: &NewMessage<'_>) -> Result<Option<Arc<Queue>>, PutError> {
+        match sys_flag::transaction(message.sys_flag) {
+            sys_flag::TRANSACTION_PREPARED | sys_flag::TRANSACTION_ROLLBACK => Ok(None),
+            _ => self.queues.queue(message.topic, message.queue_id).map(Some).map_err(refused),
+        }
+    }
+
+    fn encode(
+        &self,
+        message: &NewMessage<'_>,
+        body: &[u8],
+        properties: &str,
+        flag: i32,
+        encoder: &mut Encoder,
+    ) -> Result<(), PutError> {
+        if properties.len() > PROPERTIES_LEN_MAX {
+            let (len, max) = (properties.len(), PROPERTIES_LEN_MAX);
+            return Err(PutError::PropertiesSizeExceeded { len, max });
+        }
+        let record = NewRecord {
+            version: Version::for_topic(message.topic),
+            queue_id: message.queue_id,
+            flag,
+            queue_offset: 0,
+            physical_offset: 0,
+            sys_flag: message.sys_flag,
+            born_timestamp: message.born_timestamp,
+            born_host: message.born_host,
+            store_timestamp: 0,
+            store_host: message.store_host,
+            reconsume_times: message.reconsume_times,
+            prepared_transaction_offset: message.prepared_transaction_offset,
+            body,
+            topic: message.topic,
+            properties,
+        };
+        let len = record.encoded_len();
+        if len > self.body_len_max() + RECORD_SLACK {
+            return Err(PutError::MessageIllegal(
+                "the record is longer than maxMessageSize allows",
+            ));
+        }
+        if len > self.log.record_len_max() {
+            return Err(PutError::MessageIllegal("the record is longer than a log file"));
+        }
+        record
+            .encode(&mut encoder.records)
+            .map_err(|_| PutError::MessageIllegal("a part of the message is too long"))
+    }
+
+    fn encode_batch(
+        &self,
+        message: &NewMessage<'_>,
+        encoder: &mut Encoder,
+    ) -> Result<(), PutError> {
+        encoder.records.clear();
+        encoder.batch.clear();
+        for part in BatchMessages::new(message.body) {
+            let part = part.map_err(|_| PutError::MessageIllegal("the batch is malformed"))?;
+            let mut properties = std::mem::take(&mut encoder.properties);
+            join_properties(&part, message.properties, &mut properties);
+            let before = encoder.records.len();
+            let encoded = self.encode(message, part.body, &properties, part.flag, encoder);
+            let tags_code = tags_code(message.topic, &properties, 0, &self.delays);
+            encoder.properties = properties;
+            encoded?;
+            encoder.batch.push(Encoded { len: encoder.records.len() - before, tags_code });
+        }
+        match encoder.batch.is_empty() {
+            true => Err(PutError::MessageIllegal("the batch is empty")),
+            false => Ok(()),
+        }
+    }
+
+    fn body_len_max(&self) -> usize {
+        self.config.max_message_size.max(0) as usize
+    }
+
+    /// What Java checks before it stores, in its order.
+    fn check(&self, message: &NewMessage<'_>) -> Result<(), PutError> {
+        if self.stopped.load(Ordering::Acquire) {
+            return Err(PutError::Stopped);
+        }
+        if self.log.poisoned() {
+            return Err(PutError::Poisoned);
+        }
+        if self.disk_full() {
+            return Err(PutError::DiskFull);
+        }
+        let topic = message.topic;
+        let retry = topic.starts_with(RETRY_PREFIX);
+        if topic.len() > RETRY_TOPIC_LEN_MAX || (!retry && topic.len() > TOPIC_LEN_MAX) {
+            return Err(PutError::MessageIllegal("the topic is too long"));
+        }
+        if message.body.len() > self.body_len_max() {
+            return Err(PutError::MessageIllegal("the body is longer than maxMessageSize"));
+        }
+        if message.properties.len() > PROPERTIES_LEN_MAX {
+            let (len, max) = (message.properties.len(), PROPERTIES_LEN_MAX);
+            return Err(PutError::PropertiesSizeExceeded { len, max });
+        }
+        Ok(())
+    }
+
+    /// Counts, and wakes whom a new message concerns: after the lock, on this thread.
+    fn tell(
+        &self,
+        message: &NewMessage<'_>,
+        stored: Result<(Put, TagsCodes), PutError>,
+    ) -> Result<Put, PutError> {
+        let (put, tags_codes) = stored?;
+        let invisible = matches!(
+            sys_flag::transaction(message.sys_flag),
+            sys_flag::TRANSACTION_PREPARED | sys_flag::TRANSACTION_ROLLBACK
+        );
+        if !invisible {
+            for (index, tags_code) in tags_codes.into_iter().enumerate() {
+                (self.arrivals)(&Arrival {
+                    topic: message.topic,
+                    queue_id: message.queue_id,
+                    queue_offset: put.queue_offset + index as i64,
+                    tags_code,
+                    store_timestamp: put.store_timestamp,
+                });
+            }
+        }
+        Ok(put)
+    }
+}
+
+fn request_of<'a>(message: &NewMessage<'a>, len: usize) -> DispatchRequest<'a> {
+    DispatchRequest {
+        topic: message.topic,
+        queue_id: message.queue_id,
+        physical_offset: 0,
+        size: len as i32,
+        tags_code: 0,
+        store_timestamp: 0,
+        queue_offset: 0,
+        sys_flag: message.sys_flag,
+        properties: message.properties,
+        batch_size: 1,
+    }
+}
+
+/// A message's own properties, then those of the request: of equal names the last one wins.
+fn join_properties(part: &BatchMessage<'_>, request: &str, out: &mut String) {
+    out.clear();
+    out.push_str(part.properties);
+    if !out.is_empty() && !out.ends_with(VALUE_END) && !request.is_empty() {
+        out.push(VALUE_END);
+    }
+    out.push_str(request);
+}
+
+fn refused(error: ViewError) -> PutError {
+    match error {
+        ViewError::IllegalTopic { .. } => {
+            PutError::MessageIllegal("the topic cannot name a directory")
+        }
+        ViewError::Poisoned { .. } => PutError::Poisoned,
+        ViewError::Io { .. } | ViewError::Gap { .. } => PutError::QueueUnavailable,
+    }
+}

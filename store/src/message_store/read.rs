@@ -1,0 +1,171 @@
+//! Reading: by queue offset, by log position, by key, by time.
+
+use remoting::protocol::message::Record;
+use smallvec::SmallVec;
+use tracing::error;
+
+use super::MessageStore;
+use crate::dispatch::{Dispatch, ViewError};
+use crate::get::{GetRequest, GetStatus, Got, LogBounds, Scanned, scan};
+use crate::{Boundary, LogSlice};
+
+/// Rounds of one query, each going further back in time.
+const QUERY_ROUNDS: usize = 3;
+
+impl MessageStore {
+    /// Reads messages of a queue; the filter sees the tags code of each unit.
+    pub fn get(&self, request: &GetRequest<'_>, filter: &dyn Fn(i64) -> bool) -> Got {
+        let queue = self.queues.find(request.topic, request.queue_id);
+        let bounds = LogBounds { min: self.log.min(), max: self.log.end() };
+        match scan(queue.as_deref(), request, &self.limits, bounds, filter) {
+            Ok(scanned) => self.slices(request, &scanned),
+            Err(error) => {
+                self.cannot_read(request.topic, request.queue_id, &error);
+                let (min_offset, max_offset) =
+                    queue.map_or((0, 0), |queue| (queue.min_offset(), queue.next_offset()));
+                Got {
+                    status: GetStatus::OffsetFoundNull,
+                    next_offset: request.queue_offset,
+                    min_offset,
+                    max_offset,
+                    slices: SmallVec::new(),
+                    count: 0,
+                    bytes: 0,
+                    from_disk: false,
+                }
+            }
+        }
+    }
+
+    fn slices(&self, request: &GetRequest<'_>, scanned: &Scanned) -> Got {
+        let mut got = Got {
+            status: scanned.status,
+            next_offset: scanned.next_offset,
+            min_offset: scanned.min_offset,
+            max_offset: scanned.max_offset,
+            slices: SmallVec::new(),
+            count: scanned.count,
+            bytes: scanned.bytes,
+            from_disk: scanned.from_disk,
+        };
+        for run in &scanned.runs {
+            let Some(slice) = self.log.slice(run.physical_offset, run.len) else {
+                // Deleted since the scan: the next attempt sees the new bounds.
+                got.status = GetStatus::MessageWasRemoving;
+                got.next_offset = request.queue_offset;
+                got.slices.clear();
+                (got.count, got.bytes) = (0, 0);
+                return got;
+            };
+            got.slices.push(slice);
+        }
+        got
+    }
+
+    /// Reads the record that starts at a log position.
+    pub fn read(&self, physical_offset: i64) -> Option<LogSlice> {
+        self.log.read(physical_offset)
+    }
+
+    /// Records whose key hashes alike, stored within the given times.
+    pub fn query(&self, topic: &str, key: &str, max: usize, begin: i64, end: i64) -> Vec<LogSlice> {
+        let Some(index) = &self.index else { return Vec::new() };
+        self.index_now();
+        let max = max.min(self.config.max_msgs_num_batch.max(0) as usize);
+        let mut until = end;
+        for _ in 0..QUERY_ROUNDS {
+            let mut positions = match index.query(topic, key, max, begin, until) {
+                Ok(positions) => positions,
+                Err(error) => {
+                    error!(%error, "cannot read the index");
+                    return Vec::new();
+                }
+            };
+            positions.sort_unstable();
+            let Some(&oldest) = positions.first() else { return Vec::new() };
+            let found: Vec<_> = positions.iter().filter_map(|&at| self.log.read(at)).collect();
+            if !found.is_empty() {
+                return found;
+            }
+            // Hits whose records are gone: go further back, as Java does.
+            let Some(time) = self.log.store_time(oldest).filter(|time| *time < until) else {
+                return Vec::new();
+            };
+            until = time;
+        }
+        Vec::new()
+    }
+
+    /// Store time and log position of the newest record the index knows.
+    pub fn index_position(&self) -> (i64, i64) {
+        let position = self.index.as_ref().map_or(0, |index| index.position());
+        (self.log.store_time(position).unwrap_or(0), position)
+    }
+
+    /// First offset of a queue; -1 when there is no such queue.
+    pub fn min_offset(&self, topic: &str, queue_id: i32) -> i64 {
+        self.queues.find(topic, queue_id).map_or(-1, |queue| queue.min_offset())
+    }
+
+    /// Offset after the last message of a queue; 0 when there is no such queue.
+    pub fn max_offset(&self, topic: &str, queue_id: i32) -> i64 {
+        self.queues.find(topic, queue_id).map_or(0, |queue| queue.next_offset())
+    }
+
+    /// Offset of the message stored at a time; 0 when there is no such queue.
+    pub fn offset_by_time(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        timestamp: i64,
+        boundary: Boundary,
+    ) -> i64 {
+        let Some(queue) = self.queues.find(topic, queue_id) else { return 0 };
+        let time_of = |position: i64, _size: i32| self.log.store_time(position);
+        match queue.offset_by_time(timestamp, boundary, self.log.min(), &time_of) {
+            Ok(offset) => offset,
+            Err(error) => {
+                self.cannot_read(topic, queue_id, &error);
+                0
+            }
+        }
+    }
+
+    /// Store time of a message; -1 when it is not there.
+    pub fn store_time(&self, topic: &str, queue_id: i32, queue_offset: i64) -> i64 {
+        let Some(queue) = self.queues.find(topic, queue_id) else { return -1 };
+        match queue.unit(queue_offset) {
+            Ok(unit) => {
+                unit.and_then(|unit| self.log.store_time(unit.physical_offset)).unwrap_or(-1)
+            }
+            Err(error) => {
+                self.cannot_read(topic, queue_id, &error);
+                -1
+            }
+        }
+    }
+
+    /// Store time of the first message of a queue; -1 when it is empty.
+    pub fn earliest_store_time(&self, topic: &str, queue_id: i32) -> i64 {
+        match self.min_offset(topic, queue_id) {
+            -1 => -1,
+            min => self.store_time(topic, queue_id, min),
+        }
+    }
+
+    /// Store time of the first record of the log; -1 when it is empty.
+    pub fn earliest_log_time(&self) -> i64 {
+        let first = self.log.segments().first().cloned();
+        first
+            .and_then(|segment| {
+                Record::decode(segment.bytes(0, usize::MAX))
+                    .ok()
+                    .map(|record| record.store_timestamp)
+            })
+            .unwrap_or(-1)
+    }
+
+    fn cannot_read(&self, topic: &str, queue_id: i32, error: &ViewError) {
+        error!(topic, queue_id, %error, "cannot read a queue");
+    }
+}

@@ -1,0 +1,150 @@
+//! The background work of the store, and the checkpoint it leads to.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use ::runtime::clock::now_ms;
+use ::runtime::services::Services;
+use remoting::protocol::message::Record;
+use tracing::{error, warn};
+
+use super::MessageStore;
+use crate::commit_log::{Found, Records};
+use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
+use crate::retention;
+
+/// A start after a crash reads the log from the checkpoint's position: it moves at least every
+/// so many bytes.
+const REPLAY_BYTES_MAX: i64 = 64 << 20;
+const INDEX_PERIOD: Duration = Duration::from_millis(100);
+/// Records one round of indexing takes at most before it writes.
+const INDEX_ROUND: usize = 20_000;
+/// How long a stop waits for the index.
+const CATCH_UP_MAX: Duration = Duration::from_millis(1500);
+/// A query first indexes what is missing, if it is no more than this.
+const INDEX_NOW_BYTES: i64 = 8 << 20;
+
+impl MessageStore {
+    /// Starts the background work, in dependency order.
+    pub fn start(self: &Arc<Self>, services: &mut Services) {
+        let ms = |value: i32| Duration::from_millis(value.max(1) as u64);
+        let log = Arc::clone(&self.log);
+        services.thread("prepare-log", move |stop| log.prepare_until(&stop));
+        let log = Arc::clone(&self.log);
+        let times = crate::commit_log::FlushTimes::of(&self.config);
+        services.thread("flush-log", move |stop| log.flush_until(&stop, times));
+        let (store, mut last) = (Arc::clone(self), Instant::now());
+        let thorough = ms(self.config.flush_consume_queue_thorough_interval);
+        services.every("write-queues", ms(self.config.flush_interval_consume_queue), move || {
+            store.write_views(&mut last, thorough);
+        });
+        let store = Arc::clone(self);
+        services.every("build-index", INDEX_PERIOD, move || store.build_index());
+        let store = Arc::clone(self);
+        services.every("clean-files", ms(self.config.clean_resource_interval), move || {
+            retention::clean(&store, now_ms());
+        });
+    }
+
+    fn write_views(&self, last: &mut Instant, thorough: Duration) {
+        if let Err(error) = self.queues.write_tails() {
+            self.poison_by(&error);
+            return;
+        }
+        let saved = self.checkpoint.marks().position.unwrap_or(0);
+        let unsaved = self.log.end() - saved;
+        if unsaved >= REPLAY_BYTES_MAX || (unsaved > 0 && last.elapsed() >= thorough) {
+            if let Err(error) = self.save_checkpoint() {
+                warn!(%error, "cannot write the checkpoint");
+            }
+            *last = Instant::now();
+        }
+    }
+
+    /// Ends acknowledging after a view has refused a record.
+    pub(super) fn poison_by(&self, error: &ViewError) {
+        self.log.poison(self.config.root(), "write a queue of", error);
+    }
+
+    /// Syncs log and queues, then writes down how far they reach.
+    pub(super) fn save_checkpoint(&self) -> io::Result<()> {
+        let (end, store_timestamp) = self.log.mark();
+        self.log.flush()?;
+        if let Err(error) = self.queues.flush() {
+            self.poison_by(&error);
+            return Err(io::Error::other(error.to_string()));
+        }
+        self.checkpoint.update(|marks| {
+            marks.position = Some(end);
+            marks.physic_timestamp = self.log.flushed_timestamp();
+            marks.logics_timestamp = store_timestamp;
+            if let Some(index) = &self.index {
+                marks.index_timestamp = index.full_until();
+            }
+        });
+        self.checkpoint.flush()
+    }
+
+    /// Indexes the next records; true while more wait.
+    pub fn build_index(&self) -> bool {
+        let Some(index) = &self.index else { return false };
+        if self.indexed.load(Ordering::Acquire) >= self.log.end() {
+            return false;
+        }
+        let _indexing = self.indexing.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = self.indexed.load(Ordering::Acquire).max(self.log.min());
+        let mut records = self.log.records(from);
+        for _ in 0..INDEX_ROUND {
+            match self.index_next(&mut records) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    error!(%error, "cannot write the index");
+                    return false;
+                }
+            }
+        }
+        if let Err(error) = index.write() {
+            error!(%error, "cannot write the index");
+            return false;
+        }
+        self.indexed.store(records.position(), Ordering::Release);
+        records.position() > from && records.position() < self.log.end()
+    }
+
+    fn index_next<'a>(&'a self, records: &mut Records<'a>) -> Result<bool, ViewError> {
+        let slice = match records.next() {
+            Found::Record(slice) => slice,
+            Found::End => return Ok(false),
+            Found::Damaged(damage) => {
+                // Old damage: recovery looked at the end only. Nothing behind it in this file
+                // can be found by key.
+                let position = records.position();
+                warn!(position, %damage, "the index leaves out the rest of a log file");
+                let next = self.log.segment_at(position).map(|segment| segment.limit());
+                *records = self.log.records(next.unwrap_or_else(|| self.log.end()));
+                return Ok(next.is_some());
+            }
+        };
+        if let (Some(index), Ok(record)) = (&self.index, Record::decode(slice.as_ref())) {
+            index.dispatch(&DispatchRequest::of(&record, &self.delays))?;
+        }
+        Ok(true)
+    }
+
+    /// Indexes to the end of the log, for a limited time; returns the bytes left.
+    pub(super) fn catch_up_index(&self) -> i64 {
+        let until = Instant::now() + CATCH_UP_MAX;
+        while self.build_index() && Instant::now() < until {}
+        self.dispatch_behind_bytes()
+    }
+
+    /// Indexes what a query would miss, unless that takes long.
+    pub(super) fn index_now(&self) {
+        if self.dispatch_behind_bytes() <= INDEX_NOW_BYTES {
+            while self.build_index() {}
+        }
+    }
+}
