@@ -1,1 +1,30 @@
-//! Declared in the workspace; filled next.
+//! The broker: requests in, store operations out.
+//!
+//! `broker.rs` holds the struct and the list of services, `dispatch.rs` the page of requests,
+//! `processor/` one file per request family, `reject.rs` the only map from errors to wire codes.
+//! Programs: `mqbroker`, and `mqserver`, which runs a name server in the same process.
+
+mod address;
+mod arrivals;
+mod attributes;
+mod broker;
+mod call;
+mod clients;
+mod config;
+mod dispatch;
+mod filter;
+mod groups;
+mod locks;
+mod offsets;
+mod peers;
+mod processor;
+pub mod program;
+mod put;
+mod reject;
+mod schedule;
+mod stats;
+mod topics;
+
+pub use address::Address;
+pub use broker::{Broker, Running, StartError};
+pub use config::{BrokerConfig, ConfigError, NetworkConfig, Settings};

@@ -1,0 +1,194 @@
+//! Held pulls, waiting on the queue they asked.
+//!
+//! A waiter hangs on one (topic, queue) with its tag filter; an append wakes the matching waiters
+//! of that queue and nobody else. The order is: subscribe, then look into the queue, then wait.
+//! An append between the look and the wait finds the waiter and leaves its wake-up behind.
+//! Nothing here knows a request: a waiter is woken, and whoever holds it looks again.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use dashmap::DashMap;
+use store::Arrival;
+use tokio::sync::Notify;
+
+use crate::filter::TagFilter;
+
+/// The waiters of all queues.
+#[derive(Default)]
+pub(crate) struct Arrivals {
+    topics: DashMap<Box<str>, Arc<TopicWaiters>>,
+    waiting: AtomicUsize,
+    closed: AtomicBool,
+}
+
+/// The waiters of one topic, grouped by nothing: a topic has few held pulls per queue.
+#[derive(Default)]
+struct TopicWaiters {
+    list: Mutex<Vec<Arc<Hook>>>,
+}
+
+struct Hook {
+    queue_id: i32,
+    filter: TagFilter,
+    wake: Notify,
+}
+
+/// A place in the queue's list of waiters; leaves it when dropped.
+pub(crate) struct Waiter {
+    arrivals: Arc<Arrivals>,
+    topic: Arc<TopicWaiters>,
+    hook: Arc<Hook>,
+}
+
+impl Arrivals {
+    /// Hangs a waiter on a queue, or returns nothing once the broker stops.
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        topic: &str,
+        queue_id: i32,
+        filter: TagFilter,
+    ) -> Option<Waiter> {
+        let hook = Arc::new(Hook { queue_id, filter, wake: Notify::new() });
+        // Invariant: counted before listed, so that `waiting == 0` proves every list empty.
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let waiters = self.waiters_of(topic);
+        waiters.lock().push(Arc::clone(&hook));
+        let waiter = Waiter { arrivals: Arc::clone(self), topic: waiters, hook };
+        // After listing: `close` either finds the waiter in the list or is seen here.
+        (!self.closed.load(Ordering::SeqCst)).then_some(waiter)
+    }
+
+    fn waiters_of(&self, topic: &str) -> Arc<TopicWaiters> {
+        if let Some(found) = self.topics.get(topic) {
+            return Arc::clone(&found);
+        }
+        Arc::clone(&self.topics.entry(topic.into()).or_default())
+    }
+
+    /// Wakes the waiters that want this message.
+    pub(crate) fn arrived(&self, arrival: &Arrival<'_>) {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let Some(waiters) = self.topics.get(arrival.topic) else { return };
+        for hook in waiters.lock().iter() {
+            if hook.queue_id == arrival.queue_id && hook.filter.matches(arrival.tags_code) {
+                hook.wake.notify_one();
+            }
+        }
+    }
+
+    /// Wakes everyone and admits nobody again.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        for topic in &self.topics {
+            for hook in topic.lock().iter() {
+                hook.wake.notify_one();
+            }
+        }
+    }
+
+    /// Drops the lists of topics nobody waits on; called now and then, as topics come and go.
+    pub(crate) fn tidy(&self) {
+        // A list that somebody else refers to is about to get a waiter.
+        self.topics.retain(|_, list| Arc::strong_count(list) > 1 || !list.lock().is_empty());
+    }
+
+    /// Number of held requests.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+}
+
+impl TopicWaiters {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Hook>>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiter {
+    /// Waits for a matching message that arrived after the subscription, or for the stop.
+    pub(crate) async fn woken(&self) {
+        self.hook.wake.notified().await;
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut list = self.topic.lock();
+        if let Some(at) = list.iter().position(|hook| Arc::ptr_eq(hook, &self.hook)) {
+            list.swap_remove(at);
+        }
+        drop(list);
+        self.arrivals.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use remoting::protocol::message::hash::java_string_hash;
+
+    use super::*;
+
+    fn arrival<'a>(topic: &'a str, queue_id: i32, tag: &str) -> Arrival<'a> {
+        let tags_code = i64::from(java_string_hash(tag));
+        Arrival { topic, queue_id, queue_offset: 0, tags_code, store_timestamp: 0 }
+    }
+
+    async fn woken(waiter: &Waiter) -> bool {
+        tokio::time::timeout(Duration::ZERO, waiter.woken()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn wakes_only_the_queue_and_the_tag() {
+        let arrivals = Arc::new(Arrivals::default());
+        let tagged = TagFilter::parse(Some("a")).unwrap();
+        let a = arrivals.subscribe("T", 1, tagged).unwrap();
+        let all = arrivals.subscribe("T", 1, TagFilter::All).unwrap();
+        let other_queue = arrivals.subscribe("T", 2, TagFilter::All).unwrap();
+        let other_topic = arrivals.subscribe("U", 1, TagFilter::All).unwrap();
+
+        arrivals.arrived(&arrival("T", 1, "b"));
+        assert!(!woken(&a).await);
+        assert!(woken(&all).await);
+        arrivals.arrived(&arrival("T", 1, "a"));
+        assert!(woken(&a).await);
+        assert!(!woken(&other_queue).await);
+        assert!(!woken(&other_topic).await);
+    }
+
+    #[tokio::test]
+    async fn an_arrival_before_the_wait_is_not_lost() {
+        let arrivals = Arc::new(Arrivals::default());
+        let waiter = arrivals.subscribe("T", 0, TagFilter::All).unwrap();
+        arrivals.arrived(&arrival("T", 0, ""));
+        assert!(woken(&waiter).await);
+        assert!(!woken(&waiter).await);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_waiter_leaves_its_list() {
+        let arrivals = Arc::new(Arrivals::default());
+        let waiter = arrivals.subscribe("T", 0, TagFilter::All).unwrap();
+        assert_eq!(arrivals.waiting(), 1);
+        drop(waiter);
+        assert_eq!(arrivals.waiting(), 0);
+        assert!(arrivals.topics.get("T").unwrap().lock().is_empty());
+        arrivals.tidy();
+        assert!(arrivals.topics.is_empty());
+    }
+
+    #[tokio::test]
+    async fn close_wakes_everyone_and_refuses_the_next() {
+        let arrivals = Arc::new(Arrivals::default());
+        let waiter = arrivals.subscribe("T", 0, TagFilter::All).unwrap();
+        arrivals.close();
+        assert!(woken(&waiter).await);
+        assert!(arrivals.subscribe("T", 0, TagFilter::All).is_none());
+        drop(waiter);
+        assert_eq!(arrivals.waiting(), 0);
+    }
+}

@@ -1,0 +1,73 @@
+//! `mqbroker`: the broker as a process of its own, with the options of Java's start script.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use broker::{Broker, Settings, program};
+use clap::Parser;
+use mimalloc::MiMalloc;
+use runtime::logging::{self, LogFormat};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// Starts a RocketMQ-compatible broker.
+#[derive(Parser)]
+#[command(name = "mqbroker", version)]
+struct Options {
+    /// Broker configuration in Java's .properties form.
+    #[arg(short = 'c', long = "configFile", value_name = "FILE")]
+    config_file: Option<PathBuf>,
+    /// Name servers, for example 192.168.0.1:9876;192.168.0.2:9876.
+    #[arg(short = 'n', long = "namesrvAddr", value_name = "LIST")]
+    namesrv_addr: Option<String>,
+    /// Prints all settings and ends.
+    #[arg(short = 'p', long = "printConfigItem")]
+    print_config_item: bool,
+    /// Prints the important settings and ends.
+    #[arg(short = 'm', long = "printImportantConfig")]
+    print_important_config: bool,
+    /// Log format: plain or json.
+    #[arg(long = "logFormat", value_name = "FORMAT", default_value = "plain")]
+    log_format: LogFormat,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    logging::start(options.log_format, "info");
+    program::run(broker(options))
+}
+
+async fn broker(options: Options) -> anyhow::Result<()> {
+    let mut settings = Settings::default();
+    // Java's default, so that a store is found where Java left it.
+    if let Ok(home) = std::env::var("HOME") {
+        settings.store.store_path_root_dir = format!("{home}/store");
+    }
+    let given: Vec<_> = options.namesrv_addr.map(|list| ("namesrvAddr", list)).into_iter().collect();
+    let warnings = program::configure(&mut settings, options.config_file.as_deref(), &given)?;
+    if options.print_config_item {
+        program::print(&settings.entries());
+        return Ok(());
+    }
+    if options.print_important_config {
+        program::print(&settings.important_entries());
+        return Ok(());
+    }
+    program::warn_about(&warnings);
+    let mut termination = program::Termination::listen()?;
+    let name_servers = settings.name_servers().join(";");
+    let running = Broker::start(settings).await?;
+    let (address, _why) = running.address();
+    let name = running.name();
+    // Scripts wait for this line, word for word as Java prints it.
+    let known = if name_servers.is_empty() {
+        String::new()
+    } else {
+        format!(" and name server is {name_servers}")
+    };
+    println!("The broker[{name}, {address}] boot success. serializeType=JSON{known}");
+    termination.wait().await;
+    running.stop().await?;
+    Ok(())
+}

@@ -1,0 +1,379 @@
+//! The broker: everything it consists of, how it starts and how it stops.
+//!
+//! The order of the start is the order of what depends on what: tables, store, socket, services.
+//! The order of the stop: unregister, refuse connections, wake held requests, drain, services
+//! backwards, then flush, checkpoint, and only then no abort marker.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use remoting::net::{Limits, Server, ServerConfig};
+use remoting::protocol::body::SubscriptionGroupConfig;
+use remoting::protocol::message::PropertiesBuf;
+use remoting::protocol::message::id::UniqueKeys;
+use remoting::protocol::message::properties::property;
+use runtime::clock::now_ms;
+use runtime::services::{Services, Stop};
+use store::json_file::JsonFileError;
+use store::{MessageStore, OpenError, StopError};
+use tokio::runtime::Handle;
+use tracing::{error, info};
+
+use crate::address::Address;
+use crate::arrivals::Arrivals;
+use crate::clients::{Consumers, Producers};
+use crate::config::{BrokerConfig, ConfigError, NetworkConfig, Settings};
+use crate::dispatch::Frontend;
+use crate::groups::Groups;
+use crate::locks::QueueLocks;
+use crate::offsets::ConsumerOffsets;
+use crate::peers::{self, Peers};
+use crate::schedule::{Levels, LevelsError, Schedule};
+use crate::stats::Stats;
+use crate::topics::{SCHEDULE_TOPIC, Topics};
+
+/// Time all services together may take to stop.
+const STOP_DEADLINE: Duration = Duration::from_millis(1500);
+/// Time held requests and unsent answers may take at the stop.
+const DRAIN_DEADLINE: Duration = Duration::from_millis(500);
+
+/// A broker: its tables, its store and its view of the world.
+pub struct Broker {
+    pub(crate) config: BrokerConfig,
+    pub(crate) store: Arc<MessageStore>,
+    pub(crate) topics: Arc<Topics>,
+    pub(crate) groups: Groups,
+    pub(crate) offsets: ConsumerOffsets,
+    pub(crate) producers: Producers,
+    pub(crate) consumers: Consumers,
+    pub(crate) locks: QueueLocks,
+    pub(crate) arrivals: Arc<Arrivals>,
+    pub(crate) schedule: Arc<Schedule>,
+    pub(crate) peers: Peers,
+    pub(crate) stats: Stats,
+    /// Properties that every stored message gets.
+    pub(crate) stamp: String,
+    address: OnceLock<Address>,
+    unique_keys: OnceLock<UniqueKeys>,
+    turn: AtomicU32,
+}
+
+/// Why a broker does not start; one line each.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings cannot be worked with.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// `messageDelayLevel` is no list of delays.
+    #[error("messageDelayLevel: {0}")]
+    Levels(#[from] LevelsError),
+    /// A table of `config/` cannot be read.
+    #[error(transparent)]
+    Table(#[from] JsonFileError),
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The addresses cannot be listened on.
+    #[error("cannot listen on {source}")]
+    Listen {
+        /// The system's answer, with the address.
+        source: io::Error,
+    },
+    /// The address to advertise does not resolve.
+    #[error("brokerIP1={0}: no such address")]
+    Advertised(String),
+    /// `bindAddress` is no address.
+    #[error("bindAddress={0}: not an IP address")]
+    Bind(String),
+}
+
+/// A started broker; `stop` it, or the store will recover at its next start.
+pub struct Running {
+    broker: Arc<Broker>,
+    server: Arc<Server<Frontend>>,
+    services: Services,
+    network: NetworkConfig,
+}
+
+impl Broker {
+    /// Opens the store, listens, starts every service.
+    ///
+    /// # Errors
+    /// Says in one line what is wrong; nothing on disk has been replaced then.
+    pub async fn start(settings: Settings) -> Result<Running, StartError> {
+        settings.validate()?;
+        let listen = listen_addresses(&settings.network)?;
+        let broker = Arc::new(Broker::open(&settings)?);
+        let frontend = Arc::new(Frontend::new(Arc::clone(&broker)));
+        let network = settings.network.clone();
+        let config = ServerConfig {
+            listen,
+            backlog: i32::try_from(network.server_socket_backlog).unwrap_or(i32::MAX),
+            limits: Limits {
+                idle: Duration::from_secs(network.server_channel_max_idle_time_seconds.into()),
+                ..Limits::default()
+            },
+            stop_deadline: DRAIN_DEADLINE,
+        };
+        let server = Server::bind(config, frontend).map_err(|source| StartError::Listen { source });
+        let server = match server {
+            Ok(server) => Arc::new(server),
+            Err(error) => {
+                broker.close_store();
+                return Err(error);
+            }
+        };
+        if let Err(error) = broker.choose_address(&settings, server.local_addr()) {
+            broker.close_store();
+            return Err(error);
+        }
+        let services = start_services(&broker, &server);
+        Ok(Running { broker, server, services, network })
+    }
+
+    /// Loads the tables and the store.
+    fn open(settings: &Settings) -> Result<Broker, StartError> {
+        let config = settings.broker.clone();
+        let root = PathBuf::from(&settings.store.store_path_root_dir);
+        let topics = Arc::new(Topics::load(&root, &config)?);
+        let step = u64::try_from(config.consumer_offset_update_version_step).unwrap_or(1);
+        let offsets = ConsumerOffsets::load(&root, step)?;
+        let groups = Groups::load(&root)?;
+        let arrivals = Arc::new(Arrivals::default());
+        let step = u64::try_from(config.delay_offset_update_version_step).unwrap_or(1);
+        let levels = Levels::parse(&settings.store.message_delay_level)?;
+        let schedule = Arc::new(Schedule::load(&root, levels, step)?);
+        let (kinds, waiters, parked) =
+            (Arc::clone(&topics), Arc::clone(&arrivals), Arc::clone(&schedule));
+        let store = MessageStore::open(
+            settings.store.clone(),
+            Box::new(move |topic| kinds.queue_kind(topic)),
+            Box::new(move |arrival| {
+                if arrival.topic == SCHEDULE_TOPIC {
+                    parked.arrived(arrival);
+                }
+                waiters.arrived(arrival);
+            }),
+        )?;
+        Ok(Broker {
+            stamp: stamp(&config),
+            peers: Peers::new(&settings.name_servers()),
+            store: Arc::new(store),
+            topics,
+            groups,
+            offsets,
+            producers: Producers::default(),
+            consumers: Consumers::default(),
+            locks: QueueLocks::default(),
+            arrivals,
+            schedule,
+            stats: Stats::new(now_ms()),
+            config,
+            address: OnceLock::new(),
+            unique_keys: OnceLock::new(),
+            turn: AtomicU32::new(0),
+        })
+    }
+
+    fn choose_address(&self, settings: &Settings, bound: SocketAddr) -> Result<(), StartError> {
+        let configured = settings.broker.broker_ip1.as_deref();
+        let address = Address::choose(configured, bound, &settings.name_servers())
+            .map_err(StartError::Advertised)?;
+        info!(address = %address.socket, why = address.why(), "advertised address");
+        let process = std::process::id();
+        let keys = UniqueKeys::new(address.socket.ip(), process, now_ms() as i32);
+        // Invariant: called once, before anything serves or stores.
+        assert!(self.unique_keys.set(keys).is_ok() && self.address.set(address).is_ok());
+        Ok(())
+    }
+
+    /// Leaves a store that never served as clean as it was found.
+    fn close_store(&self) {
+        if let Err(error) = self.store.stop() {
+            error!(%error, "the store did not close");
+        }
+    }
+
+    /// The address of this broker in routes, records and message ids.
+    pub(crate) fn store_host(&self) -> SocketAddr {
+        const NOT_YET: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        self.address.get().map_or(NOT_YET, |address| address.socket)
+    }
+
+    /// A group, made on its first use if the settings permit.
+    pub(crate) fn group(&self, name: &str) -> Option<Arc<SubscriptionGroupConfig>> {
+        let create = self.config.auto_create_subscription_group;
+        self.groups.find_or_create(name, create, now_ms())
+    }
+
+    /// One of `queues` queues, each in its turn.
+    pub(crate) fn next_queue(&self, queues: i32) -> i32 {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) & 0x7fff_ffff;
+        turn as i32 % queues.max(1)
+    }
+
+    /// Appends a new unique key as a property; returns where its value stands.
+    pub(crate) fn push_unique_key(&self, now_ms: i64, out: &mut PropertiesBuf) -> Range<usize> {
+        let mut key = String::with_capacity(56);
+        if let Some(keys) = self.unique_keys.get() {
+            keys.append_next(now_ms, &mut key);
+        }
+        let start = out.len() + property::UNIQ_KEY.len() + 1;
+        out.push(property::UNIQ_KEY, &key);
+        start..start + key.len()
+    }
+
+    /// Writes every table that changed.
+    pub(crate) fn save_tables(&self) {
+        let report = |table: &str, saved: Result<(), JsonFileError>| {
+            if let Err(error) = saved {
+                error!(table, %error, "not saved, trying again");
+            }
+        };
+        report("topics", self.topics.save());
+        report("groups", self.groups.persist());
+        report("offsets", self.offsets.persist());
+    }
+}
+
+/// What the broker adds to the properties of every message.
+fn stamp(config: &BrokerConfig) -> String {
+    let mut stamp = PropertiesBuf::new();
+    stamp.push(property::MSG_REGION, &config.region_id);
+    stamp.push(property::TRACE_ON, if config.trace_on { "true" } else { "false" });
+    stamp.push(property::CLUSTER, &config.broker_cluster_name);
+    stamp.into_string()
+}
+
+/// The port for clients, and the second one that tools and old clients use.
+fn listen_addresses(network: &NetworkConfig) -> Result<Vec<SocketAddr>, StartError> {
+    let text = &network.bind_address;
+    let ip: IpAddr = text.parse().map_err(|_| StartError::Bind(text.clone()))?;
+    let port = network.listen_port;
+    let mut listen = vec![SocketAddr::new(ip, port)];
+    if port > 2 {
+        listen.push(SocketAddr::new(ip, port - 2));
+    }
+    Ok(listen)
+}
+
+/// Starts everything that runs beside requests, in the order of what depends on what.
+fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Services {
+    let mut services = Services::new(Handle::current());
+    let millis = |ms: i64| Duration::from_millis(ms.max(1).unsigned_abs());
+    let own = || Arc::clone(broker);
+
+    MessageStore::start(&broker.store, &mut services);
+    let (topics, changes) = (Arc::clone(&broker.topics), broker.topics.watch());
+    services.run("save-topics", |stop| save_topics(topics, changes, stop));
+    let interval = millis(broker.config.flush_consumer_offset_interval);
+    let b = own();
+    services.every("save-tables", interval, move || b.save_tables());
+    let b = own();
+    services.every("save-delay-offsets", Duration::from_secs(1), move || {
+        let period = b.config.flush_delay_offset_interval;
+        if let Err(error) = b.schedule.persist_when_durable(period, &b.store) {
+            error!(%error, "delay offsets not saved, trying again");
+        }
+    });
+    let b = own();
+    services.every("stats", Duration::from_secs(1), move || b.stats.sample(now_ms()));
+    let b = own();
+    services.every("clients", Duration::from_secs(10), move || b.expire_clients());
+    let (schedule, store) = (Arc::clone(&broker.schedule), Arc::clone(&broker.store));
+    services.run("schedule", |stop| schedule.run(store, stop));
+    let (b, server) = (own(), Arc::clone(server));
+    services.run("serve", |stop| async move {
+        server
+            .serve(async {
+                stop.wait().await;
+                b.arrivals.close();
+            })
+            .await;
+    });
+    services.run("register", |stop| peers::run(own(), stop));
+    services
+}
+
+/// Writes the topics as soon as one was created or changed.
+async fn save_topics(
+    topics: Arc<Topics>,
+    mut changes: tokio::sync::watch::Receiver<u64>,
+    stop: Stop,
+) {
+    const RETRY: Duration = Duration::from_secs(1);
+    changes.mark_changed();
+    loop {
+        tokio::select! {
+            () = stop.wait() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+        let saving = Arc::clone(&topics);
+        let saved = tokio::task::spawn_blocking(move || saving.save()).await;
+        if !matches!(saved, Ok(Ok(()))) {
+            error!(?saved, "topics not saved, trying again");
+            changes.mark_changed();
+            if stop.pause(RETRY).await {
+                return;
+            }
+        }
+    }
+}
+
+impl Running {
+    /// The address clients are told, and why it is this one.
+    pub fn address(&self) -> (SocketAddr, String) {
+        let why = self.broker.address.get().map(Address::why).unwrap_or_default();
+        (self.broker.store_host(), why)
+    }
+
+    /// The address it listens on.
+    pub fn listens_on(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// The name of the broker.
+    pub fn name(&self) -> &str {
+        &self.broker.config.broker_name
+    }
+
+    /// Waits until every name server was told of the topics there are.
+    pub async fn registered(&self, timeout: Duration) {
+        self.broker.peers.told(&self.broker.topics, timeout).await;
+    }
+
+    /// Stops in order; afterwards the store is clean.
+    ///
+    /// # Errors
+    /// Says why the store will have to recover at its next start.
+    pub async fn stop(self) -> Result<(), StopError> {
+        if self.network.enable_shutdown_gracefully {
+            self.server.drain();
+            let seconds = self.network.shutdown_wait_time_seconds;
+            tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+        }
+        let late = self.services.stop(STOP_DEADLINE).await;
+        if !late.is_empty() {
+            error!(?late, "services did not stop in time");
+        }
+        let broker = self.broker;
+        let stopped = tokio::task::spawn_blocking(move || {
+            broker.save_tables();
+            let stopped = broker.store.stop();
+            // Behind the log: what is delivered must be on disk before the progress says so.
+            if let Err(error) = broker.schedule.persist() {
+                error!(%error, "delay offsets not saved");
+            }
+            stopped
+        });
+        match stopped.await {
+            Ok(stopped) => stopped,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The page of requests: every code and the function that serves it.
+//!
+//! The match is exhaustive and has no wildcard, so a new code is a decision made here. Codes of
+//! other servers and of features this broker does not have are one arm at the bottom.
+
+use std::sync::Arc;
+
+use remoting::net::{Outcome, Peer, Service};
+use remoting::protocol::code::RequestCode;
+use remoting::protocol::command::{Frame, Responder};
+
+use crate::broker::Broker;
+use crate::call::Call;
+use crate::processor::admin::{connections, group, runtime_info, stats, topic};
+use crate::processor::{consumer, heartbeat, lock, offset, pull, query, send, send_back};
+use crate::reject::Reject;
+
+/// The broker as the network sees it.
+pub(crate) struct Frontend {
+    broker: Arc<Broker>,
+}
+
+impl Frontend {
+    /// Serves a broker.
+    pub(crate) fn new(broker: Arc<Broker>) -> Self {
+        Frontend { broker }
+    }
+}
+
+impl Service for Frontend {
+    fn call(&self, peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Outcome {
+        let call = Call { peer, frame: &frame };
+        serve(&self.broker, &call, out).unwrap_or_else(|reject| {
+            reject.write(out);
+            Outcome::Done
+        })
+    }
+
+    fn closed(&self, peer: &Arc<Peer>) {
+        heartbeat::connection_closed(&self.broker, peer);
+    }
+}
+
+/// Serves one request.
+pub(crate) fn serve(
+    broker: &Arc<Broker>,
+    call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    use RequestCode as Code;
+    let number = call.frame.code();
+    let Some(code) = Code::from_i32(number) else { return Err(Reject::not_supported(number)) };
+    match code {
+        Code::SendMessage => send::send_message(broker, call, out),
+        Code::SendMessageV2 => send::send_message_v2(broker, call, out),
+        Code::SendBatchMessage => send::send_message_v2(broker, call, out),
+        Code::PullMessage => pull::pull_message(broker, call, out),
+        Code::LitePullMessage => pull::lite_pull_message(broker, call, out),
+        Code::ConsumerSendMsgBack => send_back::send_back(broker, call, out),
+
+        Code::HeartBeat => heartbeat::heartbeat(broker, call, out),
+        Code::UnregisterClient => heartbeat::unregister_client(broker, call, out),
+        Code::CheckClientConfig => heartbeat::check_client_config(broker, call, out),
+        Code::GetConsumerListByGroup => consumer::consumer_list(broker, call, out),
+        Code::QueryConsumerOffset => consumer::query_offset(broker, call, out),
+        Code::UpdateConsumerOffset => consumer::update_offset(broker, call, out),
+        Code::LockBatchMq => lock::lock_queues(broker, call, out),
+        Code::UnlockBatchMq => lock::unlock_queues(broker, call, out),
+
+        Code::SearchOffsetByTimestamp => offset::search_by_timestamp(broker, call, out),
+        Code::GetMaxOffset => offset::max_offset(broker, call, out),
+        Code::GetMinOffset => offset::min_offset(broker, call, out),
+        Code::GetEarliestMsgStoretime => offset::earliest_store_time(broker, call, out),
+        Code::QueryCorrectionOffset => offset::query_correction(broker, call, out),
+        Code::QueryMessage => query::query_message(broker, call, out),
+        Code::ViewMessageById => query::view_message(broker, call, out),
+
+        Code::UpdateAndCreateTopic => topic::create_or_update(broker, call, out),
+        Code::UpdateAndCreateTopicList => topic::create_or_update_list(broker, call, out),
+        Code::DeleteTopicInBroker => topic::delete(broker, call, out),
+        Code::GetAllTopicConfig => topic::all(broker, call, out),
+        Code::GetTopicConfig => topic::config(broker, call, out),
+        Code::GetSystemTopicListFromBroker => topic::system_list(broker, call, out),
+        Code::UpdateAndCreateSubscriptiongroup => group::create_or_update(broker, call, out),
+        Code::UpdateAndCreateSubscriptiongroupList => {
+            group::create_or_update_list(broker, call, out)
+        }
+        Code::DeleteSubscriptiongroup => group::delete(broker, call, out),
+        Code::GetAllSubscriptiongroupConfig => group::all(broker, call, out),
+        Code::GetSubscriptiongroupConfig => group::config(broker, call, out),
+        Code::GetBrokerRuntimeInfo => runtime_info::runtime_info(broker, call, out),
+        Code::GetTopicStatsInfo => stats::topic_stats(broker, call, out),
+        Code::GetConsumeStats => stats::consume_stats(broker, call, out),
+        Code::QueryTopicConsumeByWho => stats::groups_of_topic(broker, call, out),
+        Code::QueryTopicsByConsumer => stats::topics_of_group(broker, call, out),
+        Code::CloneGroupOffset => stats::clone_offsets(broker, call, out),
+        Code::GetAllConsumerOffset => stats::all_offsets(broker, call, out),
+        Code::GetAllDelayOffset => stats::all_delay_offsets(broker, call, out),
+        Code::UpdateAndGetGroupForbidden => group::read_forbidden(broker, call, out),
+        Code::GetConsumerConnectionList => connections::consumers(broker, call, out),
+        Code::GetProducerConnectionList => connections::producers(broker, call, out),
+        Code::GetAllProducerInfo => connections::all_producers(broker, call, out),
+        Code::QuerySubscriptionByConsumer => connections::subscription(broker, call, out),
+
+        // Requests to clients, name servers, controllers and containers.
+        Code::CheckTransactionState
+        | Code::NotifyConsumerIdsChanged
+        | Code::PutKvConfig
+        | Code::GetKvConfig
+        | Code::DeleteKvConfig
+        | Code::RegisterBroker
+        | Code::UnregisterBroker
+        | Code::GetRouteinfoByTopic
+        | Code::GetBrokerClusterInfo
+        | Code::WipeWritePermOfBroker
+        | Code::GetAllTopicListFromNameserver
+        | Code::DeleteTopicInNamesrv
+        | Code::RegisterTopicInNamesrv
+        | Code::GetKvlistByNamespace
+        | Code::ResetConsumerClientOffset
+        | Code::GetConsumerStatusFromClient
+        | Code::GetTopicsByCluster
+        | Code::GetSystemTopicListFromNs
+        | Code::GetUnitTopicList
+        | Code::GetHasUnitSubTopicList
+        | Code::GetHasUnitSubUnunitTopicList
+        | Code::UpdateNamesrvConfig
+        | Code::GetNamesrvConfig
+        | Code::QueryDataVersion
+        | Code::PushReplyMessageToClient
+        | Code::AddWritePermOfBroker
+        | Code::GetBrokerMemberGroup
+        | Code::AddBroker
+        | Code::RemoveBroker
+        | Code::BrokerHeartbeat
+        | Code::ControllerAlterSyncStateSet
+        | Code::ControllerElectMaster
+        | Code::ControllerRegisterBroker
+        | Code::ControllerGetReplicaInfo
+        | Code::ControllerGetMetadataInfo
+        | Code::ControllerGetSyncStateData
+        | Code::UpdateControllerConfig
+        | Code::GetControllerConfig
+        | Code::CleanBrokerData
+        | Code::ControllerGetNextBrokerId
+        | Code::ControllerApplyBrokerId => Err(Reject::not_supported(number)),
+
+        // What this broker does not do.
+        Code::QueryBrokerOffset
+        | Code::GetTopicConfigList
+        | Code::GetTopicNameList
+        | Code::UpdateBrokerConfig
+        | Code::GetBrokerConfig
+        | Code::TriggerDeleteFiles
+        | Code::EndTransaction
+        | Code::GetClientConfig
+        | Code::UpdateAndCreateAclConfig
+        | Code::DeleteAclConfig
+        | Code::GetBrokerClusterAclInfo
+        | Code::UpdateGlobalWhiteAddrsConfig
+        | Code::GetBrokerClusterAclConfig
+        | Code::GetTimerCheckPoint
+        | Code::GetTimerMetrics
+        | Code::SuspendConsumer
+        | Code::ResumeConsumer
+        | Code::ResetConsumerOffsetInConsumer
+        | Code::ResetConsumerOffsetInBroker
+        | Code::AdjustConsumerThreadPool
+        | Code::WhoConsumeTheMessage
+        | Code::InvokeBrokerToResetOffset
+        | Code::InvokeBrokerToGetConsumerStatus
+        | Code::RegisterFilterServer
+        | Code::RegisterMessageFilterClass
+        | Code::QueryConsumeTimeSpan
+        | Code::CleanExpiredConsumequeue
+        | Code::GetConsumerRunningInfo
+        | Code::ConsumeMessageDirectly
+        | Code::ViewBrokerStatsData
+        | Code::CleanUnusedTopic
+        | Code::GetBrokerConsumeStats
+        | Code::QueryConsumeQueue
+        | Code::ResumeCheckHalfMessage
+        | Code::SendReplyMessage
+        | Code::SendReplyMessageV2
+        | Code::DeleteExpiredCommitlog
+        | Code::CheckRocksdbCqWriteProgress
+        | Code::ExportRocksdbConfigToJson
+        | Code::RecallMessage
+        | Code::QueryAssignment
+        | Code::SetMessageRequestMode
+        | Code::GetAllMessageRequestMode
+        | Code::UpdateAndCreateStaticTopic
+        | Code::NotifyMinBrokerIdChange
+        | Code::ExchangeBrokerHaInfo
+        | Code::GetBrokerHaStatus
+        | Code::ResetMasterFlushOffset
+        | Code::GetBrokerEpochCache
+        | Code::NotifyBrokerRoleChanged
+        | Code::UpdateColdDataFlowCtrConfig
+        | Code::RemoveColdDataFlowCtrConfig
+        | Code::GetColdDataFlowCtrInfo
+        | Code::SetCommitlogReadMode
+        | Code::AuthCreateUser
+        | Code::AuthUpdateUser
+        | Code::AuthDeleteUser
+        | Code::AuthGetUser
+        | Code::AuthListUser
+        | Code::AuthCreateAcl
+        | Code::AuthUpdateAcl
+        | Code::AuthDeleteAcl
+        | Code::AuthGetAcl
+        | Code::AuthListAcl
+        | Code::SwitchTimerEngine
+        | Code::PopMessage
+        | Code::AckMessage
+        | Code::PeekMessage
+        | Code::ChangeMessageInvisibletime
+        | Code::Notification
+        | Code::PollingInfo
+        | Code::PopRollback
+        | Code::PopLiteMessage
+        | Code::LiteSubscriptionCtl
+        | Code::AckLiteMessage
+        | Code::NotifyUnsubscribeLite
+        | Code::GetBrokerLiteInfo
+        | Code::GetParentTopicInfo
+        | Code::GetLiteTopicInfo
+        | Code::GetLiteClientInfo
+        | Code::GetLiteGroupInfo
+        | Code::TriggerLiteDispatch
+        | Code::BatchAckMessage => Err(Reject::not_supported(number)),
+    }
+}

@@ -1,0 +1,211 @@
+//! The name servers this broker tells about itself.
+//!
+//! Every name server of the list is served by its own loop, so that one that is down delays no
+//! other: the whole table at the start and every 30 s, changed topics at once, and a farewell at
+//! the stop. After a failure the next registration is a whole one again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use remoting::net::{CallError, Client, ClientOptions};
+use remoting::protocol::body::{
+    Body, RegisterBrokerBody, TopicConfig, TopicConfigAndMappingSerializeWrapper,
+};
+use remoting::protocol::code::{RequestCode, ResponseCode};
+use remoting::protocol::header::{RegisterBrokerRequestHeader, UnRegisterBrokerRequestHeader};
+use runtime::services::Stop;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::broker::Broker;
+use crate::topics::{Changes, Topics, perm};
+
+/// Time a farewell may take; the stop does not wait longer for a name server that is down.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Pause before a failed registration is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+/// Tables above this size are registered in parts, as the frame limit is near.
+const WHOLE_TABLE_MAX: usize = 20_000;
+
+/// The name servers and how far each has been told.
+pub(crate) struct Peers {
+    client: Client,
+    servers: Vec<Server>,
+}
+
+struct Server {
+    address: String,
+    /// Number of topic changes it was told of, or could not be told of.
+    told: watch::Sender<u64>,
+}
+
+/// Why a registration did not happen.
+#[derive(Debug, thiserror::Error)]
+enum RegisterError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("refused with code {code}: {remark}")]
+    Refused { code: i32, remark: String },
+}
+
+impl Peers {
+    /// Prepares for the name servers of a list.
+    pub(crate) fn new(addresses: &[&str]) -> Self {
+        let server = |address: &&str| Server {
+            address: (*address).to_owned(),
+            told: watch::Sender::new(0),
+        };
+        let servers = addresses.iter().map(server).collect();
+        Peers { client: Client::new(ClientOptions::default()), servers }
+    }
+
+    /// Waits until every name server was told of the topic changes up to now.
+    ///
+    /// A name server that cannot be reached is not waited for beyond its attempt.
+    pub(crate) async fn told(&self, topics: &Topics, timeout: Duration) {
+        let wanted = topics.change_count();
+        let all = join_all(self.servers.iter().map(|server| async move {
+            // The sender lives as long as `self`.
+            let _ = server.told.subscribe().wait_for(|told| *told >= wanted).await;
+        }));
+        if tokio::time::timeout(timeout, all).await.is_err() {
+            warn!("a name server was not told of a topic in time");
+        }
+    }
+}
+
+/// Keeps every name server informed until the stop, then says goodbye.
+pub(crate) async fn run(broker: Arc<Broker>, stop: Stop) {
+    let broker = broker.as_ref();
+    join_all(broker.peers.servers.iter().map(|server| inform(broker, server, &stop))).await;
+    broker.peers.client.close();
+}
+
+async fn inform(broker: &Broker, server: &Server, stop: &Stop) {
+    let seconds = broker.config.register_name_server_period.clamp(10_000, 60_000);
+    let period = Duration::from_millis(seconds.unsigned_abs().into());
+    let mut changes = broker.topics.watch();
+    let mut known = None;
+    while !stop.stopped() {
+        let now = *changes.borrow_and_update();
+        let registered = match known {
+            None => register_all(broker, server).await,
+            Some(known) => match broker.topics.changes_since(known) {
+                Changes::Topics(topics) => register(broker, server, &topics).await,
+                Changes::Everything => register_all(broker, server).await,
+            },
+        };
+        server.told.send_replace(now);
+        let pause = match registered {
+            Ok(()) => {
+                known = Some(now);
+                period
+            }
+            Err(error) => {
+                warn!(name_server = server.address, %error, "registration failed");
+                known = None;
+                RETRY
+            }
+        };
+        tokio::select! {
+            () = stop.wait() => break,
+            // A failed registration waits for its pause; a change would not make it succeed.
+            _ = changes.changed(), if known.is_some() => {}
+            () = tokio::time::sleep(pause) => known = None,
+        }
+    }
+    if let Err(error) = unregister(broker, server).await {
+        warn!(name_server = server.address, %error, "could not unregister");
+    }
+}
+
+async fn register_all(broker: &Broker, server: &Server) -> Result<(), RegisterError> {
+    let all = broker.topics.all();
+    if all.len() <= WHOLE_TABLE_MAX {
+        return register(broker, server, &all).await;
+    }
+    let size = usize::try_from(broker.config.split_registration_size).unwrap_or(800);
+    for part in all.chunks(size) {
+        // A name server takes over known topics only with a version it has not seen.
+        broker.topics.next_version();
+        register(broker, server, part).await?;
+    }
+    Ok(())
+}
+
+async fn register(
+    broker: &Broker,
+    server: &Server,
+    topics: &[Arc<TopicConfig>],
+) -> Result<(), RegisterError> {
+    let config = &broker.config;
+    let address = broker.store_host();
+    let ha_ip = config.broker_ip2.clone().unwrap_or_else(|| address.ip().to_string());
+    let ha_port = u32::from(address.port()) + 1;
+    let body = registration(broker, topics).encode();
+    let header = RegisterBrokerRequestHeader {
+        broker_name: config.broker_name.clone(),
+        broker_addr: address.to_string(),
+        cluster_name: config.broker_cluster_name.clone(),
+        ha_server_addr: format!("{ha_ip}:{ha_port}"),
+        broker_id: config.broker_id,
+        heartbeat_timeout_millis: None,
+        // Java sends it always, so that a name server can tell old brokers apart.
+        enable_acting_master: Some(false),
+        compressed: false,
+        body_crc32: crc32_of(&body),
+    };
+    let timeout = Duration::from_millis(config.register_broker_timeout_mills.max(1) as u64);
+    let code = RequestCode::RegisterBroker;
+    let client = &broker.peers.client;
+    let answer = client.call(&server.address, code, &header, &[], &body, timeout).await?;
+    if answer.code() != i32::from(ResponseCode::Success) {
+        let remark = answer.remark().unwrap_or("").to_owned();
+        return Err(RegisterError::Refused { code: answer.code(), remark });
+    }
+    info!(name_server = server.address, topics = topics.len(), "registered");
+    Ok(())
+}
+
+fn crc32_of(body: &[u8]) -> i32 {
+    // Wire: the sign bit is cleared, so that it is never negative.
+    (crc32fast::hash(body) & 0x7fff_ffff) as i32
+}
+
+fn registration(broker: &Broker, topics: &[Arc<TopicConfig>]) -> RegisterBrokerBody {
+    let permission = broker.config.broker_permission;
+    let restricted = !perm::readable(permission) || !perm::writable(permission);
+    let table: BTreeMap<String, TopicConfig> = topics
+        .iter()
+        .map(|topic| {
+            let mut told = topic.as_ref().clone();
+            if restricted {
+                told.perm &= permission;
+            }
+            (topic.topic_name.clone(), told)
+        })
+        .collect();
+    RegisterBrokerBody {
+        topic_config_serialize_wrapper: TopicConfigAndMappingSerializeWrapper {
+            data_version: broker.topics.version(),
+            topic_config_table: table,
+            ..TopicConfigAndMappingSerializeWrapper::default()
+        },
+        ..RegisterBrokerBody::default()
+    }
+}
+
+async fn unregister(broker: &Broker, server: &Server) -> Result<(), CallError> {
+    let config = &broker.config;
+    let header = UnRegisterBrokerRequestHeader {
+        broker_name: config.broker_name.clone(),
+        broker_addr: broker.store_host().to_string(),
+        cluster_name: config.broker_cluster_name.clone(),
+        broker_id: config.broker_id,
+    };
+    let code = RequestCode::UnregisterBroker;
+    let client = &broker.peers.client;
+    client.call(&server.address, code, &header, &[], &[], FAREWELL).await.map(|_| ())
+}

@@ -1,0 +1,124 @@
+//! What the broker says about itself: request 28.
+//!
+//! All values are texts, under Java's keys. Thread pools do not exist here: their queues are empty
+//! and have the capacity Java's have by default.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use remoting::net::Outcome;
+use remoting::protocol::body::{Body, KVTable};
+use remoting::protocol::code::VERSION;
+use remoting::protocol::command::Responder;
+use runtime::clock::now_ms;
+
+use crate::broker::Broker;
+use crate::call::Call;
+use crate::reject::Reject;
+use crate::stats::{Rate, java_double};
+
+/// Queues of Java's thread pools and their default capacities.
+const POOLS: [(&str, &str); 5] =
+    [("send", "10000"), ("pull", "100000"), ("litePull", "100000"), ("query", "20000"), ("ack", "100000")];
+
+/// Values of features that are off.
+const CONSTANTS: [(&str, &str); 10] = [
+    ("brokerVersionDesc", "V5_3_3"),
+    ("EndTransactionQueueSize", "0"),
+    ("EndTransactionThreadPoolQueueCapacity", "100000"),
+    ("timerReadBehind", "0"),
+    ("timerOffsetBehind", "0"),
+    ("timerCongestNum", "0"),
+    ("timerEnqueueTps", "0.0"),
+    ("timerDequeueTps", "0.0"),
+    ("remainTransientStoreBufferNumbs", "2147483647"),
+    ("pageCacheLockTimeMills", "0"),
+];
+
+/// Answers every key at once.
+pub(crate) fn runtime_info(
+    broker: &Arc<Broker>,
+    _call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    out.ok_body(&KVTable { table: table(broker) }.encode());
+    Ok(Outcome::Done)
+}
+
+fn table(broker: &Broker) -> BTreeMap<String, String> {
+    let mut table = BTreeMap::new();
+    let mut set = |key: &str, value: String| {
+        table.insert(key.to_owned(), value);
+    };
+    for (key, value) in CONSTANTS {
+        set(key, value.to_owned());
+    }
+    for (pool, capacity) in POOLS {
+        set(&format!("{pool}ThreadPoolQueueSize"), "0".to_owned());
+        set(&format!("{pool}ThreadPoolQueueCapacity"), capacity.to_owned());
+        set(&format!("{pool}ThreadPoolQueueHeadWaitTimeMills"), "0".to_owned());
+    }
+    set("brokerVersion", VERSION.to_string());
+    // The schedule service runs as long as the broker does.
+    set("brokerActive", "true".to_owned());
+    let from = broker.config.start_accept_send_request_time_stamp;
+    set("startAcceptSendRequestTimeStamp", from.to_string());
+    for (level, offset, max_offset) in broker.schedule.positions(&broker.store) {
+        set(&format!("scheduleMessageOffset_{level}"), format!("{offset},{max_offset}"));
+    }
+    counted(broker, &mut set);
+    for (key, value) in broker.store.runtime() {
+        set(key, value);
+    }
+    table
+}
+
+/// What is counted since the start, and its rates.
+fn counted(broker: &Broker, set: &mut impl FnMut(&str, String)) {
+    let stats = &broker.stats;
+    set("bootTimestamp", stats.boot_ms().to_string());
+    set("runtime", since(now_ms() - stats.boot_ms()));
+    // Java quirk: no put at all is reported as one, so that nobody divides by nothing.
+    let puts = stats.put_total().max(1);
+    set("putMessageTimesTotal", puts.to_string());
+    set("putMessageFailedTimes", stats.put_failed().to_string());
+    set("putMessageSizeTotal", stats.put_bytes().to_string());
+    set("putMessageAverageSize", java_double(stats.put_bytes() as f64 / puts as f64));
+    set("putMessageEntireTimeMax", stats.put_millis_max().to_string());
+    let histogram = stats.put_time_histogram();
+    set("putMessageDistributeTime", histogram.unwrap_or_else(|| "null".to_owned()));
+    set("putTps", stats.rates(Rate::Put));
+    set("getFoundTps", stats.rates(Rate::Found));
+    set("getMissTps", stats.rates(Rate::Miss));
+    set("getTotalTps", stats.get_total_rates());
+    let transferred = stats.rates(Rate::Transferred);
+    // The old spelling, which older tools read.
+    set("getTransferedTps", transferred.clone());
+    set("getTransferredTps", transferred);
+    let (yesterday, today) = stats.mornings();
+    set("msgPutTotalYesterdayMorning", yesterday.put.to_string());
+    set("msgPutTotalTodayMorning", today.put.to_string());
+    set("msgPutTotalTodayNow", stats.put_total().to_string());
+    set("msgGetTotalYesterdayMorning", yesterday.got.to_string());
+    set("msgGetTotalTodayMorning", today.got.to_string());
+    set("msgGetTotalTodayNow", stats.transferred_total().to_string());
+}
+
+fn since(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    let (seconds, minutes, hours) = (seconds % 60, minutes % 60, hours % 24);
+    format!("[ {days} days, {hours} hours, {minutes} minutes, {seconds} seconds ]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_span_is_written_out() {
+        assert_eq!(since(0), "[ 0 days, 0 hours, 0 minutes, 0 seconds ]");
+        let span = ((2 * 24 + 3) * 60 + 4) * 60 + 5;
+        assert_eq!(since(span * 1000), "[ 2 days, 3 hours, 4 minutes, 5 seconds ]");
+    }
+}

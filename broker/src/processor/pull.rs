@@ -1,0 +1,312 @@
+//! Pulling: requests 11 and 361.
+//!
+//! A pull that finds messages is answered on the connection's thread, the records copied from the
+//! mapped log behind the header. One that finds nothing and may be held subscribes to arrivals,
+//! looks once more, and only then leaves a wait behind; when woken, or at its deadline, it looks
+//! again and answers whatever it finds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use remoting::net::Outcome;
+use remoting::protocol::code::ResponseCode;
+use remoting::protocol::command::Responder;
+use remoting::protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
+use runtime::clock::now_ms;
+use store::{GetRequest, GetStatus, Got};
+
+use crate::broker::Broker;
+use crate::call::Call;
+use crate::filter::TagFilter;
+use crate::reject::Reject;
+use crate::topics::perm;
+
+/// Bits of the request's `sysFlag`.
+const COMMIT_OFFSET: i32 = 1;
+const SUSPEND: i32 = 2;
+const SUBSCRIPTION: i32 = 4;
+const CLASS_FILTER: i32 = 8;
+
+/// Longest time a pull is held, whatever it asks for.
+const HOLD_MAX: Duration = Duration::from_secs(110);
+
+/// What a client may be forbidden, as answers with code 16 name it.
+#[derive(Clone, Copy)]
+enum Forbidden {
+    Broker = 1,
+    Group = 2,
+    Topic = 3,
+    Broadcast = 4,
+    Subscription = 5,
+}
+
+type Header<'a> = PullMessageRequestHeader<'a>;
+
+/// Serves 11.
+pub(crate) fn pull_message(
+    broker: &Arc<Broker>,
+    call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let header: Header<'_> = call.header()?;
+    pull(broker, &header, out)
+}
+
+/// Serves 361, the pull of lite consumers.
+pub(crate) fn lite_pull_message(
+    broker: &Arc<Broker>,
+    call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let header: Header<'_> = call.header()?;
+    if !broker.config.lite_pull_message_enable {
+        return Err(forbidden(Forbidden::Broker, "lite pull is not enabled on this broker"));
+    }
+    pull(broker, &header, out)
+}
+
+fn pull(
+    broker: &Arc<Broker>,
+    header: &Header<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let ask = check(broker, header)?;
+    if header.sys_flag & COMMIT_OFFSET != 0 {
+        let (group, topic) = (header.consumer_group, header.topic);
+        broker.offsets.commit(group, topic, header.queue_id, header.commit_offset, now_ms());
+    }
+    let found = look(broker, header.topic, &ask);
+    if found.code != ResponseCode::PullNotFound || header.sys_flag & SUSPEND == 0 {
+        write(&ask, &found, out);
+        return Ok(Outcome::Done);
+    }
+    hold(broker, header, ask, found, out)
+}
+
+/// What is asked of a queue, checked.
+struct Ask {
+    queue_id: i32,
+    queue_offset: i64,
+    count_max: i32,
+    filter: TagFilter,
+    topic_sys_flag: i32,
+    group_sys_flag: i32,
+}
+
+/// Java's checks of a pull, in its order.
+fn check(broker: &Broker, header: &Header<'_>) -> Result<Ask, Reject> {
+    let (group, topic) = (header.consumer_group, header.topic);
+    if !perm::readable(broker.config.broker_permission) {
+        return Err(forbidden(Forbidden::Broker, "pulling from this broker is forbidden"));
+    }
+    let Some(group_config) = broker.group(group) else {
+        let remark = format!("subscription group [{group}] does not exist");
+        return Err(Reject::new(ResponseCode::SubscriptionGroupNotExist, remark));
+    };
+    if !group_config.consume_enable {
+        let remark = format!("subscription group no permission, {group}");
+        return Err(forbidden(Forbidden::Group, remark));
+    }
+    let Some(facts) = broker.topics.look(topic) else {
+        let remark = format!("topic[{topic}] not exist, apply first please!");
+        return Err(Reject::new(ResponseCode::TopicNotExist, remark));
+    };
+    if !perm::readable(facts.perm) {
+        let remark = format!("the topic[{topic}] pulling message is forbidden");
+        return Err(forbidden(Forbidden::Topic, remark));
+    }
+    if header.queue_id < 0 || header.queue_id >= facts.read_queues {
+        let (id, queues) = (header.queue_id, facts.read_queues);
+        let remark = format!("queueId[{id}] of topic[{topic}] is not below {queues}");
+        return Err(Reject::new(ResponseCode::InvalidParameter, remark));
+    }
+    let filter = if header.sys_flag & SUBSCRIPTION != 0 {
+        filter_of_request(header)?
+    } else {
+        filter_of_group(broker, header, group_config.consume_broadcast_enable)?
+    };
+    Ok(Ask {
+        queue_id: header.queue_id,
+        queue_offset: header.queue_offset,
+        // A count of nothing delivers one message, as in Java.
+        count_max: header.max_msg_nums.max(1),
+        filter: if header.sys_flag & CLASS_FILTER != 0 { TagFilter::All } else { filter },
+        topic_sys_flag: facts.sys_flag,
+        group_sys_flag: group_config.group_sys_flag,
+    })
+}
+
+/// Whether an expression type stands for tags.
+fn is_tag_type(expression_type: Option<&str>) -> bool {
+    matches!(expression_type, None | Some("" | "TAG"))
+}
+
+/// The filter that the request itself carries.
+fn filter_of_request(header: &Header<'_>) -> Result<TagFilter, Reject> {
+    if is_tag_type(header.expression_type) {
+        return TagFilter::parse(header.subscription).map_err(|_| {
+            let remark = "parse the consumer's subscription failed";
+            Reject::new(ResponseCode::SubscriptionParseFailed, remark)
+        });
+    }
+    if header.expression_type == Some("SQL92") {
+        return Err(sql_not_enabled());
+    }
+    // Java quirk: an unknown expression type filters nothing.
+    Ok(TagFilter::All)
+}
+
+/// The filter that the group's heartbeats brought.
+fn filter_of_group(
+    broker: &Broker,
+    header: &Header<'_>,
+    broadcast_enabled: bool,
+) -> Result<TagFilter, Reject> {
+    let (group, topic) = (header.consumer_group, header.topic);
+    let missing = || {
+        let remark = format!("the consumer's subscription to {topic} does not exist, group {group}");
+        Reject::new(ResponseCode::SubscriptionNotExist, remark)
+    };
+    let broadcasts = broker.consumers.with_group(group, |members| members.broadcasts());
+    if broadcasts.ok_or_else(missing)? && !broadcast_enabled {
+        let remark = format!("the consumer group[{group}] cannot consume by broadcasting");
+        return Err(forbidden(Forbidden::Broadcast, remark));
+    }
+    if broker.groups.read_forbidden(group, topic) {
+        let remark = format!("the consumer group[{group}] is forbidden for topic[{topic}]");
+        return Err(forbidden(Forbidden::Subscription, remark));
+    }
+    let subscription = broker.consumers.subscription(group, topic).ok_or_else(missing)?;
+    if subscription.data.sub_version < header.sub_version {
+        let remark = "the consumer's subscription not latest";
+        return Err(Reject::new(ResponseCode::SubscriptionNotLatest, remark));
+    }
+    if !is_tag_type(Some(&subscription.data.expression_type)) {
+        return Err(sql_not_enabled());
+    }
+    Ok(subscription.filter.clone())
+}
+
+fn sql_not_enabled() -> Reject {
+    let remark = "the broker does not support consumer to filter message by SQL92";
+    Reject::new(ResponseCode::SystemError, remark)
+}
+
+fn forbidden(what: Forbidden, remark: impl Into<std::borrow::Cow<'static, str>>) -> Reject {
+    let number = match what {
+        Forbidden::Broker => "1",
+        Forbidden::Group => "2",
+        Forbidden::Topic => "3",
+        Forbidden::Broadcast => "4",
+        Forbidden::Subscription => "5",
+    };
+    Reject::new(ResponseCode::NoPermission, remark).with("forbiddenType", number)
+}
+
+/// What a look into the queue found and the code it has.
+struct Found {
+    got: Got,
+    code: ResponseCode,
+}
+
+fn look(broker: &Broker, topic: &str, ask: &Ask) -> Found {
+    let Ask { queue_id, queue_offset, count_max, filter, .. } = ask;
+    let request = GetRequest {
+        topic,
+        queue_id: *queue_id,
+        queue_offset: *queue_offset,
+        count_max: *count_max,
+        bytes_max: i32::MAX,
+    };
+    let got = broker.store.get(&request, &|tags_code| filter.matches(tags_code));
+    let code = code_of(got.status, *queue_offset);
+    broker.stats.got(u64::try_from(got.count).unwrap_or(0));
+    Found { got, code }
+}
+
+fn code_of(status: GetStatus, queue_offset: i64) -> ResponseCode {
+    match status {
+        GetStatus::Found => ResponseCode::Success,
+        GetStatus::NoMatchedMessage | GetStatus::MessageWasRemoving => {
+            ResponseCode::PullRetryImmediately
+        }
+        GetStatus::NoMatchedLogicQueue | GetStatus::NoMessageInQueue if queue_offset != 0 => {
+            ResponseCode::PullOffsetMoved
+        }
+        GetStatus::NoMatchedLogicQueue
+        | GetStatus::NoMessageInQueue
+        | GetStatus::OffsetFoundNull
+        | GetStatus::OffsetOverflowOne => ResponseCode::PullNotFound,
+        GetStatus::OffsetOverflowBadly | GetStatus::OffsetTooSmall => ResponseCode::PullOffsetMoved,
+    }
+}
+
+/// The remark of every answer, also of a successful one.
+fn name_of(status: GetStatus) -> &'static str {
+    match status {
+        GetStatus::Found => "FOUND",
+        GetStatus::NoMatchedMessage => "NO_MATCHED_MESSAGE",
+        GetStatus::MessageWasRemoving => "MESSAGE_WAS_REMOVING",
+        GetStatus::OffsetFoundNull => "OFFSET_FOUND_NULL",
+        GetStatus::OffsetOverflowBadly => "OFFSET_OVERFLOW_BADLY",
+        GetStatus::OffsetOverflowOne => "OFFSET_OVERFLOW_ONE",
+        GetStatus::OffsetTooSmall => "OFFSET_TOO_SMALL",
+        GetStatus::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
+        GetStatus::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
+    }
+}
+
+fn write(ask: &Ask, found: &Found, out: &mut Responder<'_>) {
+    let Found { got, code } = found;
+    let header = PullMessageResponseHeader {
+        suggest_which_broker_id: 0,
+        next_begin_offset: got.next_offset,
+        min_offset: got.min_offset,
+        max_offset: got.max_offset,
+        offset_delta: None,
+        topic_sys_flag: Some(ask.topic_sys_flag),
+        group_sys_flag: Some(ask.group_sys_flag),
+        forbidden_type: None,
+    };
+    let mut answer = out.begin(*code, Some(name_of(got.status)), &header, &[]);
+    for slice in &got.slices {
+        answer.body().extend_from_slice(slice.as_ref());
+    }
+    answer.finish();
+}
+
+/// Subscribes, looks once more, and waits.
+fn hold(
+    broker: &Arc<Broker>,
+    header: &Header<'_>,
+    ask: Ask,
+    found: Found,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let millis = match broker.config.long_polling_enable {
+        true => header.suspend_timeout_millis,
+        false => broker.config.short_polling_time_mills,
+    };
+    let patience = Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(HOLD_MAX);
+    let waiter = broker.arrivals.subscribe(header.topic, ask.queue_id, ask.filter.clone());
+    let Some(waiter) = waiter.filter(|_| !patience.is_zero()) else {
+        write(&ask, &found, out);
+        return Ok(Outcome::Done);
+    };
+    // An append between the first look and the subscription woke nobody.
+    let found = look(broker, header.topic, &ask);
+    if found.code != ResponseCode::PullNotFound {
+        write(&ask, &found, out);
+        return Ok(Outcome::Done);
+    }
+    let (broker, topic, tag) = (Arc::clone(broker), header.topic.to_owned(), out.tag());
+    Ok(Outcome::Later(Box::pin(async move {
+        // Woken, out of time, or stopping: the answer is what the queue holds then.
+        let _ = tokio::time::timeout(patience, waiter.woken()).await;
+        drop(waiter);
+        let mut bytes = BytesMut::new();
+        write(&ask, &look(&broker, &topic, &ask), &mut Responder::new(tag, &mut bytes));
+        bytes
+    })))
+}

@@ -1,0 +1,86 @@
+//! Refusals and the codes they take on the wire.
+//!
+//! Only this file knows both the errors of the store and the response codes. A handler returns a
+//! `Reject`; `dispatch.rs` writes it. What Java answers by throwing has code 1 and no fields.
+
+use std::borrow::Cow;
+
+use remoting::protocol::body::BodyError;
+use remoting::protocol::code::ResponseCode;
+use remoting::protocol::command::Responder;
+use remoting::protocol::header::{HeaderError, NoHeader};
+use smallvec::SmallVec;
+use store::PutError;
+
+/// Extra response fields of a refusal.
+type Fields = SmallVec<[(&'static str, Cow<'static, str>); 2]>;
+
+/// A request that is answered with an error.
+#[derive(Debug)]
+pub(crate) struct Reject {
+    code: ResponseCode,
+    remark: Cow<'static, str>,
+    fields: Fields,
+    thrown: bool,
+}
+
+impl Reject {
+    /// Refuses with `code` and a remark for people.
+    pub(crate) fn new(code: ResponseCode, remark: impl Into<Cow<'static, str>>) -> Self {
+        Reject { code, remark: remark.into(), fields: Fields::new(), thrown: false }
+    }
+
+    /// Refuses as Java does when a handler throws: code 1, never any fields.
+    pub(crate) fn thrown(remark: impl Into<Cow<'static, str>>) -> Self {
+        Reject { thrown: true, ..Self::new(ResponseCode::SystemError, remark) }
+    }
+
+    /// Refuses a request this broker does not serve.
+    pub(crate) fn not_supported(code: i32) -> Self {
+        // Java quirk: the leading blank, which tools show.
+        let remark = format!(" request type {code} not supported");
+        Reject::new(ResponseCode::RequestCodeNotSupported, remark)
+    }
+
+    /// Adds a response field, unless the refusal stands for an exception.
+    pub(crate) fn with(mut self, key: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        if !self.thrown {
+            self.fields.push((key, value.into()));
+        }
+        self
+    }
+
+    /// Writes the refusal as the answer.
+    pub(crate) fn write(&self, out: &mut Responder<'_>) {
+        let fields: SmallVec<[(&str, &str); 2]> =
+            self.fields.iter().map(|(key, value)| (*key, value.as_ref())).collect();
+        out.respond(self.code, Some(&self.remark), &NoHeader, &fields, &[]);
+    }
+}
+
+impl From<HeaderError> for Reject {
+    fn from(error: HeaderError) -> Self {
+        Reject::thrown(error.to_string())
+    }
+}
+
+impl From<BodyError> for Reject {
+    fn from(error: BodyError) -> Self {
+        Reject::thrown(error.to_string())
+    }
+}
+
+impl From<PutError> for Reject {
+    fn from(error: PutError) -> Self {
+        let code = match &error {
+            PutError::MessageIllegal(_) | PutError::PropertiesSizeExceeded { .. } => {
+                ResponseCode::MessageIllegal
+            }
+            PutError::Stopped | PutError::Poisoned | PutError::DiskFull => {
+                ResponseCode::ServiceNotAvailable
+            }
+            PutError::CreateSegmentFailed | PutError::QueueUnavailable => ResponseCode::SystemError,
+        };
+        Reject::new(code, error.to_string())
+    }
+}

@@ -1,0 +1,126 @@
+//! Names of topics: what is legal, what is reserved, and how a group's own topics are called.
+
+use std::fmt;
+
+/// Prefix of the topic a group's failed messages are consumed again from.
+pub(crate) const RETRY_PREFIX: &str = "%RETRY%";
+/// Prefix of the topic of a group's dead letters.
+pub(crate) const DLQ_PREFIX: &str = "%DLQ%";
+/// Where delayed messages wait, one queue per level.
+pub(crate) const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
+
+/// Longest name of a topic, in UTF-16 units.
+const TOPIC_LEN_MAX: usize = 127;
+
+/// Topics only the broker writes to.
+const NEVER_SENT_TO: [&str; 7] = [
+    SCHEDULE_TOPIC,
+    "RMQ_SYS_TRANS_HALF_TOPIC",
+    "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+    "TRANS_CHECK_MAX_TIME_TOPIC",
+    "SELF_TEST_TOPIC",
+    "OFFSET_MOVED_EVENT",
+    // Better than Java, where one plain message stops every timer message behind it for good.
+    "rmq_sys_wheel_timer",
+];
+
+/// Why a name is no topic; displays as Java words it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NameError {
+    /// Empty or blank.
+    Blank,
+    /// Other characters than letters, digits, `%`, `|`, `-` and `_`.
+    Characters(String),
+    /// Longer than 127.
+    TooLong(String),
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameError::Blank => f.write_str("The specified topic is blank."),
+            NameError::Characters(name) => write!(
+                f,
+                "The specified topic: {name}, contains illegal characters, \
+                 allowing only ^[%|a-zA-Z0-9_-]+$"
+            ),
+            NameError::TooLong(name) => write!(
+                f,
+                "The specified topic: {name}, is longer than topic max length: {TOPIC_LEN_MAX}"
+            ),
+        }
+    }
+}
+
+/// Checks the name of a topic.
+pub(crate) fn validate_topic(name: &str) -> Result<(), NameError> {
+    if name.trim().is_empty() {
+        return Err(NameError::Blank);
+    }
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'|' | b'-' | b'_');
+    if !name.bytes().all(legal) {
+        return Err(NameError::Characters(name.to_owned()));
+    }
+    // Legal names are ASCII, where bytes are UTF-16 units.
+    if name.len() > TOPIC_LEN_MAX {
+        return Err(NameError::TooLong(name.to_owned()));
+    }
+    Ok(())
+}
+
+/// Whether clients must not send to the topic.
+pub(crate) fn never_sent_to(topic: &str) -> bool {
+    NEVER_SENT_TO.contains(&topic)
+}
+
+/// Whether this is a group's retry topic.
+pub(crate) fn is_retry_topic(topic: &str) -> bool {
+    topic.starts_with(RETRY_PREFIX)
+}
+
+/// The group of a retry topic.
+pub(crate) fn group_of_retry_topic(topic: &str) -> Option<&str> {
+    topic.strip_prefix(RETRY_PREFIX)
+}
+
+/// The retry topic of a group.
+pub(crate) fn retry_topic(group: &str) -> String {
+    format!("{RETRY_PREFIX}{group}")
+}
+
+/// The dead-letter topic of a group.
+pub(crate) fn dead_letter_topic(group: &str) -> String {
+    format!("{DLQ_PREFIX}{group}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_as_in_java() {
+        for name in ["a", "%RETRY%g", "A-b_c|9", &"x".repeat(127)] {
+            assert_eq!(validate_topic(name), Ok(()), "{name}");
+        }
+        assert_eq!(validate_topic(" "), Err(NameError::Blank));
+        for name in ["../x", "a b", "a+b", "täst", "a\u{1}"] {
+            assert_eq!(validate_topic(name), Err(NameError::Characters(name.to_owned())));
+        }
+        let long = "x".repeat(128);
+        assert_eq!(validate_topic(&long), Err(NameError::TooLong(long.clone())));
+    }
+
+    #[test]
+    fn a_groups_topics_carry_its_name() {
+        assert_eq!(retry_topic("g"), "%RETRY%g");
+        assert_eq!(dead_letter_topic("g"), "%DLQ%g");
+        assert_eq!(group_of_retry_topic("%RETRY%g"), Some("g"));
+        assert_eq!(group_of_retry_topic("%DLQ%g"), None);
+    }
+
+    #[test]
+    fn the_brokers_own_topics_are_closed_to_senders() {
+        assert!(never_sent_to(SCHEDULE_TOPIC));
+        assert!(!never_sent_to("TBW102"));
+    }
+}

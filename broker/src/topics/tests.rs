@@ -1,0 +1,116 @@
+use super::*;
+
+fn open(root: &Path) -> Topics {
+    Topics::load(root, &config()).unwrap()
+}
+
+fn config() -> BrokerConfig {
+    BrokerConfig { broker_name: "b".to_owned(), ..BrokerConfig::default() }
+}
+
+fn after(name: &str, queues: i32) -> Template<'_> {
+    Template { name, queues, sys_flag: 0 }
+}
+
+#[test]
+fn a_fresh_broker_has_the_system_topics() {
+    let root = tempfile::tempdir().unwrap();
+    let topics = open(root.path());
+    let facts = topics.look("TBW102").unwrap();
+    assert_eq!((facts.perm, facts.write_queues), (7, 8));
+    assert_eq!(topics.look("SCHEDULE_TOPIC_XXXX").unwrap().write_queues, 18);
+    assert_eq!(topics.look("DefaultCluster").unwrap().perm, 7);
+    assert_eq!(topics.look("b").unwrap().write_queues, 1);
+    assert_eq!(topics.look("rmq_sys_SYNC_BROKER_MEMBER_b").unwrap().perm, 1);
+    assert!(topics.is_system("rmq_sys_anything") && topics.is_system("b"));
+    assert!(!topics.is_system("T"));
+}
+
+#[test]
+fn a_topic_is_made_after_its_template() {
+    let root = tempfile::tempdir().unwrap();
+    let topics = open(root.path());
+    let facts = topics.find_or_create("T", after("TBW102", 4)).unwrap();
+    assert_eq!((facts.perm, facts.read_queues, facts.write_queues), (6, 4, 4));
+    assert_eq!(topics.find_or_create("U", after("TBW102", 99)).unwrap().write_queues, 8);
+    // The first one stays as it is, whatever a later send asks for.
+    assert_eq!(topics.find_or_create("T", after("TBW102", 1)).unwrap().write_queues, 4);
+    assert_eq!(topics.find_or_create("V", after("T", 4)), Err(NoSuchTopic));
+    assert_eq!(topics.find_or_create("V", after("nothing", 4)), Err(NoSuchTopic));
+    let retry = topics.find_or_create("%RETRY%g", after("nothing", 4)).unwrap();
+    assert_eq!((retry.perm, retry.write_queues), (6, 1));
+}
+
+#[test]
+fn without_auto_creation_the_template_is_withdrawn() {
+    let root = tempfile::tempdir().unwrap();
+    open(root.path()).save().unwrap();
+    let config = BrokerConfig { auto_create_topic_enable: false, ..config() };
+    let topics = Topics::load(root.path(), &config).unwrap();
+    assert_eq!(topics.find_or_create("T", after("TBW102", 4)), Err(NoSuchTopic));
+}
+
+#[test]
+fn what_is_saved_is_loaded() {
+    let root = tempfile::tempdir().unwrap();
+    let topics = open(root.path());
+    topics.find_or_create("T", after("TBW102", 3)).unwrap();
+    let version = topics.version();
+    topics.save().unwrap();
+    let again = open(root.path());
+    assert_eq!(again.look("T").unwrap().write_queues, 3);
+    assert_eq!(again.version(), version);
+    assert_eq!(again.change_count(), 0);
+}
+
+#[test]
+fn a_damaged_file_is_not_replaced() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("config").join(FILE_NAME);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "{\"topicConfigTable\":{\"T\"").unwrap();
+    assert!(Topics::load(root.path(), &config()).is_err());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"topicConfigTable\":{\"T\"");
+}
+
+#[test]
+fn changes_are_listed_until_there_are_too_many() {
+    let root = tempfile::tempdir().unwrap();
+    let topics = open(root.path());
+    let start = topics.change_count();
+    topics.find_or_create("T", after("TBW102", 1)).unwrap();
+    topics.set(TopicConfig { perm: 4, ..plain("T", 1, 6, 0) });
+    topics.find_or_create("U", after("TBW102", 1)).unwrap();
+    topics.remove("U");
+    let Changes::Topics(changed) = topics.changes_since(start) else { panic!("few changes") };
+    assert_eq!(changed.len(), 1);
+    assert_eq!((changed[0].topic_name.as_str(), changed[0].perm), ("T", 4));
+    for number in 0..=RECENT_MAX {
+        topics.find_or_create(&format!("T{number}"), after("TBW102", 1)).unwrap();
+    }
+    assert!(matches!(topics.changes_since(start), Changes::Everything));
+    let Changes::Topics(none) = topics.changes_since(topics.change_count()) else { panic!() };
+    assert!(none.is_empty());
+}
+
+#[test]
+fn an_equal_configuration_changes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let topics = open(root.path());
+    assert!(topics.set(plain("T", 2, 6, 0)));
+    let (version, changes) = (topics.version(), topics.change_count());
+    assert!(!topics.set(plain("T", 2, 6, 0)));
+    assert_eq!((topics.version(), topics.change_count()), (version, changes));
+    assert!(topics.remove("T") && !topics.remove("T"));
+}
+
+#[test]
+fn attributes_decide_the_kind_of_queue() {
+    let root = tempfile::tempdir().unwrap();
+    let topics = open(root.path());
+    let mut config = plain("T", 1, 6, 0);
+    config.attributes.insert("queue.type".to_owned(), "BatchCQ".to_owned());
+    topics.set(config);
+    assert_eq!(topics.queue_kind("T"), QueueKind::Batch);
+    assert_eq!(topics.queue_kind("unknown"), QueueKind::Simple);
+}
