@@ -22,6 +22,9 @@ pub use process::Process;
 use server::{Servers, Suite};
 pub use toolchain::{Client, Toolchain, cache};
 
+/// The table cuts longer reasons, which stand in full above it.
+const DETAIL_WIDTH: usize = 100;
+
 /// Options of `cargo xtask compat`.
 #[derive(clap::Args)]
 pub struct Args {
@@ -109,7 +112,8 @@ fn summarise(reports: &[Report], left_out: usize) -> bool {
             }
             Outcome::Unknown => continue,
         };
-        table.add_row([report.client.as_str(), report.scenario.as_str(), word, &report.detail]);
+        let detail: String = report.detail.chars().take(DETAIL_WIDTH).collect();
+        table.add_row([report.client.as_str(), report.scenario.as_str(), word, &detail]);
     }
     println!("{table}");
     println!("{passed} passed, {failed} failed, {skipped} skipped");

@@ -156,7 +156,8 @@ impl Suite {
         ]
     }
 
-    /// Does what a scenario asked for: `start NAME` or `stop NAME`; answers with the address.
+    /// Does what a scenario asked for: `start NAME`, `stop NAME` or `kill NAME` of a broker;
+    /// answers with its address.
     pub fn serve(&mut self, request: &str) -> Result<String> {
         match request.split_once(' ') {
             Some(("start", name)) => {
@@ -165,9 +166,11 @@ impl Suite {
                 self.wait_registered(name)?;
                 Ok(self.address(name))
             }
-            Some(("stop", name)) => {
+            Some((end @ ("stop" | "kill"), name)) => {
                 let (address, process) = self.brokers.remove(name).context("no such broker")?;
-                process.stop(STOP_PATIENCE)?;
+                if end == "stop" {
+                    process.stop(STOP_PATIENCE)?;
+                }
                 Ok(address.to_string())
             }
             _ => bail!("unknown request {request:?}"),

@@ -185,6 +185,8 @@ fn class_path(side: &str, version: &str) -> Result<String> {
         return Ok(known);
     }
     fs::create_dir_all(cache())?;
+    // Maven leaves a file alone whose text would not change, and so its time stamp.
+    drop(fs::remove_file(&file));
     println!("resolving {side} {version} with Maven");
     let mut maven = Command::new("mvn");
     maven.args(["-q", "-B", "-f"]).arg(&pom);

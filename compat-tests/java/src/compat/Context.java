@@ -5,6 +5,10 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.Executor;
+import java.util.stream.Collectors;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
@@ -53,6 +57,13 @@ final class Context implements AutoCloseable {
         }
     }
 
+    /** Runs each task in a thread of its own: tasks here wait for each other. */
+    static final Executor THREADS = task -> {
+        Thread thread = new Thread(task, "scenario-task");
+        thread.setDaemon(true);
+        thread.start();
+    };
+
     final Settings settings;
     final DefaultMQAdminExt admin;
     final DefaultMQProducer producer;
@@ -62,6 +73,7 @@ final class Context implements AutoCloseable {
     /** The topic of the scenario; it exists once createTopic was called. */
     final String topic;
     private final Deque<AutoCloseable> closing = new ArrayDeque<>();
+    private int queues;
 
     Context(Settings settings, DefaultMQAdminExt admin, DefaultMQProducer producer, Runner runner,
             String name) {
@@ -116,12 +128,30 @@ final class Context implements AutoCloseable {
         DefaultMQPushConsumer consumer = consumer(group);
         consumer.subscribe(topic, "*");
         consumer.registerMessageListener(inbox.concurrently());
-        consumer.start();
+        start(consumer);
         return inbox;
+    }
+
+    /**
+     * Starts the only member of its group and waits until it has every queue of the scenario's
+     * topic: where it starts in a queue is then settled, whatever is sent next.
+     */
+    void start(DefaultMQPushConsumer consumer) throws Exception {
+        consumer.start();
+        Check.eventually(20_000, "queues of the consumer", queues,
+                () -> queuesOf(consumer).size());
+    }
+
+    /** The queues of the scenario's topic that a consumer has now. */
+    Set<Integer> queuesOf(DefaultMQPushConsumer consumer) {
+        return consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl().getProcessQueueTable()
+                .keySet().stream().filter(queue -> queue.getTopic().equals(topic))
+                .map(MessageQueue::getQueueId).collect(Collectors.toCollection(TreeSet::new));
     }
 
     /** Creates the scenario's topic on broker-a. */
     void createTopic(int queues) throws Exception {
+        this.queues = queues;
         createTopic(settings.brokerA, topic, queues, 6);
     }
 

@@ -35,20 +35,24 @@ final class Main {
 
         boolean everything = Boolean.parseBoolean(System.getenv("COMPAT_ALL"))
                 || !wanted.isEmpty();
-        CountDownLatch left = new CountDownLatch(selected.size());
         ExecutorService pool = Executors.newFixedThreadPool(CONCURRENCY);
-        for (Scenarios.Entry entry : selected) {
-            pool.execute(() -> {
-                String reason = entry.skipReason(settings, everything);
-                if (reason == null) {
-                    run(entry, new Context(settings, admin, producer, runner, entry.name));
-                } else {
-                    runner.result(entry.name, "SKIP", reason);
-                }
-                left.countDown();
-            });
+        for (boolean alone : new boolean[] {false, true}) {
+            var batch = selected.stream().filter(entry -> entry.alone == alone)
+                    .collect(Collectors.toList());
+            CountDownLatch left = new CountDownLatch(batch.size());
+            for (Scenarios.Entry entry : batch) {
+                pool.execute(() -> {
+                    String reason = entry.skipReason(settings, everything);
+                    if (reason == null) {
+                        run(entry, new Context(settings, admin, producer, runner, entry.name));
+                    } else {
+                        runner.result(entry.name, "SKIP", reason);
+                    }
+                    left.countDown();
+                });
+            }
+            left.await();
         }
-        left.await();
         runner.end();
         Runtime.getRuntime().halt(0);
     }

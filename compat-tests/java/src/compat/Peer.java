@@ -103,7 +103,11 @@ final class Peer implements AutoCloseable {
     }
 
     void send(String topic, String body) {
-        commands.println("SEND " + topic + " " + body);
+        command("SEND " + topic + " " + body);
+    }
+
+    void command(String line) {
+        commands.println(line);
     }
 
     /** Orderly end: the peer shuts its client down. */

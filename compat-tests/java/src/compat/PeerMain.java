@@ -34,6 +34,7 @@ final class PeerMain {
             consumer.registerMessageListener(inbox.concurrently());
         }
         consumer.start();
+        awaitQueues(consumer, args[1]);
         DefaultMQProducer producer = settings.producer(args[2] + "_producer");
         producer.start();
         out.println("READY");
@@ -50,5 +51,18 @@ final class PeerMain {
         producer.shutdown();
         out.flush();
         Runtime.getRuntime().halt(0);
+    }
+
+    /** Waits for every queue, or where other members have some, for 3 s. */
+    private static void awaitQueues(DefaultMQPushConsumer consumer, String topic)
+            throws Exception {
+        int all = consumer.fetchSubscribeMessageQueues(topic).size();
+        var table = consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl()
+                .getProcessQueueTable();
+        long deadline = System.nanoTime() + 3_000_000_000L;
+        while (System.nanoTime() < deadline && table.keySet().stream()
+                .filter(queue -> queue.getTopic().equals(topic)).count() < all) {
+            Thread.sleep(20);
+        }
     }
 }

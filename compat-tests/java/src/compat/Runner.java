@@ -43,12 +43,17 @@ final class Runner {
 
     /** Starts one more broker; answers with its address. */
     String startBroker(String name) throws Exception {
-        return need("start " + name).get(60, TimeUnit.SECONDS);
+        return need("start " + name).get(180, TimeUnit.SECONDS);
     }
 
     /** Begins to stop a broker gracefully; completes when its process has ended. */
     CompletableFuture<String> stopBroker(String name) {
         return need("stop " + name);
+    }
+
+    /** Kills a broker that is not needed any more. */
+    void killBroker(String name) throws Exception {
+        need("kill " + name).get(180, TimeUnit.SECONDS);
     }
 
     private CompletableFuture<String> need(String request) {

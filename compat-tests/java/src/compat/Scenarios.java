@@ -12,6 +12,8 @@ final class Scenarios {
         final String name;
         final Scenario scenario;
         private boolean slow;
+        private boolean extraBroker;
+        boolean alone;
 
         Entry(String name, Scenario scenario) {
             this.name = name;
@@ -24,9 +26,22 @@ final class Scenarios {
             return this;
         }
 
+        /** Starts a broker, which takes a Java one so long that one version is enough there. */
+        Entry extraBroker() {
+            extraBroker = true;
+            return this;
+        }
+
+        /** Measures, and so runs when the others have ended. */
+        Entry alone() {
+            alone = true;
+            return this;
+        }
+
         /** Why this scenario is left out, or null. */
         String skipReason(Context.Settings settings, boolean everything) {
-            if (slow && !everything && !settings.client.equals(REFERENCE)) {
+            boolean once = slow || extraBroker && settings.control;
+            if (once && !everything && !settings.client.equals(REFERENCE)) {
                 return "slow: runs with client " + REFERENCE;
             }
             return null;
@@ -50,11 +65,49 @@ final class Scenarios {
     // Long ones first: they wait while the others run.
     static {
         add("line-5", WireScenarios::idleConnectionIsClosed).slow();
+        add("line-17-kill", OrderlyScenarios::killedOwnerIsReplaced).slow();
+        add("line-44", RetryScenarios::attempts);
+        add("line-43", PushScenarios::offsetOutOfRange);
+        add("line-42", PushScenarios::killedConsumerResumes);
+        add("line-46", RetryScenarios::sendBackElsewhere);
+        add("line-39", PushScenarios::longPoll);
+        add("line-17", OrderlyScenarios::oneOwnerPerQueue);
+        add("line-48", PushScenarios::subscriptionChanges);
+        add("line-12", RouteScenarios::newBrokerIsUsed).extraBroker();
+        add("line-71", AdminScenarios::manyTopics).extraBroker();
+        add("line-80", AdminScenarios::gracefulStop).extraBroker();
         add("line-1", WireScenarios::bothEncodings);
         add("line-2", WireScenarios::onewayIsNotAnswered);
         add("line-3", WireScenarios::unknownCode);
         add("line-4", WireScenarios::heartbeatAnswer);
         add("line-7", WireScenarios::proxyPreamble);
+        add("line-8", RouteScenarios::topicIsCreatedBySend);
+        add("line-9", RouteScenarios::topicIsNotCreated);
+        add("line-11", RouteScenarios::clusterAndBrokerTopics);
+        add("line-14", RouteScenarios::orderTopic);
         add("line-15", SendScenarios::syncResult);
+        add("line-16", SendScenarios::compressedBodies);
+        add("line-19", SendScenarios::refusals);
+        add("line-21", SendScenarios::onewayBeforeShutdown);
+        add("line-22", SendScenarios::batch);
+        add("line-33", SendScenarios::goToJava);
+        add("line-36", PushScenarios::newGroupStartsAtZero);
+        add("line-37", PushScenarios::startPositions);
+        add("line-38", PushScenarios::queuesAreShared);
+        add("line-40", PushScenarios::tagFilter);
+        add("line-45", RetryScenarios::deadLetter);
+        add("line-47", RetryScenarios::clientMaximumCounts);
+        add("line-50", PushScenarios::broadcasting);
+        add("line-51", OrderlyScenarios::suspendKeepsOrder);
+        add("line-52", OrderlyScenarios::shutdownUnlocks);
+        add("line-60", OrderlyScenarios::javaAndGoShare);
+        add("line-67", PullScenarios::liteAssign);
+        add("line-68", PullScenarios::liteSeek);
+        add("line-69", PullScenarios::blockingPull);
+        add("line-70", RouteScenarios::topicIsVisibleAndDeleted);
+        add("line-72", AdminScenarios::queries);
+        add("line-73", AdminScenarios::statistics);
+        add("line-74", AdminScenarios::connections);
+        add("latency", PushScenarios::latency).alone();
     }
 }

@@ -1,0 +1,111 @@
+package compat;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
+import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
+import org.apache.rocketmq.client.consumer.PullResult;
+import org.apache.rocketmq.client.consumer.PullStatus;
+import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.common.message.MessageExt;
+
+/** Consumers that poll by themselves. */
+final class PullScenarios {
+    private PullScenarios() {}
+
+    private static DefaultLitePullConsumer assigned(Context c, int queues) throws Exception {
+        DefaultLitePullConsumer consumer = new DefaultLitePullConsumer(c.group);
+        consumer.setNamesrvAddr(c.settings.nameServer);
+        consumer.setPullThreadNums(2);
+        consumer.setAutoCommit(false);
+        consumer.start();
+        c.closing(consumer::shutdown);
+        List<org.apache.rocketmq.common.message.MessageQueue> assigned = new ArrayList<>();
+        for (int id = 0; id < queues; id++) {
+            assigned.add(c.queue(id));
+        }
+        consumer.assign(assigned);
+        return consumer;
+    }
+
+    /** Polls until {@code count} messages came. */
+    private static List<String> poll(DefaultLitePullConsumer consumer, int count) {
+        List<String> bodies = new ArrayList<>();
+        long deadline = System.nanoTime() + 20_000_000_000L;
+        while (bodies.size() < count && System.nanoTime() < deadline) {
+            for (MessageExt message : consumer.poll(500)) {
+                bodies.add(new String(message.getBody(), StandardCharsets.UTF_8));
+            }
+        }
+        return bodies;
+    }
+
+    static void liteAssign(Context c) throws Exception {
+        c.createTopic(2);
+        List<String> sent = c.sendMany("lite", 10, 2);
+        DefaultLitePullConsumer consumer = assigned(c, 2);
+        Check.equal("polled", new TreeSet<>(sent), new TreeSet<>(poll(consumer, 10)));
+        Check.eventually(5000, "registered subscriptions", true, () -> c.admin
+                .examineConsumerConnectionInfo(c.group).getSubscriptionTable().isEmpty());
+        consumer.commitSync();
+        Check.eventually(10_000, "committed", 10L, () -> c.committedSum(c.group, 2));
+    }
+
+    static void liteSeek(Context c) throws Exception {
+        c.createTopic(1);
+        List<String> old = c.sendMany("old", 4, 1);
+        Thread.sleep(50);
+        long between = System.currentTimeMillis();
+        Thread.sleep(50);
+        List<String> recent = c.sendMany("recent", 4, 1);
+        List<String> all = new ArrayList<>(old);
+        all.addAll(recent);
+        DefaultLitePullConsumer consumer = assigned(c, 1);
+        Check.equal("from the start", all, poll(consumer, 8));
+        Long offset = consumer.offsetForTimestamp(c.queue(0), between);
+        Check.equal("offset at the time between", 4L, offset);
+        consumer.seek(c.queue(0), offset);
+        Check.equal("after seek to a time", recent, poll(consumer, 4));
+        consumer.seekToBegin(c.queue(0));
+        Check.equal("after seek to the begin", all, poll(consumer, 8));
+        consumer.seekToEnd(c.queue(0));
+        c.send(0, "last");
+        Check.equal("after seek to the end", List.of("last"), poll(consumer, 1));
+        Check.thrown("seek beyond the end", MQClientException.class, () -> {
+            consumer.seek(c.queue(0), 100);
+            return "no exception";
+        });
+    }
+
+    static void blockingPull(Context c) throws Exception {
+        c.createTopic(1);
+        DefaultMQPullConsumer consumer = new DefaultMQPullConsumer(c.group);
+        consumer.setNamesrvAddr(c.settings.nameServer);
+        consumer.start();
+        c.closing(consumer::shutdown);
+        c.send(0, "first");
+        PullResult found = consumer.pullBlockIfNotFound(c.queue(0), "*", 0, 32);
+        Check.equal("status", PullStatus.FOUND, found.getPullStatus());
+        Check.equal("next", 1L, found.getNextBeginOffset());
+        CompletableFuture<PullResult> pending = CompletableFuture.supplyAsync(() -> {
+            try {
+                return consumer.pullBlockIfNotFound(c.queue(0), "*", 1, 32);
+            } catch (Exception e) {
+                throw new IllegalStateException(e);
+            }
+        }, Context.THREADS);
+        Thread.sleep(500);
+        Check.that(!pending.isDone(), "a pull of an empty queue does not wait");
+        c.send(0, "second");
+        long stored = System.nanoTime();
+        PullResult woken = pending.get(20, TimeUnit.SECONDS);
+        long lag = (System.nanoTime() - stored) / 1_000_000;
+        Check.that(lag < 1000, "woken " + lag + " ms after the message was stored");
+        Check.equal("status", PullStatus.FOUND, woken.getPullStatus());
+        Check.equal("body", "second", new String(woken.getMsgFoundList().get(0).getBody()));
+    }
+}
