@@ -147,7 +147,7 @@ impl Recovery<'_> {
         };
         let mut records = self.log.records(from);
         loop {
-            let slice = match records.next() {
+            let slice = match records.advance() {
                 Found::Record(slice) => slice,
                 Found::End => break,
                 Found::Damaged(damage) => {
@@ -228,7 +228,7 @@ impl Recovery<'_> {
     fn dispatch(&self, from: i64, end: i64, known: i64) -> Result<(), ViewError> {
         let mut records = self.log.records(from);
         while records.position() < end {
-            let Found::Record(slice) = records.next() else { break };
+            let Found::Record(slice) = records.advance() else { break };
             let Ok(record) = Record::decode(slice.as_ref()) else { break };
             if record.physical_offset >= end {
                 break;

@@ -84,7 +84,7 @@ impl Records<'_> {
 
     /// The next record; blanks at the end of files are passed over. After `Damaged` the walk
     /// stays where it is.
-    pub fn next(&mut self) -> Found {
+    pub fn advance(&mut self) -> Found {
         loop {
             let Some(segment) = self.current() else { return Found::End };
             let start = (self.position - segment.base()) as usize;

@@ -167,7 +167,7 @@ impl MessageStore {
             return Err(PutError::MessageIllegal("an inner batch needs a topic of type BatchCQ"));
         }
         let count = Properties::new(message.properties).get(property::INNER_NUM);
-        if !count.and_then(|count| count.parse::<i16>().ok()).is_some_and(|count| count > 0) {
+        if count.and_then(|count| count.parse::<i16>().ok()).is_none_or(|count| count <= 0) {
             return Err(PutError::MessageIllegal("an inner batch needs INNER_NUM"));
         }
         let mut encoder = Encoder::default();

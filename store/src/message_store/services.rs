@@ -115,7 +115,7 @@ impl MessageStore {
     }
 
     fn index_next<'a>(&'a self, records: &mut Records<'a>) -> Result<bool, ViewError> {
-        let slice = match records.next() {
+        let slice = match records.advance() {
             Found::Record(slice) => slice,
             Found::End => return Ok(false),
             Found::Damaged(damage) => {

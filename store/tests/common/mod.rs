@@ -16,7 +16,6 @@ pub fn config(root: &Path) -> StoreConfig {
         max_hash_slot_num: 500,
         max_index_num: 2000,
         // Unpacked fixtures keep the times of their files, and test disks are full at times.
-        message_index_enable: false,
         file_reserved_time: 24 * 365 * 10,
         ..StoreConfig::default()
     }
