@@ -1,1 +1,3 @@
-//! Declared in the workspace; filled next.
+//! Command-line tools: `mqbench`, the load generator.
+
+pub mod bench;

@@ -1,0 +1,184 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, ValueEnum};
+use remoting::protocol::encoding::Encoding;
+
+/// Load generator for RocketMQ remoting brokers.
+#[derive(Parser, Debug)]
+#[command(name = "mqbench", version)]
+pub enum Command {
+    /// Sends: closed loop of connections × window, or open loop at a fixed rate.
+    Send(SendArgs),
+    /// Pulls stored messages, again and again or once to the end.
+    Pull(PullArgs),
+    /// Measures from the send to the arrival at a long-polling consumer.
+    E2e(E2eArgs),
+    /// Runs the rows of the short matrix against several servers in turns.
+    Compare(CompareArgs),
+    /// Serves the stub that does the least a broker must do.
+    #[command(long_flag = "floor")]
+    Floor(FloorArgs),
+}
+
+/// What every measurement needs.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// The broker, instead of asking a name server.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub broker: Option<String>,
+    /// The name server that knows the broker.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9876")]
+    pub namesrv: String,
+    /// The topic; created if it is not there.
+    #[arg(long, default_value = "mqbench")]
+    pub topic: String,
+    /// Its number of queues.
+    #[arg(long, default_value_t = 16)]
+    pub queues: u32,
+    /// The encoding of the headers.
+    #[arg(long, value_enum, default_value = "json")]
+    pub encoding: Codec,
+    /// Seconds before the measurement.
+    #[arg(long, default_value_t = 2.0)]
+    pub warmup: f64,
+    /// Seconds of measurement.
+    #[arg(long, default_value_t = 10.0)]
+    pub duration: f64,
+    /// The server's process, for its CPU time and memory.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Prints one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The encodings by their names on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Codec {
+    /// JSON.
+    Json,
+    /// The binary encoding.
+    Rocketmq,
+}
+
+impl Codec {
+    /// The wire's encoding.
+    pub fn encoding(self) -> Encoding {
+        match self {
+            Self::Json => Encoding::Json,
+            Self::Rocketmq => Encoding::Rocketmq,
+        }
+    }
+}
+
+/// How to send.
+#[derive(Args, Clone, Debug)]
+pub struct SendArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Connections.
+    #[arg(long, short, default_value_t = 64)]
+    pub connections: usize,
+    /// Requests in flight per connection.
+    #[arg(long, short, default_value_t = 1)]
+    pub window: usize,
+    /// Bytes of a message body.
+    #[arg(long, short, default_value_t = 1024)]
+    pub size: usize,
+    /// Messages per request.
+    #[arg(long, default_value_t = 1)]
+    pub batch: usize,
+    /// Messages per second; 0 sends as fast as answers come.
+    #[arg(long, short, default_value_t = 0.0)]
+    pub rate: f64,
+    /// Topics, named after the first with a number behind.
+    #[arg(long, default_value_t = 1)]
+    pub topics: usize,
+    /// Stops after so many messages; 0 goes by time.
+    #[arg(long, default_value_t = 0)]
+    pub messages: u64,
+}
+
+/// How to pull.
+#[derive(Args, Clone, Debug)]
+pub struct PullArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Connections.
+    #[arg(long, short, default_value_t = 1)]
+    pub connections: usize,
+    /// Queues pulled at a time per connection.
+    #[arg(long, short, default_value_t = 1)]
+    pub window: usize,
+    /// Messages per call.
+    #[arg(long, default_value_t = 32)]
+    pub count: i32,
+    /// Sends so many messages first.
+    #[arg(long, default_value_t = 0)]
+    pub fill: u64,
+    /// Bytes of their bodies.
+    #[arg(long, short, default_value_t = 1024)]
+    pub size: usize,
+    /// Stops at the end of the queues instead of beginning again.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// How to measure end to end.
+#[derive(Args, Clone, Debug)]
+pub struct E2eArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Messages per second.
+    #[arg(long, short, default_value_t = 500.0)]
+    pub rate: f64,
+    /// Bytes of a message body.
+    #[arg(long, short, default_value_t = 128)]
+    pub size: usize,
+    /// Consumer groups, each of which gets every message.
+    #[arg(long, default_value_t = 1)]
+    pub groups: usize,
+}
+
+/// Which servers to compare, and how long.
+#[derive(Args, Clone, Debug)]
+pub struct CompareArgs {
+    /// A running server; the first is what the ratios refer to.
+    #[arg(long = "target", value_name = "NAME=HOST:PORT[,PID]", required = true)]
+    pub targets: Vec<String>,
+    /// Rounds; each runs every row against every target.
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+    /// Seconds before each measurement.
+    #[arg(long, default_value_t = 1.0)]
+    pub warmup: f64,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 3.0)]
+    pub duration: f64,
+    /// Rows whose name contains this.
+    #[arg(long, default_value = "")]
+    pub rows: String,
+    /// Prints JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the floor listens and writes.
+#[derive(Args, Clone, Debug)]
+pub struct FloorArgs {
+    /// The address; port 0 lets the system choose.
+    #[arg(long, default_value = "127.0.0.1:10911")]
+    pub listen: SocketAddr,
+    /// The log file; begun again after a GiB, removed at no time.
+    #[arg(long, default_value = "floor.log")]
+    pub file: PathBuf,
+    /// Syncs the file once per batch before it answers.
+    #[arg(long)]
+    pub sync: bool,
+}

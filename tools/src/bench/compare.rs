@@ -1,0 +1,258 @@
+//! Rows × targets × rounds: every target runs every row once per round, in changing order.
+//!
+//! What is published is the ratio to the first target of the same round, because the machine
+//! drifts from one round to the next.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use super::args::{Codec, Common, CompareArgs, E2eArgs, PullArgs, SendArgs};
+use super::report::{self, Outcome};
+use super::{e2e, pull, send};
+
+/// Messages put into the topic before the pull row.
+const PULL_FILL: u64 = 100_000;
+
+/// A running server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Target {
+    name: String,
+    address: String,
+    pid: Option<u32>,
+}
+
+/// One line of the matrix.
+struct Row {
+    name: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Send { size: usize, connections: usize, window: usize, rate: f64, batch: usize },
+    Pull,
+    E2e { rate: f64 },
+}
+
+const fn closed(size: usize, connections: usize, window: usize) -> Kind {
+    Kind::Send { size, connections, window, rate: 0.0, batch: 1 }
+}
+
+const fn paced(size: usize, rate: f64) -> Kind {
+    Kind::Send { size, connections: 16, window: 256, rate, batch: 1 }
+}
+
+/// The short matrix.
+const ROWS: [Row; 10] = [
+    Row { name: "send 128 B, 64 × 1", kind: closed(128, 64, 1) },
+    Row { name: "send 1 KiB, 64 × 1", kind: closed(1024, 64, 1) },
+    Row { name: "send 4 KiB, 64 × 1", kind: closed(4096, 64, 1) },
+    Row { name: "send 1 KiB, 1 × 1", kind: closed(1024, 1, 1) },
+    Row { name: "send 128 B, 16 × 16", kind: closed(128, 16, 16) },
+    Row { name: "send 1 KiB, 16 × 16", kind: closed(1024, 16, 16) },
+    Row {
+        name: "send 128 B, 16 × 1, batch 32",
+        kind: Kind::Send { size: 128, connections: 16, window: 1, rate: 0.0, batch: 32 },
+    },
+    Row { name: "send 1 KiB at 20 k/s", kind: paced(1024, 20_000.0) },
+    Row { name: "end to end 128 B at 500/s", kind: Kind::E2e { rate: 500.0 } },
+    Row { name: "pull 32 × 1 KiB, 4 × 1", kind: Kind::Pull },
+];
+
+/// One measurement of a comparison.
+#[derive(Serialize)]
+struct Run {
+    row: &'static str,
+    target: String,
+    round: usize,
+    /// Nothing when the target does not serve this row.
+    outcome: Option<Outcome>,
+    /// Why not.
+    failure: Option<String>,
+}
+
+/// Runs a comparison and prints it.
+pub fn run(args: &CompareArgs) -> Result<()> {
+    let targets = args.targets.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
+    let mut runs = Vec::new();
+    for round in 0..args.rounds {
+        for row in ROWS.iter().filter(|row| row.name.contains(&args.rows)) {
+            for turn in 0..targets.len() {
+                let target = &targets[(turn + round) % targets.len()];
+                eprintln!("round {} of {}: {}: {}", round + 1, args.rounds, row.name, target.name);
+                let (outcome, failure) = match measure(row, target, args, round) {
+                    Ok(outcome) => (Some(outcome), None),
+                    Err(error) => (None, Some(format!("{error:#}"))),
+                };
+                let target = target.name.clone();
+                runs.push(Run { row: row.name, target, round, outcome, failure });
+            }
+        }
+    }
+    if args.json {
+        println!("{}", serde_json::to_string(&runs)?);
+    } else {
+        print(&runs, &targets);
+    }
+    Ok(())
+}
+
+fn measure(row: &Row, target: &Target, args: &CompareArgs, round: usize) -> Result<Outcome> {
+    let common = Common {
+        broker: Some(target.address.clone()),
+        namesrv: String::new(),
+        topic: "mqbench".to_owned(),
+        queues: 16,
+        encoding: Codec::Json,
+        warmup: args.warmup,
+        duration: args.duration,
+        pid: target.pid,
+        json: args.json,
+    };
+    match row.kind {
+        Kind::Send { size, connections, window, rate, batch } => send::measure(&SendArgs {
+            common,
+            connections,
+            window,
+            size,
+            batch,
+            rate,
+            topics: 1,
+            messages: 0,
+        }),
+        Kind::Pull => pull::measure(&PullArgs {
+            common: Common { topic: "mqbench-pull".to_owned(), ..common },
+            connections: 4,
+            window: 1,
+            count: 32,
+            fill: if round == 0 { PULL_FILL } else { 0 },
+            size: 1024,
+            once: false,
+        }),
+        Kind::E2e { rate } => {
+            let common = Common { topic: "mqbench-e2e".to_owned(), queues: 4, ..common };
+            e2e::measure(&E2eArgs { common, rate, size: 128, groups: 1 })
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<Target> {
+    let (name, place) = text.split_once('=').context("a target is NAME=HOST:PORT[,PID]")?;
+    let (address, pid) = match place.split_once(',') {
+        Some((address, pid)) => (address, Some(pid.parse().context("PID of a target")?)),
+        None => (place, None),
+    };
+    Ok(Target { name: name.to_owned(), address: address.to_owned(), pid })
+}
+
+fn print(runs: &[Run], targets: &[Target]) {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_FULL_CONDENSED);
+    table.set_header([
+        "row",
+        "target",
+        "rate",
+        "min – max",
+        "ratio",
+        "p50",
+        "p99",
+        "p99.9",
+        "CPU/msg",
+        "anon",
+    ]);
+    for row in &ROWS {
+        for target in targets {
+            let outcomes: BTreeMap<usize, &Outcome> = of(runs, row.name, &target.name);
+            if outcomes.is_empty() {
+                let failure = runs
+                    .iter()
+                    .find(|run| run.row == row.name && run.target == target.name)
+                    .and_then(|run| run.failure.clone());
+                if let Some(failure) = failure {
+                    table.add_row([row.name.to_owned(), target.name.clone(), failure]);
+                }
+                continue;
+            }
+            let first = of(runs, row.name, &targets[0].name);
+            let ratios = outcomes.iter().filter_map(|(round, outcome)| {
+                Some(outcome.per_second / first.get(round)?.per_second)
+            });
+            table.add_row(line(row.name, &target.name, &outcomes, median(ratios)));
+        }
+    }
+    println!("{table}");
+}
+
+fn line(
+    row: &str,
+    target: &str,
+    outcomes: &BTreeMap<usize, &Outcome>,
+    ratio: Option<f64>,
+) -> Vec<String> {
+    let all = |what: fn(&Outcome) -> f64| outcomes.values().map(move |outcome| what(outcome));
+    let middle = |what: fn(&Outcome) -> f64| median(all(what)).unwrap_or_default();
+    let rates = all(|outcome| outcome.per_second);
+    let low = rates.clone().fold(f64::INFINITY, f64::min);
+    let high = rates.fold(0.0, f64::max);
+    let cpu = outcomes.values().filter_map(|outcome| Some(outcome.server?.cpu_us));
+    let memory = outcomes.values().filter_map(|outcome| Some(outcome.server?.anonymous_mib));
+    let failed: u64 = outcomes.values().flat_map(|o| &o.errors).map(|error| error.count).sum();
+    let mut rate = report::rate(middle(|outcome| outcome.per_second));
+    if failed > 0 {
+        rate = format!("{rate} ({failed} errors)");
+    }
+    let dash = || "–".to_owned();
+    vec![
+        row.to_owned(),
+        target.to_owned(),
+        rate,
+        format!("{} – {}", report::rate(low), report::rate(high)),
+        ratio.map_or_else(dash, |ratio| format!("{ratio:.2}")),
+        report::duration(middle(|outcome| outcome.latency_us.p50)),
+        report::duration(middle(|outcome| outcome.latency_us.p99)),
+        report::duration(middle(|outcome| outcome.latency_us.p999)),
+        median(cpu).map_or_else(dash, |us| format!("{us:.2} µs")),
+        median(memory).map_or_else(dash, |mib| format!("{mib:.1} MiB")),
+    ]
+}
+
+fn of<'a>(runs: &'a [Run], row: &str, target: &str) -> BTreeMap<usize, &'a Outcome> {
+    let wanted = runs.iter().filter(|run| run.row == row && run.target == target);
+    wanted.filter_map(|run| Some((run.round, run.outcome.as_ref()?))).collect()
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => None,
+        count if count % 2 == 1 => Some(values[count / 2]),
+        count => Some((values[count / 2 - 1] + values[count / 2]) / 2.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Target, median, parse};
+
+    #[test]
+    fn targets_have_a_name_an_address_and_maybe_a_process() {
+        let floor = parse("floor=127.0.0.1:1,77").expect("target");
+        let expected =
+            Target { name: "floor".into(), address: "127.0.0.1:1".into(), pid: Some(77) };
+        assert_eq!(floor, expected);
+        assert_eq!(parse("a=b:1").expect("target").pid, None);
+        assert!(parse("127.0.0.1:1").is_err());
+        assert!(parse("a=b:1,x").is_err());
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median([].into_iter()), None);
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
+        assert_eq!(median([4.0, 1.0].into_iter()), Some(2.5));
+    }
+}

@@ -1,0 +1,143 @@
+//! The loop: let the load queue requests, wait, hand every answer to it, write.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::answer::Answer;
+use super::args::Common;
+use super::links::Links;
+use super::poller::Poller;
+use super::process::{self, Usage};
+use super::report::Outcome;
+use super::tally::Tally;
+
+/// Below this the loop looks again instead of sleeping: a sleep is not that exact.
+const SPIN_BELOW: Duration = Duration::from_micros(1_500);
+
+/// What a load works with.
+pub struct Bench {
+    /// The sockets.
+    pub links: Links,
+    /// What is counted.
+    pub tally: Tally,
+    /// Nanoseconds since the start, read once per turn of the loop and at every answer's read.
+    pub now_ns: u64,
+    /// Milliseconds since 1970 at the start.
+    pub epoch_ms: u64,
+    /// For unique keys.
+    pub unique: u64,
+}
+
+impl Bench {
+    /// Milliseconds since 1970 now.
+    pub fn now_ms(&self) -> u64 {
+        self.epoch_ms + self.now_ns / 1_000_000
+    }
+}
+
+/// Requests to make and answers to take.
+pub trait Load {
+    /// Queues what is due; returns when the next is due.
+    fn pump(&mut self, bench: &mut Bench) -> Option<u64>;
+
+    /// Takes the answer that came on a link.
+    fn answered(&mut self, link: usize, answer: &Answer<'_>, bench: &mut Bench) -> Result<()>;
+
+    /// Whether there is nothing left to do before the time is over.
+    fn done(&self) -> bool {
+        false
+    }
+}
+
+/// Runs a load over so many connections and tells what came out.
+pub fn drive(
+    common: &Common,
+    address: &str,
+    connections: usize,
+    load: &mut dyn Load,
+) -> Result<Outcome> {
+    let mut poller = Poller::new()?;
+    let mut links = Links::default();
+    for _ in 0..connections {
+        let stream = TcpStream::connect(address).with_context(|| format!("connect {address}"))?;
+        links.add(stream, &poller)?;
+    }
+    let epoch_ms = runtime::clock::now_ms().unsigned_abs();
+    let unique = epoch_ms << 24;
+    let mut bench = Bench { links, tally: Tally::new()?, now_ns: 0, epoch_ms, unique };
+    let start = Instant::now();
+    run_until(load, &mut bench, &mut poller, start, common.warmup)?;
+
+    bench.tally.reset();
+    let began = Sample::take(common.pid)?;
+    run_until(load, &mut bench, &mut poller, start, common.warmup + common.duration)?;
+    let ended = Sample::take(common.pid)?;
+    Ok(Outcome::new(&bench.tally, &began, &ended))
+}
+
+/// The usage at a moment.
+pub struct Sample {
+    /// When.
+    pub at: Instant,
+    /// Of the server.
+    pub server: Option<Usage>,
+    /// CPU time of the generator.
+    pub own_cpu_ns: u64,
+}
+
+impl Sample {
+    fn take(pid: Option<u32>) -> Result<Self> {
+        Ok(Self {
+            at: Instant::now(),
+            server: pid.map(process::usage).transpose()?,
+            own_cpu_ns: process::own_cpu_ns(),
+        })
+    }
+}
+
+fn run_until(
+    load: &mut dyn Load,
+    bench: &mut Bench,
+    poller: &mut Poller,
+    start: Instant,
+    end_seconds: f64,
+) -> Result<()> {
+    let end = Duration::from_secs_f64(end_seconds);
+    loop {
+        let now = start.elapsed();
+        bench.now_ns = now.as_nanos() as u64;
+        if now >= end || load.done() {
+            return Ok(());
+        }
+        let due = load.pump(bench);
+        bench.links.flush(poller)?;
+        let wait = due.map_or(end, |due| end.min(Duration::from_nanos(due))).saturating_sub(now);
+        poller.wait(Some(if wait < SPIN_BELOW { Duration::ZERO } else { wait }))?;
+        for index in 0..poller.len() {
+            let ready = poller.at(index);
+            if ready.readable {
+                bench.links.read(ready.token)?;
+                bench.now_ns = start.elapsed().as_nanos() as u64;
+                take_answers(load, ready.token, bench)?;
+            }
+            if ready.writable {
+                bench.links.flush_one(ready.token, poller)?;
+            }
+        }
+        bench.links.flush(poller)?;
+    }
+}
+
+fn take_answers(load: &mut dyn Load, link: usize, bench: &mut Bench) -> Result<()> {
+    // Taken out, so that the load can write to the links meanwhile.
+    let mut input = std::mem::take(&mut bench.links.at(link).input);
+    while let Some(frame) = input.next() {
+        let answer = Answer::read(input.get(&frame))?;
+        bench.tally.answers += 1;
+        load.answered(link, &answer, bench)?;
+    }
+    bench.links.at(link).input = input;
+    Ok(())
+}

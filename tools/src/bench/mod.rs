@@ -1,0 +1,43 @@
+//! The load generator: one thread, one epoll, no allocation per message, every answer checked.
+//!
+//! ```text
+//! mod ─ args ─ what to do                     driver ─ the loop: pump, wait, read, write
+//!       setup ─ route, topic, offsets           send, pull, e2e ─ loads the driver runs
+//!       compare ─ rows × targets × rounds       links, poller ─ sockets; template, answer ─ bytes
+//!       floor ─ the stub to measure against     tally, process, report ─ what came out
+//! ```
+
+mod answer;
+mod args;
+mod compare;
+mod driver;
+mod e2e;
+mod floor;
+mod links;
+mod poller;
+mod process;
+mod pull;
+mod report;
+mod send;
+mod setup;
+mod tally;
+mod template;
+#[cfg(test)]
+mod tests;
+
+pub use args::Command;
+
+/// Carries out a command line.
+pub fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Send(send) => report::print(&send.common, &send::measure(&send)?),
+        Command::Pull(pull) => report::print(&pull.common, &pull::measure(&pull)?),
+        Command::E2e(e2e) => report::print(&e2e.common, &e2e::measure(&e2e)?),
+        Command::Compare(compare) => compare::run(&compare),
+        Command::Floor(floor) => {
+            let mut server = floor::Floor::bind(&floor)?;
+            println!("ready {} {}", server.address()?, std::process::id());
+            server.serve()
+        }
+    }
+}
