@@ -56,7 +56,8 @@ struct End {
     last_record: Option<i64>,
     last_timestamp: i64,
     records: u64,
-    damage: Option<Damage>,
+    /// What stopped the reading, and where.
+    damage: Option<(i64, Damage)>,
 }
 
 impl Recovery<'_> {
@@ -146,12 +147,14 @@ impl Recovery<'_> {
             damage: None,
         };
         let mut records = self.log.records(from);
+        let mut torn = false;
+        let mut last_two = [None, None];
         loop {
             let slice = match records.advance() {
                 Found::Record(slice) => slice,
                 Found::End => break,
                 Found::Damaged(damage) => {
-                    end.damage = Some(damage);
+                    end.damage = Some((records.position(), damage));
                     break;
                 }
             };
@@ -160,30 +163,39 @@ impl Recovery<'_> {
             if self.config.check_crc_on_recover
                 && let Err(error) = record.verify_crc()
             {
-                // The walk has passed the record already.
-                end.damage = Some(error.into());
-                end.position = start;
-                return end;
+                end.damage = Some((start, error.into()));
+                break;
             }
-            end.last_record = Some(start);
-            end.last_timestamp = record.store_timestamp;
+            torn = record.properties.ends_with('\0');
+            end.position = start + i64::from(record.total_size);
+            last_two = [last_two[1], Some((start, record.store_timestamp))];
             end.records += 1;
         }
-        end.position = records.position();
+        if torn && let Some((start, _)) = last_two[1] {
+            // The checksum covers the body: what a power cut took of the properties of the last
+            // record are zeros, which properties never end with.
+            end.position = start;
+            end.records -= 1;
+            last_two[1] = last_two[0];
+        }
+        if let Some((start, store_timestamp)) = last_two[1] {
+            end.last_record = Some(start);
+            end.last_timestamp = store_timestamp;
+        }
         end
     }
 
     /// After a clean exit all that was written is whole: a damaged record was damaged later.
     fn refuse_damage(&self, end: &End, marks: &Marks) -> Result<(), OpenError> {
-        let Some(damage) = end.damage else { return Ok(()) };
-        let Some(segment) = self.log.segment_at(end.position) else { return Ok(()) };
-        let at = (end.position - segment.base()) as usize;
+        let Some((position, damage)) = end.damage else { return Ok(()) };
+        let Some(segment) = self.log.segment_at(position) else { return Ok(()) };
+        let at = (position - segment.base()) as usize;
         // Bytes behind a cut that Java made itself may look like a damaged record too; only one
         // that the checkpoint says is on disk was written in full.
         let flushed = match damage {
             Damage::Record(RecordError::Crc { .. }) => {
                 Record::decode(segment.bytes(at, usize::MAX)).is_ok_and(|record| {
-                    record.physical_offset == end.position
+                    record.physical_offset == position
                         && record.store_timestamp <= marks.physic_timestamp
                 })
             }

@@ -1,11 +1,13 @@
 //! One store, one thread: put, get, read, roll, stop, open again.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
-use common::{config, message, open, read_all};
+use common::{config, message, open, read_all, scratch};
 use remoting::protocol::message::batch::BatchMessage;
 use remoting::protocol::message::{Record, sys_flag};
 use store::{
@@ -14,7 +16,7 @@ use store::{
 
 #[test]
 fn what_is_put_is_there_at_once_and_after_a_stop() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(config(directory.path())).unwrap();
     assert!(directory.path().join("abort").exists());
     let bodies: Vec<String> = (0..300).map(|n| format!("body {n} {}", "x".repeat(n * 7))).collect();
@@ -47,7 +49,7 @@ fn what_is_put_is_there_at_once_and_after_a_stop() {
 
 #[test]
 fn a_file_ends_with_a_blank_to_its_last_byte() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(config(directory.path())).unwrap();
     let body = vec![b'x'; 30_000];
     for _ in 0..3 {
@@ -67,7 +69,7 @@ fn a_file_ends_with_a_blank_to_its_last_byte() {
 
 #[test]
 fn javas_limits_hold() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let mut config = config(directory.path());
     config.max_message_size = 1000;
     let store = open(config).unwrap();
@@ -95,7 +97,7 @@ fn javas_limits_hold() {
 
 #[test]
 fn halves_and_rollbacks_are_stored_but_not_queued() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let listener = Arc::clone(&heard);
     let store = MessageStore::open(
@@ -122,7 +124,7 @@ fn halves_and_rollbacks_are_stored_but_not_queued() {
 
 #[test]
 fn a_batch_becomes_records_in_a_row() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let listener = Arc::clone(&heard);
     let store = MessageStore::open(
@@ -166,7 +168,7 @@ fn a_batch_becomes_records_in_a_row() {
 
 #[test]
 fn an_inner_batch_is_one_record_of_many_offsets() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let kinds = || Box::new(|_: &str| QueueKind::Batch);
     let store = MessageStore::open(config(directory.path()), kinds(), Box::new(|_| {})).unwrap();
     let batch = NewMessage {
@@ -190,7 +192,7 @@ fn an_inner_batch_is_one_record_of_many_offsets() {
 
 #[test]
 fn gets_are_answered_as_java_does() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(config(directory.path())).unwrap();
     for n in 0..10 {
         store.put(&message("T", 0, format!("{n}").as_bytes())).unwrap();
@@ -213,7 +215,7 @@ fn gets_are_answered_as_java_does() {
 
 #[test]
 fn times_lead_to_offsets() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(config(directory.path())).unwrap();
     assert_eq!(store.earliest_log_time(), -1);
     let times: Vec<i64> =

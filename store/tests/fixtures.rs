@@ -1,13 +1,15 @@
 //! Stores that real Java brokers wrote, opened: every message of their manifests is there, at its
 //! offset and log position, and new ones follow on.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Stored, config, message, read_all};
+use common::{Stored, config, message, read_all, scratch};
 use remoting::protocol::message::compression::Compression;
 use remoting::protocol::message::properties::property;
 use remoting::protocol::message::{Properties, sys_flag};
@@ -45,7 +47,7 @@ struct Expected {
 
 /// Unpacks a fixture; the directory holds `store/`.
 fn unpack(name: &str) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let archive = fixtures().join(format!("store-{name}.tar.gz"));
     let done = std::process::Command::new("tar")
         .arg("-xSzf")

@@ -7,6 +7,12 @@ use std::path::Path;
 use remoting::protocol::message::Record;
 use store::{GetRequest, GetStatus, MessageStore, NewMessage, OpenError, QueueKind, StoreConfig};
 
+/// A directory in memory where there is one: these tests sync thousands of times.
+pub fn scratch() -> tempfile::TempDir {
+    let made = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    made.expect("a temporary directory")
+}
+
 /// Settings with small files, so that a test has many of them.
 pub fn config(root: &Path) -> StoreConfig {
     StoreConfig {

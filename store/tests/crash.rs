@@ -1,0 +1,185 @@
+//! Crashes: whatever a kill or a power cut leaves, acknowledged messages are there afterwards and
+//! the store goes on.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::{Stored, config, copy, message, open, read_all, scratch};
+use store::{FlushDiskType, MessageStore};
+
+fn queues(store: &MessageStore) -> [Vec<Stored>; 2] {
+    [read_all(store, "T", 0), read_all(store, "T", 1)]
+}
+
+fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
+    OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
+}
+
+#[test]
+fn a_kill_loses_nothing_the_system_has() {
+    let directory = scratch();
+    let root = directory.path().join("store");
+    let store = open(config(&root)).unwrap();
+    let body = vec![b'x'; 500];
+    for n in 0..1000 {
+        store.put(&message("T", n % 2, &body)).unwrap();
+        if n == 400 {
+            store.queues().write_tails().unwrap();
+        }
+    }
+    store.log().prepare().unwrap();
+    let before = queues(&store);
+    let killed = directory.path().join("killed");
+    copy(&root, &killed);
+    for _ in 0..2 {
+        let store = open(config(&killed)).unwrap();
+        assert_eq!(queues(&store), before);
+        let again = directory.path().join("again");
+        copy(&killed, &again);
+        drop(store);
+        std::fs::remove_dir_all(&killed).unwrap();
+        std::fs::rename(&again, &killed).unwrap();
+    }
+    let store = open(config(&killed)).unwrap();
+    let put = store.put(&message("T", 0, b"on")).unwrap();
+    assert_eq!((put.queue_offset, put.physical_offset), (500, before_end(&before)));
+    store.stop().unwrap();
+}
+
+fn before_end(queues: &[Vec<Stored>; 2]) -> i64 {
+    let ends = queues.iter().flatten();
+    ends.map(|stored| stored.physical_offset + i64::from(stored.size)).max().unwrap()
+}
+
+/// The last record cut at each byte, the one before at some: zeros from there on, as a lost page
+/// leaves them.
+#[test]
+fn a_log_cut_at_any_byte_ends_before_the_torn_record() {
+    let directory = scratch();
+    let root = directory.path().join("store");
+    let store = open(config(&root)).unwrap();
+    let puts: Vec<_> = (0..6)
+        .map(|n| store.put(&message("T", n % 2, format!("body {n}").as_bytes())).unwrap())
+        .collect();
+    let whole = queues(&store);
+    let log = |root: &Path| root.join("commitlog/00000000000000000000");
+    let from = puts[4].physical_offset as usize;
+    let end = puts[5].end as usize;
+    let killed = directory.path().join("killed");
+    let last = puts[5].physical_offset as usize;
+    for cut in (from..last).step_by(19).chain(last..=end) {
+        copy(&root, &killed);
+        overwrite(&log(&killed), cut as u64, &vec![0; end - cut]);
+        let store = open(config(&killed)).unwrap();
+        let left = puts[4..].iter().filter(|put| cut as i64 >= put.end).count();
+        assert_eq!(store.max_physical_offset(), puts[3 + left].end, "cut at {cut}");
+        let expected = [whole[0][..2 + left.min(1)].to_vec(), whole[1][..2 + left / 2].to_vec()];
+        assert_eq!(queues(&store), expected, "cut at {cut}");
+        let put = store.put(&message("T", 1, b"after")).unwrap();
+        assert_eq!(put.queue_offset, 2 + left as i64 / 2);
+        assert_eq!(put.physical_offset, puts[3 + left].end);
+        store.stop().unwrap();
+        drop(store);
+        assert_eq!(
+            read_all(&open(config(&killed)).unwrap(), "T", 1).last().unwrap().body,
+            b"after"
+        );
+        std::fs::remove_dir_all(&killed).unwrap();
+    }
+}
+
+/// Valid records behind the end must not come back once the end has moved past a gap.
+#[test]
+fn a_cut_tail_stays_away() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    let puts: Vec<_> =
+        (0..5).map(|_| store.put(&message("T", 0, b"0123456789")).unwrap()).collect();
+    drop(store);
+    let log = directory.path().join("commitlog/00000000000000000000");
+    overwrite(&log, puts[1].physical_offset as u64 + 90, b"#");
+    let store = open(config(directory.path())).unwrap();
+    assert_eq!(store.max_offset("T", 0), 1);
+    // As long as the damaged one: the next old record would follow directly.
+    assert_eq!(store.put(&message("T", 0, b"abcdefghij")).unwrap().end, puts[1].end);
+    drop(store);
+    let store = open(config(directory.path())).unwrap();
+    assert_eq!(store.max_physical_offset(), puts[1].end);
+    assert_eq!(read_all(&store, "T", 0).len(), 2);
+}
+
+/// Units on disk whose records a power cut took.
+#[test]
+fn queues_ahead_of_the_log_are_cut_back() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    let puts: Vec<_> = (0..500).map(|_| store.put(&message("T", 0, b"x")).unwrap()).collect();
+    store.queues().flush().unwrap();
+    drop(store);
+    let log = directory.path().join("commitlog/00000000000000000000");
+    let at = puts[100].physical_offset as usize;
+    overwrite(&log, at as u64, &vec![0; 65_536 - at]);
+    let second = directory.path().join("commitlog/00000000000000065536");
+    if second.exists() {
+        std::fs::write(&second, vec![0; 65_536]).unwrap();
+    }
+    let store = open(config(directory.path())).unwrap();
+    assert_eq!(store.max_offset("T", 0), 100);
+    assert_eq!(store.put(&message("T", 0, b"y")).unwrap().queue_offset, 100);
+    assert_eq!(read_all(&store, "T", 0).len(), 101);
+}
+
+/// Files copied one after the other while eight threads write: what was acknowledged before the
+/// copy began must be in it.
+#[test]
+fn a_copy_taken_under_load_holds_what_was_acknowledged() {
+    let directory = scratch();
+    let root = directory.path().join("store");
+    let store = Arc::new(open(config(&root)).unwrap());
+    let done = AtomicBool::new(false);
+    let killed = directory.path().join("killed");
+    let acknowledged = std::thread::scope(|scope| {
+        for queue in 0..8 {
+            let (store, done) = (&store, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    store.put(&message("T", queue, &[b'x'; 300])).unwrap();
+                }
+            });
+        }
+        while store.max_physical_offset() < 1 << 20 {
+            std::thread::yield_now();
+        }
+        let acknowledged: Vec<_> = (0..8).map(|queue| store.max_offset("T", queue)).collect();
+        copy(&root, &killed);
+        done.store(true, Ordering::Relaxed);
+        acknowledged
+    });
+    let copied = open(config(&killed)).unwrap();
+    for (queue, least) in (0..8).zip(acknowledged) {
+        let all = read_all(&copied, "T", queue);
+        assert!(all.len() as i64 >= least, "queue {queue}");
+        assert!(all.iter().zip(0..).all(|(stored, offset)| stored.queue_offset == offset));
+    }
+}
+
+#[test]
+fn the_log_is_on_disk_before_sync_flush_says_so() {
+    let directory = scratch();
+    let mut config = config(directory.path());
+    config.flush_disk_type = FlushDiskType::SyncFlush;
+    let store = open(config).unwrap();
+    let put = store.put(&message("T", 0, b"x")).unwrap();
+    assert!(!store.durable(put.end));
+    assert!(store.log().flush().unwrap());
+    assert!(store.durable(put.end));
+    assert_eq!(store.flushed_offset(), put.end);
+    assert!(!store.log().flush().unwrap(), "nothing left");
+}
