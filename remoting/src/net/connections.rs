@@ -153,10 +153,10 @@ impl Connections {
         let stall = self.limits.ticks(self.limits.stall);
         for peer in self.peers().values() {
             let silent = peer.silent_ticks();
-            if silent > idle {
+            if silent >= idle {
                 self.counters.idle.fetch_add(1, Ordering::Relaxed);
                 peer.wish(Wish::Close);
-            } else if silent > stall && peer.is_inside_frame() {
+            } else if silent >= stall && peer.is_inside_frame() {
                 self.counters.stalled.fetch_add(1, Ordering::Relaxed);
                 peer.wish(Wish::Close);
             } else if silent == 1 {

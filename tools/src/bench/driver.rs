@@ -31,6 +31,14 @@ pub struct Bench {
 }
 
 impl Bench {
+    /// No sockets, and nothing counted.
+    pub fn new() -> Result<Self> {
+        let epoch_ms = runtime::clock::now_ms().unsigned_abs();
+        // Keys of two runs do not meet: one begins 16 million behind per millisecond.
+        let unique = epoch_ms << 24;
+        Ok(Self { links: Links::default(), tally: Tally::new()?, now_ns: 0, epoch_ms, unique })
+    }
+
     /// Milliseconds since 1970 now.
     pub fn now_ms(&self) -> u64 {
         self.epoch_ms + self.now_ns / 1_000_000
@@ -59,14 +67,11 @@ pub fn drive(
     load: &mut dyn Load,
 ) -> Result<Outcome> {
     let mut poller = Poller::new()?;
-    let mut links = Links::default();
+    let mut bench = Bench::new()?;
     for _ in 0..connections {
         let stream = TcpStream::connect(address).with_context(|| format!("connect {address}"))?;
-        links.add(stream, &poller)?;
+        bench.links.add(stream, &poller)?;
     }
-    let epoch_ms = runtime::clock::now_ms().unsigned_abs();
-    let unique = epoch_ms << 24;
-    let mut bench = Bench { links, tally: Tally::new()?, now_ns: 0, epoch_ms, unique };
     let start = Instant::now();
     run_until(load, &mut bench, &mut poller, start, common.warmup)?;
 

@@ -1,9 +1,9 @@
 //! The loads against the floor and against small servers that answer as a test wants.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use clap::Parser;
@@ -16,11 +16,16 @@ use remoting::protocol::header::{
     SendMessageRequestHeader, SendMessageResponseHeader, Short,
 };
 use remoting::protocol::message::batch::BatchMessages;
+use remoting::protocol::message::record::{NewRecord, Version};
+use tokio::sync::Notify;
 
 use super::answer::Answer;
 use super::args::{Command, FloorArgs};
+use super::driver::{Bench, Load};
 use super::floor::Floor;
+use super::poller::Poller;
 use super::report::Outcome;
+use super::send::Send;
 use super::template::{OPAQUE_BASE, SendBody, Template, Values};
 use super::{e2e, pull, send};
 
@@ -68,12 +73,41 @@ fn sends_to_the_floor_in_every_shape() {
 }
 
 #[test]
-fn a_fixed_rate_is_kept() {
-    let dir = tempfile::tempdir().expect("dir");
-    let address = floor(&dir.path().join("log"));
-    let line = format!("send --broker {address} --connections 2 --window 64 --rate 1000");
-    let outcome = measure(&line).expect("measured");
-    assert!((500.0..1500.0).contains(&outcome.per_second), "{outcome:?}");
+fn a_fixed_rate_charges_the_server_for_what_waits() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
+    let address = listener.local_addr().expect("address").to_string();
+    let line = format!("mqbench send --broker {address} --connections 1 --window 3 --rate 1000");
+    let Command::Send(args) = Command::try_parse_from(line.split(' ')).expect("line") else {
+        panic!("a send");
+    };
+    let template = Template::send("t", 0, &SendBody::single(10), Encoding::Json).expect("template");
+    let mut load = Send::new(&args, vec![template]);
+    let poller = Poller::new().expect("poller");
+    let mut bench = Bench::new().expect("bench");
+    let stream = std::net::TcpStream::connect(&address).expect("connect");
+    bench.links.add(stream, &poller).expect("link");
+    let mut turn = |at_ms: u64, bench: &mut Bench| {
+        bench.now_ns = at_ms * 1_000_000;
+        let before = bench.unique;
+        let due = load.pump(bench).map(|due| due / 1_000_000);
+        (bench.unique - before, due)
+    };
+    assert_eq!(turn(0, &mut bench), (1, Some(1)));
+    assert_eq!(turn(0, &mut bench), (0, Some(1)));
+    // Three are in flight from here on; the others wait for a slot.
+    assert_eq!(turn(9, &mut bench), (2, None));
+    let mut answer = BytesMut::new();
+    let tag = ResponseTag { opaque: OPAQUE_BASE as i32, encoding: Encoding::Json, oneway: false };
+    Responder::new(tag, &mut answer).ok_empty();
+    let answer = Answer::read(&answer).expect("answer");
+    // Slot 0 was meant to leave at 0 ms, what takes it next at 3 ms.
+    load.answered(0, &answer, &mut bench).expect("answered");
+    assert_eq!(bench.tally.latency.max() / 10_000, 900);
+    load.pump(&mut bench);
+    bench.now_ns = 20_000_000;
+    bench.tally.reset();
+    load.answered(0, &answer, &mut bench).expect("answered");
+    assert_eq!(bench.tally.latency.max() / 10_000, 1_700);
 }
 
 #[test]
@@ -97,9 +131,8 @@ fn what_the_floor_does_not_serve_is_an_error() {
     assert!(error.to_string().contains("this is the floor"), "{error}");
 }
 
-/// Answers sends with an error, holds pulls until there is "news", and knows one kind of record.
+/// May answer sends with an error, and has one kind of record in every queue.
 struct Canned {
-    sends: AtomicI64,
     refuse_sends: bool,
 }
 
@@ -107,15 +140,10 @@ impl Service for Canned {
     fn call(&self, _peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Reply {
         match RequestCode::from_i32(frame.code()) {
             Some(RequestCode::SendMessageV2) if self.refuse_sends => out.error(2, "too busy"),
-            Some(RequestCode::SendMessageV2) => {
-                self.sends.fetch_add(1, Ordering::SeqCst);
-                out.ok(&SendMessageResponseHeader::default());
-            }
             Some(RequestCode::PullMessage) => {
                 let header: PullMessageRequestHeader<'_> = frame.header().expect("header");
-                self.pull(&header, out);
+                Self::pull(&header, out);
             }
-            Some(RequestCode::GetMaxOffset) => out.ok(&GetMaxOffsetResponseHeader { offset: 5 }),
             _ => out.ok_empty(),
         }
         Reply::Done
@@ -124,7 +152,7 @@ impl Service for Canned {
 
 impl Canned {
     /// A queue of 100 records of 20 bytes.
-    fn pull(&self, header: &PullMessageRequestHeader<'_>, out: &mut Responder<'_>) {
+    fn pull(header: &PullMessageRequestHeader<'_>, out: &mut Responder<'_>) {
         let left = (100 - header.queue_offset).max(0);
         let count = left.min(i64::from(header.max_msg_nums));
         let mut body = Vec::new();
@@ -143,18 +171,115 @@ impl Canned {
 }
 
 fn canned(refuse_sends: bool) -> SocketAddr {
+    serve(Canned { refuse_sends })
+}
+
+fn serve(service: impl Service) -> SocketAddr {
     let (send, receive) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("runtime").block_on(async {
             let config = ServerConfig::on("127.0.0.1:0".parse().expect("address"));
-            let service = Canned { sends: AtomicI64::new(0), refuse_sends };
             let server = Server::bind(config, Arc::new(service)).expect("bind");
             send.send(server.local_addr()).expect("told");
             server.serve(std::future::pending()).await;
         });
     });
     receive.recv().expect("address")
+}
+
+/// One queue per number, kept in memory; a pull at its end is held until the next send.
+#[derive(Default)]
+struct Memory {
+    queues: Mutex<HashMap<i32, Vec<BytesMut>>>,
+    news: Arc<Notify>,
+}
+
+impl Memory {
+    fn store(&self, header: &SendMessageRequestHeader<'_>, body: &[u8]) -> i64 {
+        let mut queues = self.queues.lock().expect("queues");
+        let queue = queues.entry(header.queue_id).or_default();
+        let host = "127.0.0.1:1".parse().expect("address");
+        let record = NewRecord {
+            version: Version::for_topic(header.topic),
+            queue_id: header.queue_id,
+            flag: 0,
+            queue_offset: queue.len() as i64,
+            physical_offset: 0,
+            sys_flag: 0,
+            born_timestamp: header.born_timestamp,
+            born_host: host,
+            store_timestamp: 0,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body,
+            topic: header.topic,
+            properties: header.properties.unwrap_or_default(),
+        };
+        let mut bytes = BytesMut::new();
+        record.encode(&mut bytes).expect("record");
+        queue.push(bytes);
+        self.news.notify_waiters();
+        queue.len() as i64 - 1
+    }
+
+    fn end(&self, queue: i32) -> i64 {
+        self.queues.lock().expect("queues").get(&queue).map_or(0, Vec::len) as i64
+    }
+}
+
+/// The service shares the memory with its held pulls.
+struct MemoryService(Arc<Memory>);
+
+impl Service for MemoryService {
+    fn call(&self, _peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Reply {
+        match RequestCode::from_i32(frame.code()) {
+            Some(RequestCode::SendMessageV2) => {
+                let header: Short<SendMessageRequestHeader<'_>> = frame.header().expect("header");
+                let queue_offset = self.0.store(&header.0, frame.body());
+                out.ok(&SendMessageResponseHeader { queue_offset, ..Default::default() });
+            }
+            Some(RequestCode::GetMaxOffset) => {
+                let queue = frame.field("queueId").expect("queue").parse().expect("number");
+                out.ok(&GetMaxOffsetResponseHeader { offset: self.0.end(queue) });
+            }
+            Some(RequestCode::PullMessage) => {
+                let header: PullMessageRequestHeader<'_> = frame.header().expect("header");
+                let (queue, offset) = (header.queue_id, header.queue_offset);
+                let (memory, tag) = (Arc::clone(&self.0), out.tag());
+                return Reply::Later(Box::pin(async move {
+                    loop {
+                        let news = memory.news.notified();
+                        if memory.end(queue) > offset {
+                            break;
+                        }
+                        news.await;
+                    }
+                    let next_begin_offset = memory.end(queue);
+                    let queues = memory.queues.lock().expect("queues");
+                    let found = &queues[&queue][offset as usize..next_begin_offset as usize];
+                    let header =
+                        PullMessageResponseHeader { next_begin_offset, ..Default::default() };
+                    let mut bytes = BytesMut::new();
+                    let mut out = Responder::new(tag, &mut bytes);
+                    out.respond(0, None, &header, &[], &found.concat());
+                    bytes
+                }));
+            }
+            _ => out.ok_empty(),
+        }
+        Reply::Done
+    }
+}
+
+#[test]
+fn every_message_arrives_at_every_group() {
+    let address = serve(MemoryService(Arc::default()));
+    let line = format!("e2e --broker {address} --queues 3 --groups 2 --rate 1000 --size 40");
+    let outcome = measure(&line).expect("measured");
+    assert!(outcome.messages > 50 && outcome.latency_us.p50 > 0.0, "{outcome:?}");
+    assert_eq!(outcome.errors, []);
 }
 
 #[test]
