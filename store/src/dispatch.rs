@@ -165,7 +165,7 @@ pub enum ViewError {
         /// Queue of the topic.
         queue_id: i32,
     },
-    /// The record's queue offset is far beyond the end of the queue.
+    /// The record's queue offset is beyond the end of the queue: units are missing between.
     #[error("{topic}/{queue_id}: expected queue offset {expected}, got {got}")]
     Gap {
         /// Topic of the queue.

@@ -11,6 +11,7 @@ pub(super) struct Pending {
     active: Mutex<Vec<Arc<Queue>>>,
     unsynced: Mutex<Vec<Arc<Queue>>>,
     poisoned: AtomicBool,
+    fill_gaps: AtomicBool,
 }
 
 impl Pending {
@@ -39,6 +40,14 @@ impl Pending {
 
     pub(super) fn poison(&self) {
         self.poisoned.store(true, Ordering::Release);
+    }
+
+    pub(super) fn set_fill_gaps(&self, fill: bool) {
+        self.fill_gaps.store(fill, Ordering::Relaxed);
+    }
+
+    pub(super) fn fill_gaps(&self) -> bool {
+        self.fill_gaps.load(Ordering::Relaxed)
     }
 
     pub(super) fn poisoned(&self) -> bool {

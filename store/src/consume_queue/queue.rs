@@ -114,8 +114,8 @@ impl Queue {
     /// Appends the unit of a record; ignores a record it already has. Called under the append lock
     /// of the log (or by the one thread of recovery); syncs nothing.
     ///
-    /// A record beyond the next offset leaves the offsets between without messages: in a simple
-    /// queue they are filled, where Java would shift every later message of the queue.
+    /// A queue may start at any offset, but a record beyond the end of one that has started is a
+    /// [`ViewError::Gap`], unless [`Queues::fill_gaps`](super::Queues::fill_gaps) is on.
     pub fn append(self: &Arc<Self>, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
         let mut state = self.lock();
         let next = self.next.load(Ordering::Relaxed);
@@ -154,10 +154,10 @@ impl Queue {
             return Ok(None);
         }
         let unit = self.unit_at(self.index_of(queue_offset)?)?;
-        Ok(unit.filter(|unit| !unit.is_filler() && queue_offset < unit.next_offset()))
+        Ok(unit.filter(|unit| !unit.is_filler() && unit.queue_offset <= queue_offset))
     }
 
-    /// The units from the one that holds `queue_offset` on, fillers included.
+    /// The units from the one that holds `queue_offset`, or the next one, on; fillers included.
     pub fn units_from(&self, queue_offset: i64) -> Result<Units<'_>, ViewError> {
         Ok(Units::new(self, self.index_of(queue_offset)?))
     }
@@ -180,12 +180,12 @@ impl Queue {
         }
     }
 
-    /// A record far beyond the end of a queue with messages is no gap but another queue's record.
     fn check_gap(&self, state: &State, next: i64, got: i64) -> Result<(), ViewError> {
         let per_file = self.disk.file_size / self.place().unit_len();
         let fresh = next == 0 && state.files.starts.is_empty();
-        let near = fresh || got - next <= per_file || self.kind() == QueueKind::Batch;
-        if near && got < i64::MAX / UNIT_LEN_MAX as i64 - per_file {
+        // Even so, millions of fillers are no gap but a record of something else.
+        let fill = self.pending.fill_gaps() && got - next <= per_file;
+        if (fresh || fill) && got < i64::MAX / UNIT_LEN_MAX as i64 - per_file {
             return Ok(());
         }
         let topic = self.topic.to_string();
@@ -307,9 +307,7 @@ impl Queue {
         match self.kind() {
             QueueKind::Simple => Ok(queue_offset),
             QueueKind::Batch => {
-                let first = self.first_index();
-                let behind = self.partition(first, |unit| unit.queue_offset <= queue_offset)?;
-                Ok((behind - 1).max(first))
+                self.partition(self.first_index(), |unit| unit.next_offset() <= queue_offset)
             }
         }
     }

@@ -1,5 +1,6 @@
 //! All queues by topic and id.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -220,13 +221,21 @@ impl Queues {
     }
 
     /// Deletes files whose records are all before `min_physical_offset`, never the last one, and
-    /// corrects the first offsets. Returns the number of files.
+    /// corrects the first offsets. Returns the number of files. Flush before records are deleted
+    /// from the log: their units could not be built again, and a queue must have no gap.
     pub fn delete_expired(&self, min_physical_offset: i64) -> Result<usize, ViewError> {
         let mut files = 0;
         for queue in self.all() {
             files += queue.delete_expired(min_physical_offset)?;
         }
         Ok(files)
+    }
+
+    /// Whether a record beyond the end of its queue is taken, with fillers before it. Not by
+    /// default: it means that units are lost which the log may still have the records of. Java
+    /// shifts the queue instead, so a log it wrote may have gaps that nothing can fill.
+    pub fn fill_gaps(&self, fill: bool) {
+        self.pending.set_fill_gaps(fill);
     }
 
     /// Deletes the queues of a topic and their directories.
@@ -311,6 +320,12 @@ impl Dispatch for Queues {
 
     fn truncate_to(&self, physical_offset: i64) -> Result<(), ViewError> {
         self.all().iter().try_for_each(|queue| queue.truncate_to(physical_offset))
+    }
+}
+
+impl fmt::Debug for Queues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queues").field("root", &self.root).field("len", &self.len()).finish()
     }
 }
 

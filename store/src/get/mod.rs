@@ -277,3 +277,6 @@ impl<'a> Scan<'a> {
         found.from_disk = self.log.max - unit.physical_offset > self.limits.memory_bytes;
     }
 }
+
+#[cfg(test)]
+mod tests;
