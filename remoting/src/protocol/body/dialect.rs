@@ -8,13 +8,15 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 /// Marks a map key that is JSON itself; a noncharacter, which no name holds.
 const BEAN_KEY_MARK: &str = "\u{FDD0}";
 
-/// The two forms of JSON on the wire.
+/// The forms of JSON on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// Standard JSON: every key is a quoted text.
     Standard,
-    /// Numeric keys stand bare, beans stand as objects where a key belongs.
-    Fastjson,
+    /// Numeric keys stand bare.
+    BareNumbers,
+    /// Numeric keys stand bare, and beans stand as objects where a key belongs.
+    BareBeans,
 }
 
 /// Writes a value; it must consist of what JSON can say.
@@ -151,11 +153,12 @@ impl Keys {
     fn bare<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         match self.dialect {
             Dialect::Standard => self.quote_text(writer),
-            Dialect::Fastjson if self.key == Key::Begun => {
-                self.key = Key::Bare;
+            Dialect::BareNumbers | Dialect::BareBeans => {
+                if self.key == Key::Begun {
+                    self.key = Key::Bare;
+                }
                 Ok(())
             }
-            Dialect::Fastjson => Ok(()),
         }
     }
 }
@@ -195,8 +198,13 @@ impl Formatter for Keys {
     ) -> io::Result<()> {
         if self.key == Key::Begun {
             match fragment.strip_prefix(BEAN_KEY_MARK) {
-                Some(json) => {
+                // A name could hold the mark; only bodies that have beans as keys look for it.
+                Some(json) if self.dialect == Dialect::BareBeans => {
                     self.bare(writer)?;
+                    fragment = json;
+                }
+                Some(json) => {
+                    self.quote_text(writer)?;
                     fragment = json;
                 }
                 None => self.quote_text(writer)?,
@@ -237,12 +245,12 @@ mod tests {
     #[test]
     fn only_numbers_stand_bare() {
         let text = BTreeMap::from([("", 1), ("a\"b", 2), ("0", 3)]);
-        assert_eq!(to_vec(&text, Dialect::Fastjson), br#"{"":1,"0":3,"a\"b":2}"#);
+        assert_eq!(to_vec(&text, Dialect::BareNumbers), br#"{"":1,"0":3,"a\"b":2}"#);
         let numbers = BTreeMap::from([(-1_i64, "x"), (0, "y")]);
-        assert_eq!(to_vec(&numbers, Dialect::Fastjson), br#"{-1:"x",0:"y"}"#);
+        assert_eq!(to_vec(&numbers, Dialect::BareNumbers), br#"{-1:"x",0:"y"}"#);
         assert_eq!(to_vec(&numbers, Dialect::Standard), br#"{"-1":"x","0":"y"}"#);
         let values = vec![1_i64, -2];
-        assert_eq!(to_vec(&values, Dialect::Fastjson), b"[1,-2]");
+        assert_eq!(to_vec(&values, Dialect::BareNumbers), b"[1,-2]");
     }
 
     #[test]
@@ -251,7 +259,7 @@ mod tests {
         struct Body(#[serde(serialize_with = "bean_keys::serialize")] BTreeMap<Vec<String>, i32>);
         let body = Body(BTreeMap::from([(vec!["a\"\\\n".to_owned()], 1)]));
         let bare = br#"{["a\"\\\n"]:1}"#;
-        assert_eq!(to_vec(&body, Dialect::Fastjson), bare);
+        assert_eq!(to_vec(&body, Dialect::BareBeans), bare);
         let quoted = br#"{"[\"a\\\"\\\\\\n\"]":1}"#;
         assert_eq!(to_vec(&body, Dialect::Standard), quoted);
     }

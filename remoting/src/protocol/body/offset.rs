@@ -22,7 +22,7 @@ bodies! {
     }
 
     /// Bounds of all queues of a topic (202).
-    Fastjson TopicStatsTable {
+    BareBeans TopicStatsTable {
         #[serde(with = "bean_keys")]
         offset_table: BTreeMap<MessageQueue, TopicOffset>,
         topic_put_tps: f64,
@@ -37,14 +37,14 @@ bodies! {
     }
 
     /// How far a group is (208).
-    Fastjson ConsumeStats {
+    BareBeans ConsumeStats {
         consume_tps: f64,
         #[serde(with = "bean_keys")]
         offset_table: BTreeMap<MessageQueue, OffsetWrapper>,
     }
 
     /// How far all groups of a broker are (317).
-    Fastjson ConsumeStatsList {
+    BareBeans ConsumeStatsList {
         broker_addr: String,
         consume_stats_list: Vec<BTreeMap<String, Vec<ConsumeStats>>>,
         total_diff: i64,
@@ -52,7 +52,7 @@ bodies! {
     }
 
     /// Offsets a group is reset to (220, 222).
-    Fastjson ResetOffsetBody {
+    BareBeans ResetOffsetBody {
         #[serde(with = "bean_keys")]
         offset_table: BTreeMap<MessageQueue, i64>,
     }
@@ -71,7 +71,7 @@ bodies! {
     }
 
     /// Where the members of a group are (221, 223).
-    Fastjson GetConsumerStatusBody {
+    BareBeans GetConsumerStatusBody {
         #[serde(with = "nested_bean_keys")]
         consumer_table: BTreeMap<String, BTreeMap<MessageQueue, i64>>,
         #[serde(with = "bean_keys")]
@@ -79,19 +79,19 @@ bodies! {
     }
 
     /// Offsets of all groups (43), also as they are stored; keys are `topic@group`.
-    Fastjson ConsumerOffsetSerializeWrapper {
+    BareNumbers ConsumerOffsetSerializeWrapper {
         data_version: Option<DataVersion>,
         offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
     }
 
     /// Offsets of the delay levels (45), also as they are stored.
-    Fastjson DelayOffsetSerializeWrapper {
+    BareNumbers DelayOffsetSerializeWrapper {
         data_version: Option<DataVersion>,
         offset_table: BTreeMap<i32, i64>,
     }
 
     /// Offsets of the queues of a topic (308).
-    Fastjson QueryCorrectionOffsetBody {
+    BareNumbers QueryCorrectionOffsetBody {
         correction_offsets: BTreeMap<i32, i64>,
     }
 
@@ -144,7 +144,7 @@ bodies! {
     }
 
     /// What a consumer tells about itself (307); brokers forward it unread.
-    Fastjson ConsumerRunningInfo {
+    BareBeans ConsumerRunningInfo {
         jstack: Option<String>,
         #[serde(with = "bean_keys")]
         mq_pop_table: BTreeMap<MessageQueue, PopProcessQueueInfo>,

@@ -30,7 +30,7 @@ const LEVEL: u32 = 9;
 
 bodies! {
     /// What a broker tells a name server.
-    Fastjson RegisterBrokerBody {
+    BareNumbers RegisterBrokerBody {
         filter_server_list: Vec<String>,
         topic_config_serialize_wrapper: TopicConfigAndMappingSerializeWrapper,
     }

@@ -6,7 +6,7 @@ use super::{TopicQueueMappingInfo, bodies};
 
 bodies! {
     /// Brokers and queues of a topic.
-    Fastjson TopicRouteData {
+    BareNumbers TopicRouteData {
         broker_datas: Vec<BrokerData>,
         filter_server_table: BTreeMap<String, Vec<String>>,
         order_topic_conf: Option<String>,
@@ -15,7 +15,7 @@ bodies! {
     }
 
     /// The addresses of the brokers of one name; id 0 is the master.
-    Fastjson BrokerData {
+    BareNumbers BrokerData {
         broker_addrs: BTreeMap<i64, String>,
         broker_name: String,
         cluster: String,
@@ -33,20 +33,20 @@ bodies! {
     }
 
     /// All brokers and clusters (106).
-    Fastjson ClusterInfo {
+    BareNumbers ClusterInfo {
         broker_addr_table: BTreeMap<String, BrokerData>,
         cluster_addr_table: BTreeMap<String, Vec<String>>,
     }
 
     /// The brokers of one name, as other brokers see them.
-    Fastjson BrokerMemberGroup {
+    BareNumbers BrokerMemberGroup {
         broker_addrs: BTreeMap<i64, String>,
         broker_name: String,
         cluster: String,
     }
 
     /// The brokers of one name (901).
-    Fastjson GetBrokerMemberGroupResponseBody {
+    BareNumbers GetBrokerMemberGroupResponseBody {
         broker_member_group: Option<BrokerMemberGroup>,
     }
 

@@ -40,7 +40,7 @@ bodies! {
     }
 
     /// The topics of a broker with its static topics (21, and inside 103).
-    Fastjson TopicConfigAndMappingSerializeWrapper {
+    BareNumbers TopicConfigAndMappingSerializeWrapper {
         data_version: DataVersion,
         mapping_data_version: DataVersion,
         topic_config_table: BTreeMap<String, TopicConfig>,
@@ -54,7 +54,7 @@ bodies! {
     }
 
     /// A topic with its static mapping (351).
-    Fastjson TopicConfigAndQueueMapping {
+    BareNumbers TopicConfigAndQueueMapping {
         attributes: BTreeMap<String, String>,
         mapping_detail: Option<TopicQueueMappingDetail>,
         order: bool,
@@ -68,7 +68,7 @@ bodies! {
     }
 
     /// How a static topic is spread, as routes tell it.
-    Fastjson TopicQueueMappingInfo {
+    BareNumbers TopicQueueMappingInfo {
         bname: String,
         curr_id_map: BTreeMap<i32, i32>,
         dirty: bool,
@@ -79,7 +79,7 @@ bodies! {
     }
 
     /// How a static topic is spread, with its history.
-    Fastjson TopicQueueMappingDetail {
+    BareNumbers TopicQueueMappingDetail {
         bname: String,
         curr_id_map: BTreeMap<i32, i32>,
         dirty: bool,
