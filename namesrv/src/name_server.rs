@@ -1,0 +1,125 @@
+//! [`NameServer`], what a name server is made of, and its start.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use remoting::net::{Outcome, Peer, Server, ServerConfig, Service};
+use remoting::protocol::code::RequestCode;
+use remoting::protocol::command::{Frame, Responder};
+use remoting::protocol::header::NotifyMinBrokerIdChangeRequestHeader;
+use runtime::clock::now_ms;
+use runtime::services::Services;
+use tracing::{debug, info};
+
+use crate::brokers::MinBrokerChanged;
+use crate::config::NamesrvConfig;
+use crate::dispatch;
+use crate::kv::{Kv, KvError};
+use crate::route_table::RouteTable;
+
+/// A name server; it serves nobody before [`NameServer::start`].
+#[derive(Debug)]
+pub struct NameServer {
+    pub(crate) config: RwLock<NamesrvConfig>,
+    /// The file that the operator gave; only it is rewritten when a setting changes.
+    pub(crate) config_file: Option<PathBuf>,
+    pub(crate) kv: Kv,
+    pub(crate) started_ms: i64,
+    routes: RwLock<RouteTable>,
+}
+
+impl NameServer {
+    /// Reads the key-value configuration.
+    ///
+    /// `config_file` is the file the settings came from, if there is one.
+    pub fn open(config: NamesrvConfig, config_file: Option<PathBuf>) -> Result<Arc<Self>, KvError> {
+        Ok(Arc::new(NameServer {
+            kv: Kv::open(&config.kv_config_path)?,
+            config: RwLock::new(config),
+            config_file,
+            started_ms: now_ms(),
+            routes: RwLock::default(),
+        }))
+    }
+
+    /// Listens and serves until the services are stopped; returns the address it listens on.
+    pub fn start(self: &Arc<Self>, services: &mut Services) -> io::Result<SocketAddr> {
+        let (listen, period_ms) = {
+            let config = self.config();
+            let ip: IpAddr = config.bind_address.trim().parse().map_err(|error| {
+                let problem = format!("bindAddress={}: {error}", config.bind_address);
+                io::Error::new(io::ErrorKind::InvalidInput, problem)
+            })?;
+            (SocketAddr::new(ip, config.listen_port), config.scan_not_active_broker_interval)
+        };
+        let server = Server::bind(ServerConfig::on(listen), Arc::clone(self))?;
+        let address = server.local_addr();
+        let name_server = Arc::clone(self);
+        let period = Duration::from_millis(period_ms.max(1));
+        services.every("broker-expiry", period, move || name_server.expire(now_ms()));
+        services.run("name-server", move |stop| async move { server.serve(stop.wait()).await });
+        info!(%address, "name server listens");
+        Ok(address)
+    }
+
+    /// Takes out brokers that have been silent for too long at `now_ms`.
+    pub fn expire(&self, now_ms: i64) {
+        let changes = self.routes_mut().expire(now_ms);
+        self.notify(&changes);
+    }
+
+    /// Tells the brokers of a group that its smallest id has changed, if that is wanted.
+    pub(crate) fn notify(&self, changes: &[MinBrokerChanged]) {
+        if changes.is_empty() || !self.config().notify_min_broker_id_changed {
+            return;
+        }
+        for change in changes {
+            let header = NotifyMinBrokerIdChangeRequestHeader {
+                min_broker_id: Some(change.min_broker_id),
+                broker_name: Some(change.broker_name.clone()),
+                min_broker_addr: Some(change.min_broker_addr.clone()),
+                offline_broker_addr: change.offline_broker_addr.clone(),
+                ha_broker_addr: change.ha_broker_addr.clone(),
+            };
+            let peers: Vec<_> = {
+                let routes = self.routes();
+                change.brokers.iter().filter_map(|key| routes.peer(key)).collect()
+            };
+            for peer in peers {
+                if let Err(error) = peer.oneway(RequestCode::NotifyMinBrokerIdChange, &header, &[])
+                {
+                    debug!(?peer, %error, "not told of the smallest broker id");
+                }
+            }
+        }
+    }
+
+    pub(crate) fn config(&self) -> RwLockReadGuard<'_, NamesrvConfig> {
+        // Settings are replaced as a whole, so a panic leaves no half of them.
+        self.config.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn routes(&self) -> RwLockReadGuard<'_, RouteTable> {
+        // Every entry of the table is renewed by registrations, whatever a panic left behind.
+        self.routes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn routes_mut(&self) -> RwLockWriteGuard<'_, RouteTable> {
+        self.routes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service for NameServer {
+    fn call(&self, peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Outcome {
+        dispatch::dispatch(self, peer, &frame, out);
+        Outcome::Done
+    }
+
+    fn closed(&self, peer: &Arc<Peer>) {
+        let changes = self.routes_mut().peer_closed(peer);
+        self.notify(&changes);
+    }
+}
