@@ -37,7 +37,8 @@ fn tag(encoding: Encoding) -> ResponseTag {
 fn liberties_of_fastjson_are_taken() {
     let frame = json(
         " {,code:'11', \"OPAQUE\" : \"-5\",,'flag':2,\"Ext_Fields\":{n:1,b:true,o:{\"k\":[1,\"}\"]},
-          s:'it\\'s',z:null,\"e\":\"\"},serializeTypeCurrentRPC:\"JSON\",more:{a:[{}]},language:9} ",
+          s:'it\\'s',z:null,\"e\":\"\"},
+          serializeTypeCurrentRPC:\"JSON\",more:{a:[{}]},language:9} ",
     )
     .unwrap();
     assert_eq!((frame.code(), frame.opaque(), frame.flag()), (11, -5, 2));
@@ -327,7 +328,8 @@ proptest! {
     fn what_our_writer_makes_another_reader_takes(remark: String, key: String, value: String) {
         let mut out = BytesMut::new();
         let extra = [(&*key, &*value)];
-        Responder::new(tag(Encoding::Json), &mut out).respond(3, Some(&remark), &NoHeader, &extra, b"");
+        let mut responder = Responder::new(tag(Encoding::Json), &mut out);
+        responder.respond(3, Some(&remark), &NoHeader, &extra, b"");
         let read: serde_json::Value = serde_json::from_slice(&out[8..]).unwrap();
         prop_assert_eq!(&read["remark"], &remark);
         prop_assert_eq!(&read["extFields"][&*key], &value);

@@ -90,7 +90,7 @@ impl<'o> FrameWriter<'o> {
         self.finish_with(0);
     }
 
-    /// Like `finish`, for a frame whose last `tail` bytes are sent from elsewhere, behind the buffer.
+    /// Like `finish`, for a frame whose last `tail` bytes are sent from elsewhere, after these.
     ///
     /// Returns whether the tail is to be sent.
     pub fn finish_with(mut self, tail: usize) -> bool {

@@ -6,10 +6,9 @@
 //! The writer makes strict JSON with the members in alphabetical order, as Java does.
 
 use bytes::{BufMut, BytesMut};
-use memchr::memchr2;
 
 use super::Parsed;
-use super::json_text::{put_string, unescape};
+use super::json_text::{find_end, put_string, unescape};
 use crate::protocol::code::LanguageCode;
 use crate::protocol::command::{FrameError, Head};
 use crate::protocol::ext_fields::{FieldSink, Span};
@@ -209,7 +208,7 @@ impl Scanner<'_> {
 
     fn string(&mut self, quote: u8) -> Result<Span, FrameError> {
         let start = self.at + 1;
-        let Some(len) = memchr2(quote, b'\\', &self.bytes[start..]) else {
+        let Some(len) = find_end(&self.bytes[start..], quote) else {
             return Err(self.error("string without end"));
         };
         let end = start + len;
@@ -227,30 +226,25 @@ impl Scanner<'_> {
         first: usize,
     ) -> Result<Span, FrameError> {
         let (mut read, mut write) = (first, first);
-        loop {
-            let Some(&byte) = self.bytes.get(read) else {
+        while self.bytes[read] == b'\\' {
+            let Some((character, taken)) = unescape(&self.bytes[read + 1..]) else {
+                self.at = read;
+                return Err(self.error("unknown escape"));
+            };
+            read += 1 + taken;
+            let mut text = [0; 4];
+            let text = character.encode_utf8(&mut text).as_bytes();
+            self.bytes[write..write + text.len()].copy_from_slice(text);
+            write += text.len();
+            let Some(len) = find_end(&self.bytes[read..], quote) else {
                 return Err(self.error("string without end"));
             };
-            if byte == quote {
-                self.at = read + 1;
-                return Ok(Span::new(start, write));
-            }
-            if byte == b'\\' {
-                let Some((character, taken)) = unescape(&self.bytes[read + 1..]) else {
-                    self.at = read;
-                    return Err(self.error("unknown escape"));
-                };
-                read += 1 + taken;
-                let mut text = [0; 4];
-                let text = character.encode_utf8(&mut text).as_bytes();
-                self.bytes[write..write + text.len()].copy_from_slice(text);
-                write += text.len();
-            } else {
-                self.bytes[write] = byte;
-                read += 1;
-                write += 1;
-            }
+            self.bytes.copy_within(read..read + len, write);
+            read += len;
+            write += len;
         }
+        self.at = read + 1;
+        Ok(Span::new(start, write))
     }
 
     /// Passes over an object or an array; brackets must match, the rest is not looked at.
@@ -287,7 +281,7 @@ impl Scanner<'_> {
 
     fn pass_string(&mut self, quote: u8) -> Result<(), FrameError> {
         self.at += 1;
-        while let Some(len) = memchr2(quote, b'\\', &self.bytes[self.at..]) {
+        while let Some(len) = find_end(&self.bytes[self.at..], quote) {
             self.at += len + 1;
             if self.bytes[self.at - 1] == quote {
                 return Ok(());

@@ -4,7 +4,7 @@ use bytes::BufMut;
 
 /// Reads what stands behind a backslash: the character, and the bytes taken.
 ///
-/// Takes fastjson's escapes, which beside the standard ones are `\'`, `\v`, `\xHH` and `\0` to `\7`.
+/// Takes fastjson's escapes: beside the standard ones `\'`, `\v`, `\xHH` and `\0` to `\7`.
 pub(crate) fn unescape(bytes: &[u8]) -> Option<(char, usize)> {
     let character = match bytes.first()? {
         b'"' => '"',
@@ -46,6 +46,30 @@ fn hex(digits: &[u8]) -> Option<u32> {
     digits
         .iter()
         .try_fold(0, |value, digit| char::from(*digit).to_digit(16).map(|digit| value << 4 | digit))
+}
+
+/// Where the next `quote` or backslash is.
+///
+/// Header strings are short: looking at eight bytes at once beats calling a vectorised search.
+pub(crate) fn find_end(bytes: &[u8], quote: u8) -> Option<usize> {
+    let mut at = 0;
+    while let Some(chunk) = bytes[at..].first_chunk() {
+        let word = u64::from_le_bytes(*chunk);
+        let found = zero_bytes(word ^ ONES * u64::from(quote)) | zero_bytes(word ^ ONES * 0x5c);
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let rest = bytes[at..].iter().position(|byte| *byte == quote || *byte == b'\\')?;
+    Some(at + rest)
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Sets the high bit of the first zero byte, and of none before it.
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & (ONES << 7)
 }
 
 /// Writes text as a JSON string, quotes included.
