@@ -55,7 +55,8 @@ pub(crate) fn find_end(bytes: &[u8], quote: u8) -> Option<usize> {
     let mut at = 0;
     while let Some(chunk) = bytes[at..].first_chunk() {
         let word = u64::from_le_bytes(*chunk);
-        let found = zero_bytes(word ^ ONES * u64::from(quote)) | zero_bytes(word ^ ONES * 0x5c);
+        let found = zero_bytes(word ^ (ONES * u64::from(quote)))
+            | zero_bytes(word ^ (ONES * u64::from(b'\\')));
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize / 8);
         }
