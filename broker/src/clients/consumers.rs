@@ -96,7 +96,8 @@ impl ConsumerGroup {
         }
     }
 
-    fn peers(&self) -> Vec<Arc<Peer>> {
+    /// Returns the connections of the members.
+    pub(crate) fn peers(&self) -> Vec<Arc<Peer>> {
         self.members().map(|client| Arc::clone(&client.peer)).collect()
     }
 
