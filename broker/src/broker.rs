@@ -207,7 +207,8 @@ impl Broker {
 
     /// A group, made on its first use if the settings permit.
     pub(crate) fn group(&self, name: &str) -> Option<Arc<SubscriptionGroupConfig>> {
-        let create = self.config.auto_create_subscription_group;
+        let system = self.config.enable_create_sys_group && name.starts_with("CID_RMQ_SYS_");
+        let create = self.config.auto_create_subscription_group || system;
         self.groups.find_or_create(name, create, now_ms())
     }
 

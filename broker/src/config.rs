@@ -231,10 +231,8 @@ impl Settings {
         for (key, value) in pairs {
             refuse_missing_safety(key, value)?;
         }
-        let report = config::apply_all(
-            &mut [&mut self.broker, &mut self.network, &mut self.store],
-            pairs,
-        );
+        let report =
+            config::apply_all(&mut [&mut self.broker, &mut self.network, &mut self.store], pairs);
         Ok(report.warnings())
     }
 
@@ -256,9 +254,10 @@ impl Settings {
         let split = i64::from(broker.split_registration_size);
         check("splitRegistrationSize", split, |n| n > 0, "positive")?;
         // Both names become topics and parts of topics; routes could not be asked for otherwise.
-        for (key, name) in
-            [("brokerName", &broker.broker_name), ("brokerClusterName", &broker.broker_cluster_name)]
-        {
+        for (key, name) in [
+            ("brokerName", &broker.broker_name),
+            ("brokerClusterName", &broker.broker_cluster_name),
+        ] {
             if name.is_empty() || name.contains(['\u{1}', '\u{2}', ';']) {
                 let value = name.clone();
                 return Err(ConfigError::Illegal { key, value, expected: "a plain name" });

@@ -11,7 +11,7 @@ use remoting::protocol::command::{Frame, Responder};
 
 use crate::broker::Broker;
 use crate::call::Call;
-use crate::processor::admin::{connections, group, runtime_info, stats, topic};
+use crate::processor::admin::{connections, group, reset, runtime_info, stats, topic};
 use crate::processor::{consumer, heartbeat, lock, offset, pull, query, send, send_back};
 use crate::reject::Reject;
 
@@ -101,6 +101,7 @@ pub(crate) fn serve(
         Code::GetProducerConnectionList => connections::producers(broker, call, out),
         Code::GetAllProducerInfo => connections::all_producers(broker, call, out),
         Code::QuerySubscriptionByConsumer => connections::subscription(broker, call, out),
+        Code::InvokeBrokerToResetOffset => reset::reset_offset(broker, call, out),
 
         // Requests to clients, name servers, controllers and containers.
         Code::CheckTransactionState
@@ -167,7 +168,6 @@ pub(crate) fn serve(
         | Code::ResetConsumerOffsetInBroker
         | Code::AdjustConsumerThreadPool
         | Code::WhoConsumeTheMessage
-        | Code::InvokeBrokerToResetOffset
         | Code::InvokeBrokerToGetConsumerStatus
         | Code::RegisterFilterServer
         | Code::RegisterMessageFilterClass

@@ -53,10 +53,8 @@ enum RegisterError {
 impl Peers {
     /// Prepares for the name servers of a list.
     pub(crate) fn new(addresses: &[&str]) -> Self {
-        let server = |address: &&str| Server {
-            address: (*address).to_owned(),
-            told: watch::Sender::new(0),
-        };
+        let server =
+            |address: &&str| Server { address: (*address).to_owned(), told: watch::Sender::new(0) };
         let servers = addresses.iter().map(server).collect();
         Peers { client: Client::new(ClientOptions::default()), servers }
     }

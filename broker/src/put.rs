@@ -37,7 +37,11 @@ impl Broker {
     }
 
     /// Parks a message for the time of a delay level; one above the last counts as the last.
-    pub(crate) fn put_delayed(&self, message: &NewMessage<'_>, level: i32) -> Result<Put, PutError> {
+    pub(crate) fn put_delayed(
+        &self,
+        message: &NewMessage<'_>,
+        level: i32,
+    ) -> Result<Put, PutError> {
         let level = level.min(self.schedule.level_max());
         DELAYED.with_borrow_mut(|properties| {
             park(message, level, properties);

@@ -44,7 +44,8 @@ async fn broker(options: Options) -> anyhow::Result<()> {
     if let Ok(home) = std::env::var("HOME") {
         settings.store.store_path_root_dir = format!("{home}/store");
     }
-    let given: Vec<_> = options.namesrv_addr.map(|list| ("namesrvAddr", list)).into_iter().collect();
+    let given: Vec<_> =
+        options.namesrv_addr.map(|list| ("namesrvAddr", list)).into_iter().collect();
     let warnings = program::configure(&mut settings, options.config_file.as_deref(), &given)?;
     if options.print_config_item {
         program::print(&settings.entries());

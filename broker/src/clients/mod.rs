@@ -12,7 +12,7 @@ use remoting::net::Peer;
 use remoting::protocol::body::Connection;
 use remoting::protocol::code::LanguageCode;
 
-pub(crate) use consumers::{ConsumerGroup, Consumers, Notify, Subscription};
+pub(crate) use consumers::{ConsumerGroup, Consumers, Notify};
 pub(crate) use producers::Producers;
 
 /// A client without a heartbeat for this long is gone.

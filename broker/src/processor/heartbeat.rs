@@ -68,7 +68,7 @@ fn register_consumer(
     with_subscriptions: bool,
 ) {
     // Java quirk: a group that may not be created is passed over without a word.
-    let Some(group) = broker.find_or_create_group(&consumer.group_name) else { return };
+    let Some(group) = broker.group(&consumer.group_name) else { return };
     let ordered = |topic: &str| broker.topics.look(topic).is_some_and(|facts| facts.order);
     let order = consumer.subscription_data_set.iter().any(|data| ordered(&data.topic));
     let sys_flag = if consumer.unit_mode { UNIT_SUB } else { 0 };
@@ -94,7 +94,7 @@ pub(crate) fn unregister_client(
         broker.producers.unregister(group, call.peer.id());
     }
     if let Some(group) = &header.consumer_group {
-        let config = broker.find_or_create_group(group);
+        let config = broker.group(group);
         let notify = broker.notify(config.as_deref());
         broker.consumers.unregister(group, call.peer.id(), notify);
     }
@@ -126,13 +126,6 @@ pub(crate) fn connection_closed(broker: &Broker, peer: &Peer) {
 }
 
 impl Broker {
-    /// Returns a group, making it when the settings and its name allow.
-    pub(crate) fn find_or_create_group(&self, group: &str) -> Option<Arc<SubscriptionGroupConfig>> {
-        let system = self.config.enable_create_sys_group && group.starts_with("CID_RMQ_SYS_");
-        let create = self.config.auto_create_subscription_group || system;
-        self.groups.find_or_create(group, create, now_ms())
-    }
-
     /// Whether the members of a group hear of changes.
     pub(crate) fn notify(&self, group: Option<&SubscriptionGroupConfig>) -> Notify {
         let group_wants = group.is_none_or(|group| group.notify_consumer_ids_changed_enable);

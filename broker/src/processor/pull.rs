@@ -14,6 +14,7 @@ use remoting::protocol::code::ResponseCode;
 use remoting::protocol::command::Responder;
 use remoting::protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
 use runtime::clock::now_ms;
+use smallvec::SmallVec;
 use store::{GetRequest, GetStatus, Got};
 
 use crate::broker::Broker;
@@ -72,11 +73,13 @@ fn pull(
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     let ask = check(broker, header)?;
-    if header.sys_flag & COMMIT_OFFSET != 0 {
-        let (group, topic) = (header.consumer_group, header.topic);
+    let (group, topic) = (header.consumer_group, header.topic);
+    let commits = header.sys_flag & COMMIT_OFFSET != 0;
+    // A pending reset is not overwritten by the pull that will deliver it.
+    if commits && !broker.offsets.has_reset(group, topic, header.queue_id) {
         broker.offsets.commit(group, topic, header.queue_id, header.commit_offset, now_ms());
     }
-    let found = look(broker, header.topic, &ask);
+    let found = look(broker, group, topic, &ask);
     if found.code != ResponseCode::PullNotFound || header.sys_flag & SUSPEND == 0 {
         write(&ask, &found, out);
         return Ok(Outcome::Done);
@@ -165,7 +168,8 @@ fn filter_of_group(
 ) -> Result<TagFilter, Reject> {
     let (group, topic) = (header.consumer_group, header.topic);
     let missing = || {
-        let remark = format!("the consumer's subscription to {topic} does not exist, group {group}");
+        let remark =
+            format!("the consumer's subscription to {topic} does not exist, group {group}");
         Reject::new(ResponseCode::SubscriptionNotExist, remark)
     };
     let broadcasts = broker.consumers.with_group(group, |members| members.broadcasts());
@@ -208,10 +212,14 @@ fn forbidden(what: Forbidden, remark: impl Into<std::borrow::Cow<'static, str>>)
 struct Found {
     got: Got,
     code: ResponseCode,
+    remark: &'static str,
 }
 
-fn look(broker: &Broker, topic: &str, ask: &Ask) -> Found {
+fn look(broker: &Broker, group: &str, topic: &str, ask: &Ask) -> Found {
     let Ask { queue_id, queue_offset, count_max, filter, .. } = ask;
+    if let Some(offset) = broker.offsets.take_reset(group, topic, *queue_id) {
+        return moved_by_reset(broker, topic, *queue_id, offset);
+    }
     let request = GetRequest {
         topic,
         queue_id: *queue_id,
@@ -222,7 +230,24 @@ fn look(broker: &Broker, topic: &str, ask: &Ask) -> Found {
     let got = broker.store.get(&request, &|tags_code| filter.matches(tags_code));
     let code = code_of(got.status, *queue_offset);
     broker.stats.got(u64::try_from(got.count).unwrap_or(0));
-    Found { got, code }
+    broker.offsets.commit_pull(group, topic, *queue_id, got.next_offset);
+    let remark = name_of(got.status);
+    Found { got, code, remark }
+}
+
+/// What a pull finds after an administrator has reset the queue.
+fn moved_by_reset(broker: &Broker, topic: &str, queue_id: i32, offset: i64) -> Found {
+    let got = Got {
+        status: GetStatus::NoMatchedMessage,
+        next_offset: offset,
+        min_offset: broker.store.min_offset(topic, queue_id).max(0),
+        max_offset: broker.store.max_offset(topic, queue_id).max(0),
+        slices: SmallVec::new(),
+        count: 0,
+        bytes: 0,
+        from_disk: false,
+    };
+    Found { got, code: ResponseCode::PullOffsetMoved, remark: "OFFSET_RESET" }
 }
 
 fn code_of(status: GetStatus, queue_offset: i64) -> ResponseCode {
@@ -258,7 +283,7 @@ fn name_of(status: GetStatus) -> &'static str {
 }
 
 fn write(ask: &Ask, found: &Found, out: &mut Responder<'_>) {
-    let Found { got, code } = found;
+    let Found { got, code, remark } = found;
     let header = PullMessageResponseHeader {
         suggest_which_broker_id: 0,
         next_begin_offset: got.next_offset,
@@ -269,7 +294,7 @@ fn write(ask: &Ask, found: &Found, out: &mut Responder<'_>) {
         group_sys_flag: Some(ask.group_sys_flag),
         forbidden_type: None,
     };
-    let mut answer = out.begin(*code, Some(name_of(got.status)), &header, &[]);
+    let mut answer = out.begin(*code, Some(*remark), &header, &[]);
     for slice in &got.slices {
         answer.body().extend_from_slice(slice.as_ref());
     }
@@ -295,18 +320,20 @@ fn hold(
         return Ok(Outcome::Done);
     };
     // An append between the first look and the subscription woke nobody.
-    let found = look(broker, header.topic, &ask);
+    let found = look(broker, header.consumer_group, header.topic, &ask);
     if found.code != ResponseCode::PullNotFound {
         write(&ask, &found, out);
         return Ok(Outcome::Done);
     }
-    let (broker, topic, tag) = (Arc::clone(broker), header.topic.to_owned(), out.tag());
+    let (group, topic) = (header.consumer_group.to_owned(), header.topic.to_owned());
+    let (broker, tag) = (Arc::clone(broker), out.tag());
     Ok(Outcome::Later(Box::pin(async move {
         // Woken, out of time, or stopping: the answer is what the queue holds then.
         let _ = tokio::time::timeout(patience, waiter.woken()).await;
         drop(waiter);
         let mut bytes = BytesMut::new();
-        write(&ask, &look(&broker, &topic, &ask), &mut Responder::new(tag, &mut bytes));
+        let found = look(&broker, &group, &topic, &ask);
+        write(&ask, &found, &mut Responder::new(tag, &mut bytes));
         bytes
     })))
 }

@@ -44,7 +44,7 @@ pub(crate) fn send_back(
 ) -> Result<Outcome, Reject> {
     let header: ConsumerSendMsgBackRequestHeader = call.header()?;
     let group = &header.group;
-    let config = broker.find_or_create_group(group).ok_or_else(|| unknown_group(group))?;
+    let config = broker.group(group).ok_or_else(|| unknown_group(group))?;
     if !perm::writable(broker.config.broker_permission) {
         let address = broker.store_host().ip();
         let remark = format!("the broker[{address}] sending message is forbidden");

@@ -57,7 +57,8 @@ pub(crate) fn validate_topic(name: &str) -> Result<(), NameError> {
     if name.trim().is_empty() {
         return Err(NameError::Blank);
     }
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'|' | b'-' | b'_');
+    let legal =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'|' | b'-' | b'_');
     if !name.bytes().all(legal) {
         return Err(NameError::Characters(name.to_owned()));
     }

@@ -114,10 +114,8 @@ async fn topics_that_cannot_be_are_refused() {
     let mixed = create("T", "+message.type=MIXED");
     a.refused(Code::InvalidParameter, code, &mixed, &[]).await;
     a.refused(Code::SystemError, code, &create("T", "+colour=red"), &[]).await;
-    let filter = CreateTopicRequestHeader {
-        topic_filter_type: "ANY".to_owned(),
-        ..create("T", "")
-    };
+    let filter =
+        CreateTopicRequestHeader { topic_filter_type: "ANY".to_owned(), ..create("T", "") };
     a.refused(Code::SystemError, code, &filter, &[]).await;
     for name in [" ", "TBW102"] {
         let delete = DeleteTopicRequestHeader { topic: name.to_owned() };
@@ -154,10 +152,14 @@ async fn groups_are_made_changed_listed_and_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start(dir.path()).await;
     let a = kit.client();
-    let config = SubscriptionGroupConfig { retry_max_times: 3, ..SubscriptionGroupConfig::new("g") };
+    let config =
+        SubscriptionGroupConfig { retry_max_times: 3, ..SubscriptionGroupConfig::new("g") };
     a.ok(RequestCode::UpdateAndCreateSubscriptiongroup, &NoHeader, &config.encode()).await;
     let list = SubscriptionGroupList {
-        group_config_list: vec![SubscriptionGroupConfig::new("h"), SubscriptionGroupConfig::new(" ")],
+        group_config_list: vec![
+            SubscriptionGroupConfig::new("h"),
+            SubscriptionGroupConfig::new(" "),
+        ],
     };
     a.ok(RequestCode::UpdateAndCreateSubscriptiongroupList, &NoHeader, &list.encode()).await;
     let ask = |group: &str| GetSubscriptionGroupConfigRequestHeader { group: group.to_owned() };

@@ -41,7 +41,8 @@ async fn everything_is_there_after_a_restart() {
         ..CreateTopicRequestHeader::default()
     };
     a.ok(RequestCode::UpdateAndCreateTopic, &topic, &[]).await;
-    let config = SubscriptionGroupConfig { retry_max_times: 3, ..SubscriptionGroupConfig::new("g") };
+    let config =
+        SubscriptionGroupConfig { retry_max_times: 3, ..SubscriptionGroupConfig::new("g") };
     a.ok(RequestCode::UpdateAndCreateSubscriptiongroup, &NoHeader, &config.encode()).await;
     a.heartbeat(&consumer("a", "made_by_heartbeat", &["T"])).await;
     let commit = UpdateConsumerOffsetRequestHeader {

@@ -85,12 +85,7 @@ impl Service for Ear {
 
 impl TestClient {
     /// Sends a request and returns the answer.
-    pub async fn call(
-        &self,
-        code: RequestCode,
-        header: &impl EncodeHeader,
-        body: &[u8],
-    ) -> Frame {
+    pub async fn call(&self, code: RequestCode, header: &impl EncodeHeader, body: &[u8]) -> Frame {
         self.client.call(&self.address, code, header, &[], body, PATIENCE).await.unwrap()
     }
 

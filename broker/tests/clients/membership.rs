@@ -141,10 +141,10 @@ async fn subscriptions_are_checked_before_a_start() {
     a.ok(RequestCode::CheckClientConfig, &NoHeader, &body.encode()).await;
     let sql = SubscriptionData { expression_type: "SQL92".to_owned(), ..subscription("T", 1) };
     body.subscription_data = Some(sql);
-    let refused =
-        a.refused(ResponseCode::SystemError, RequestCode::CheckClientConfig, &NoHeader, &body.encode());
+    let (code, body) = (RequestCode::CheckClientConfig, body.encode());
+    let answer = a.refused(ResponseCode::SystemError, code, &NoHeader, &body).await;
     let remark = "The broker does not support consumer to filter message by SQL92";
-    assert_eq!(refused.await.remark(), Some(remark));
+    assert_eq!(answer.remark(), Some(remark));
     kit.stop().await;
 }
 
@@ -153,11 +153,8 @@ async fn locks_are_owned_until_released() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start(dir.path()).await;
     let a = kit.client();
-    let queue = |queue_id| MessageQueue {
-        topic: "T".to_owned(),
-        broker_name: "b".to_owned(),
-        queue_id,
-    };
+    let queue =
+        |queue_id| MessageQueue { topic: "T".to_owned(), broker_name: "b".to_owned(), queue_id };
     let lock = async |client_id: &str, ids: &[i32]| {
         let body = LockBatchRequestBody {
             client_id: client_id.to_owned(),

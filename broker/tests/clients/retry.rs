@@ -64,10 +64,8 @@ async fn send_backs_are_checked() {
     a.send("T", 0, "x", "").await;
     let message = a.pull_all("T", 0, 1).await.remove(0);
     let code = RequestCode::ConsumerSendMsgBack;
-    let illegal = ConsumerSendMsgBackRequestHeader {
-        group: "no such name".to_owned(),
-        ..back(&message, 0)
-    };
+    let illegal =
+        ConsumerSendMsgBackRequestHeader { group: "no such name".to_owned(), ..back(&message, 0) };
     a.refused(Code::SubscriptionGroupNotExist, code, &illegal, &[]).await;
     let inside = ConsumerSendMsgBackRequestHeader { offset: 1, ..back(&message, 0) };
     a.refused(Code::SystemError, code, &inside, &[]).await;
@@ -75,7 +73,8 @@ async fn send_backs_are_checked() {
     a.ok(code, &back(&message, -1), &[]).await;
     assert_eq!(a.pull_all("%DLQ%g", 0, 1).await[0].body, "x");
     // A group that wants no retries: success, nothing stored.
-    let config = SubscriptionGroupConfig { retry_queue_nums: 0, ..SubscriptionGroupConfig::new("g") };
+    let config =
+        SubscriptionGroupConfig { retry_queue_nums: 0, ..SubscriptionGroupConfig::new("g") };
     let update = RequestCode::UpdateAndCreateSubscriptiongroup;
     a.ok(update, &NoHeader, &config.encode()).await;
     a.ok(code, &back(&message, -1), &[]).await;
@@ -88,7 +87,8 @@ async fn send_backs_are_checked() {
 async fn sends_to_a_retry_topic_are_given_up_when_tried_too_often() {
     let dir = tempfile::tempdir().unwrap();
     let (kit, a) = start(dir.path()).await;
-    let config = SubscriptionGroupConfig { retry_max_times: 2, ..SubscriptionGroupConfig::new("g") };
+    let config =
+        SubscriptionGroupConfig { retry_max_times: 2, ..SubscriptionGroupConfig::new("g") };
     let update = RequestCode::UpdateAndCreateSubscriptiongroup;
     a.ok(update, &NoHeader, &config.encode()).await;
     assert_eq!(a.try_send("%RETRY%g", 0, "again", "DELAY\u{1}1\u{2}", 2).await.code(), 0);

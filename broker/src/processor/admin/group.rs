@@ -102,7 +102,7 @@ pub(crate) fn config(
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     let header: GetSubscriptionGroupConfigRequestHeader = call.header()?;
-    let config = broker.find_or_create_group(&header.group).ok_or_else(|| {
+    let config = broker.group(&header.group).ok_or_else(|| {
         Reject::new(ResponseCode::SubscriptionGroupNotExist, "No group in this broker")
     })?;
     out.ok_body(&config.encode());

@@ -9,8 +9,8 @@ use crate::reject::Reject;
 
 pub(crate) mod connections;
 pub(crate) mod group;
-pub(crate) mod runtime_info;
 pub(crate) mod reset;
+pub(crate) mod runtime_info;
 pub(crate) mod stats;
 pub(crate) mod topic;
 

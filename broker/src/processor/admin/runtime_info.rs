@@ -18,8 +18,13 @@ use crate::reject::Reject;
 use crate::stats::{Rate, java_double};
 
 /// Queues of Java's thread pools and their default capacities.
-const POOLS: [(&str, &str); 5] =
-    [("send", "10000"), ("pull", "100000"), ("litePull", "100000"), ("query", "20000"), ("ack", "100000")];
+const POOLS: [(&str, &str); 5] = [
+    ("send", "10000"),
+    ("pull", "100000"),
+    ("litePull", "100000"),
+    ("query", "20000"),
+    ("ack", "100000"),
+];
 
 /// Values of features that are off.
 const CONSTANTS: [(&str, &str); 10] = [

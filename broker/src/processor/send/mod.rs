@@ -187,11 +187,8 @@ fn create(broker: &Broker, header: &Header<'_>) -> Result<Facts, Reject> {
         (true, true) => UNIT_SUBSCRIPTION,
         (true, false) => UNIT,
     };
-    let template = Template {
-        name: header.default_topic,
-        queues: header.default_topic_queue_nums,
-        sys_flag,
-    };
+    let template =
+        Template { name: header.default_topic, queues: header.default_topic_queue_nums, sys_flag };
     broker.topics.find_or_create(topic, template).map_err(|NoSuchTopic| {
         let remark = format!("topic[{topic}] not exist, apply first please!");
         Reject::new(ResponseCode::TopicNotExist, remark)
@@ -221,11 +218,7 @@ fn dead_letter(
     Ok(Some(topic))
 }
 
-fn refuse_unsupported(
-    header: &Header<'_>,
-    facts: &Facts,
-    stamped: &Stamped,
-) -> Result<(), Reject> {
+fn refuse_unsupported(header: &Header<'_>, facts: &Facts, stamped: &Stamped) -> Result<(), Reject> {
     let illegal = |remark: &'static str| Err(Reject::new(ResponseCode::MessageIllegal, remark));
     if facts.compacted && !stamped.has_keys {
         return illegal("a message of a compaction topic needs KEYS");
@@ -298,10 +291,8 @@ fn answer(
     out: &mut Responder<'_>,
 ) {
     let traced = if broker.config.trace_on { "true" } else { "false" };
-    let extra = [
-        (property::MSG_REGION, broker.config.region_id.as_str()),
-        (property::TRACE_ON, traced),
-    ];
+    let extra =
+        [(property::MSG_REGION, broker.config.region_id.as_str()), (property::TRACE_ON, traced)];
     out.respond(code, remark, sent, &extra, &[]);
 }
 
@@ -321,7 +312,9 @@ fn wait_durable(
         let waited = broker.store.wait_durable(end, timeout).await;
         let (code, remark) = match waited {
             Ok(()) => (ResponseCode::Success, None),
-            Err(WaitError::TimedOut) => (ResponseCode::FlushDiskTimeout, Some("not flushed in time")),
+            Err(WaitError::TimedOut) => {
+                (ResponseCode::FlushDiskTimeout, Some("not flushed in time"))
+            }
             Err(WaitError::Poisoned) => {
                 (ResponseCode::ServiceNotAvailable, Some("the store could not flush"))
             }
