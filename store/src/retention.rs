@@ -117,7 +117,7 @@ fn delete(store: &MessageStore, until_ms: i64) -> usize {
         if !expired {
             break;
         }
-        match store.log().delete_oldest() {
+        match store.delete_oldest_file() {
             Ok(Some(path)) => {
                 info!(path = %path.display(), "deleted a log file");
                 deleted += 1;

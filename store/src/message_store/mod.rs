@@ -8,6 +8,7 @@ mod read;
 mod runtime;
 mod services;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -192,6 +193,18 @@ impl MessageStore {
         // A replay after a crash must not start before this moment: the records of the topic are
         // still in the log, and would bring its queues back.
         self.save_checkpoint()
+    }
+
+    /// Deletes the oldest file of the log, never the one that is written to. Returns its path.
+    pub fn delete_oldest_file(&self) -> std::io::Result<Option<PathBuf>> {
+        let segments = self.log.segments();
+        let saved = self.checkpoint.marks().position.unwrap_or(0);
+        // The queues count on from their units: those of the file must be on disk before the
+        // records are gone, from which they could be built again.
+        if segments.len() > 1 && segments[0].limit() > saved {
+            self.save_checkpoint()?;
+        }
+        self.log.delete_oldest()
     }
 
     /// Deletes expired files of the views and moves the first offsets of the queues.

@@ -69,7 +69,7 @@ impl MessageStore {
     }
 
     /// Syncs log and queues, then writes down how far they reach.
-    pub(super) fn save_checkpoint(&self) -> io::Result<()> {
+    pub fn save_checkpoint(&self) -> io::Result<()> {
         let (end, store_timestamp) = self.log.mark();
         self.log.flush()?;
         if let Err(error) = self.queues.flush() {

@@ -45,6 +45,18 @@ pub struct Segment {
     /// Keeps the zeroing of [`Segment::reserve`] from running over fresh records.
     reserving: Mutex<()>,
     removed: AtomicBool,
+    #[cfg(test)]
+    pub(crate) faults: Faults,
+}
+
+/// Errors that the next operation returns instead of its result.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// Of a write, after half of the bytes.
+    pub write: Mutex<Option<ErrorKind>>,
+    /// Of a sync.
+    pub sync: Mutex<Option<ErrorKind>>,
 }
 
 /// How room is made ahead of the writer.
@@ -104,6 +116,8 @@ impl Segment {
             reserved: AtomicUsize::new(0),
             reserving: Mutex::new(()),
             removed: AtomicBool::new(false),
+            #[cfg(test)]
+            faults: Faults::default(),
         })
     }
 
@@ -165,6 +179,11 @@ impl Segment {
         if end > self.reserved.load(Ordering::Acquire) {
             let _reserving = self.reserving.lock().unwrap_or_else(PoisonError::into_inner);
             self.reserved.fetch_max(end, Ordering::AcqRel);
+        }
+        #[cfg(test)]
+        if let Some(kind) = self.faults.write.lock().expect("a test").take() {
+            self.file.write_all_at(&bytes[..bytes.len() / 2], at as u64)?;
+            return Err(kind.into());
         }
         self.file.write_all_at(bytes, at as u64)
     }
@@ -272,6 +291,10 @@ impl Segment {
 
     /// Waits until everything written is on disk.
     pub fn sync(&self) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(kind) = self.faults.sync.lock().expect("a test").take() {
+            return Err(kind.into());
+        }
         self.file.sync_data()
     }
 
