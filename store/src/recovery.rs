@@ -227,10 +227,14 @@ impl Recovery<'_> {
         };
         let min = self.log.min();
         match self.dispatch(from, end, known) {
-            Err(ViewError::Gap { topic, queue_id, expected, got }) if known > min => {
+            Err(ViewError::Gap { topic, queue_id, expected, got }) => {
                 warn!(%topic, queue_id, expected, got, "a queue lacks units: building all again");
                 self.queues.truncate_to(min).map_err(view)?;
-                self.dispatch(min, end, min).map_err(view)
+                // What is still missing has no record.
+                self.queues.fill_gaps(true);
+                let dispatched = self.dispatch(min, end, min).map_err(view);
+                self.queues.fill_gaps(false);
+                dispatched
             }
             done => done.map_err(view),
         }
@@ -270,10 +274,7 @@ impl Recovery<'_> {
         }
         let Some(slice) = self.log.read(unit.physical_offset) else { return false };
         Record::decode(slice.as_ref()).is_ok_and(|record| {
-            record.topic == topic
-                && record.queue_id == id
-                && record.queue_offset == unit.queue_offset
-                && i64::from(record.total_size) == i64::from(unit.size)
+            unit.describes((topic, id), &DispatchRequest::of(&record, self.delays))
         })
     }
 

@@ -1,7 +1,5 @@
 //! Scans of small queues.
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
 
 use super::*;

@@ -1,8 +1,8 @@
 //! One index file: insert, look up, rebuild, cut.
 //!
-//! Entries are buffered and written in a row, slots by pages, the header last: its entry count
-//! never runs ahead of the entries. After a kill the slots may be older or newer than the header,
-//! so they are computed again from the entries, which carry everything.
+//! Entries are buffered and written in a row, then the header: its entry count never runs ahead of
+//! the entries. The slots stay in memory until the file is full, idle or flushed. After a kill they
+//! are computed again from the entries, which carry everything.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -209,17 +209,24 @@ impl OpenFile {
         bytes.map(Entry::decode).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
     }
 
-    /// Writes everything to the system. Returns whether there was anything.
+    /// Writes entries and header to the system. Returns whether there was anything.
     pub(super) fn write(&mut self) -> Result<bool, ViewError> {
         if !self.changed {
             return Ok(false);
         }
         self.write_entries()
-            .and_then(|()| self.slots.write(&self.file))
             .and_then(|()| self.file.write_all_at(&self.header.encode(), 0))
             .map_err(|source| ViewError::io(&self.path, "write", source))?;
         self.changed = false;
         Ok(true)
+    }
+
+    /// Writes everything to the system: then the file can be used without this cache.
+    pub(super) fn write_all(&mut self) -> Result<(), ViewError> {
+        self.slots
+            .write(&self.file)
+            .map_err(|source| ViewError::io(&self.path, "write", source))?;
+        self.write().map(|_| ())
     }
 
     fn write_entries(&mut self) -> io::Result<()> {
@@ -229,19 +236,28 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Frees the cache of a file that is written.
-    pub(super) fn free(&mut self) {
-        if !self.changed {
-            self.slots.free();
-            self.buffer = Vec::new();
-        }
+    /// Writes everything and frees the cache.
+    pub(super) fn free(&mut self) -> Result<(), ViewError> {
+        self.write_all()?;
+        self.slots.free();
+        self.buffer = Vec::new();
+        Ok(())
+    }
+
+    /// Whether the header may be older or newer than the entries: a power failure writes pages in
+    /// any order.
+    pub(super) fn lacks_entries(&self) -> Result<bool, ViewError> {
+        let last = self.header.next_entry - 1;
+        let entry = read_entry(&self.file, self.shape, last)
+            .map_err(|source| ViewError::io(&self.path, "read", source))?;
+        Ok(last > 0 && entry.physical_offset != self.header.end_physical_offset)
     }
 
     /// Computes the slots from the entries, up to the first entry that cannot be one.
     pub(super) fn rebuild(&mut self) -> Result<(), ViewError> {
         self.try_rebuild().map_err(|source| ViewError::io(&self.path, "read", source))?;
         self.changed = true;
-        self.write().map(|_| ())
+        self.write_all()
     }
 
     fn try_rebuild(&mut self) -> io::Result<()> {
@@ -278,7 +294,7 @@ impl OpenFile {
     pub(super) fn truncate_to(&mut self, physical_offset: i64) -> Result<(), ViewError> {
         self.try_truncate(physical_offset)
             .map_err(|source| ViewError::io(&self.path, "truncate", source))?;
-        self.write().map(|_| ())
+        self.write_all()
     }
 
     fn try_truncate(&mut self, physical_offset: i64) -> io::Result<()> {

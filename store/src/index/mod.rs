@@ -76,26 +76,24 @@ struct State {
 
 impl Index {
     /// Loads the headers. After an unclean exit (`clean` false) the slots of the last file are
-    /// computed again by [`Index::recover`] or the first dispatch.
+    /// computed again when it is first needed, which may mean reading hundreds of megabytes.
     pub fn open(config: IndexConfig, clean: bool) -> Result<Index, OpenError> {
         let shape = Shape { slots: config.slots, entries: config.entries };
         let mut state = State { sealed: list(&config.dir, shape)?, ..State::default() };
         // A full file, too, may have reached the disk without its slots.
         let unfinished = |last: &mut SealedFile| !clean || last.header.next_entry < shape.entries;
         if let Some(last) = state.sealed.pop_if(unfinished) {
-            let unopened =
-                |error: ViewError| OpenError::io(&config.dir, "open", io::Error::other(error));
+            let unopened = |error| OpenError::view(&config.dir, error);
+            let mut last = OpenFile::open(last).map_err(unopened)?;
             state.suspect = !clean && !last.header.is_empty();
-            state.open = Some(OpenFile::open(last).map_err(unopened)?);
+            if state.suspect && last.lacks_entries().map_err(unopened)? {
+                last.rebuild().map_err(unopened)?;
+                state.suspect = false;
+            }
+            state.open = Some(last);
         }
         state.full_until = state.sealed.last().map_or(0, |full| full.header.end_timestamp);
         Ok(Index { dir: config.dir, shape, state: Mutex::new(state) })
-    }
-
-    /// Makes the last file sound again after an unclean exit. May read hundreds of megabytes: call
-    /// it from the thread that feeds the index, before it asks for the position.
-    pub fn recover(&self) -> Result<(), ViewError> {
-        self.lock().recover()
     }
 
     /// Log positions of records with the key, stored within the times, newest first.
@@ -110,7 +108,8 @@ impl Index {
         let wanted = Wanted { hash: hash::index_hash_of(topic, key), begin, end, max };
         let mut found = Vec::new();
         let sealed = {
-            let state = self.lock();
+            let mut state = self.lock();
+            state.recover()?;
             if let Some(open) = &state.open
                 && !open.header.is_empty()
             {
@@ -137,8 +136,8 @@ impl Index {
         Ok(found)
     }
 
-    /// Writes what is buffered (to the system, not to disk). Meant for every second; frees the
-    /// cache when nothing came for a while.
+    /// Writes what is buffered (to the system, not to disk). Meant for several times a second, also
+    /// when nothing came: the cache is written and freed after a while without entries.
     pub fn write(&self) -> Result<(), ViewError> {
         let mut state = self.lock();
         let Some(open) = &mut state.open else { return Ok(()) };
@@ -150,7 +149,7 @@ impl Index {
         if state.idle_writes == IDLE_WRITES_MAX
             && let Some(open) = &mut state.open
         {
-            open.free();
+            open.free()?;
         }
         Ok(())
     }
@@ -159,9 +158,10 @@ impl Index {
     pub fn flush(&self) -> Result<(), ViewError> {
         let unsynced = {
             let mut state = self.lock();
+            state.recover()?;
             match &mut state.open {
                 Some(open) => {
-                    open.write()?;
+                    open.write_all()?;
                     Some((open.file(), open.path().to_owned()))
                 }
                 None => None,
@@ -231,9 +231,9 @@ impl Index {
         let full = {
             let mut state = self.lock();
             state.open.take_if(|open| open.is_full()).map_or(Ok(None), |mut open| {
-                let written = open.write();
+                let written = open.write_all();
                 state.sealed.push(open.sealed());
-                written.map(|_| Some(open))
+                written.map(|()| Some(open))
             })?
         };
         if let Some(full) = full {

@@ -17,7 +17,6 @@ fn hash_of(key: &str) -> i32 {
 struct Put {
     hash: i32,
     physical_offset: i64,
-    timestamp: i64,
 }
 
 struct Fixture {
@@ -44,7 +43,7 @@ impl Fixture {
         let properties = Properties::new(properties);
         let unique = properties.get(property::UNIQ_KEY);
         for key in unique.into_iter().chain(properties.keys()) {
-            let put = Put { hash: hash_of(key), physical_offset: self.log_end, timestamp };
+            let put = Put { hash: hash_of(key), physical_offset: self.log_end };
             self.puts.push(put);
         }
         self.log_end += 100;
@@ -135,7 +134,7 @@ fn a_file_is_javas_to_the_last_byte() {
         let number = |name: &str| put[name].as_i64().unwrap();
         file.insert(hash, number("phyOffset"), number("storeTimestamp")).unwrap();
     }
-    file.write().unwrap();
+    file.write_all().unwrap();
     let bytes = fs::read(&path).unwrap();
     let ours: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(ours, hex);
@@ -272,7 +271,6 @@ fn a_file_cut_at_every_byte_of_its_last_entry_is_rebuilt_and_completed() {
         torn[entry + written..entry + 20].fill(0);
         fs::write(&path, &torn).unwrap();
         fixture.reopen(false);
-        fixture.index.recover().unwrap();
         assert!(fixture.index.position() >= 4396, "at {written}");
         // The last record is given again in any case.
         fixture.index.dispatch(&request(&keys("c"), 4396, 1_700_000_004_956)).unwrap();
@@ -335,8 +333,7 @@ proptest! {
                 }
                 Op::Kill => {
                     fixture.reopen(false);
-                    fixture.index.recover().unwrap();
-                    let from = fixture.index.position();
+                                let from = fixture.index.position();
                     for (properties, at, time) in log.iter().filter(|record| record.1 >= from) {
                         fixture.index.dispatch(&request(properties, *at, *time)).unwrap();
                     }

@@ -91,6 +91,9 @@ impl MessageStore {
     pub fn build_index(&self) -> bool {
         let Some(index) = &self.index else { return false };
         if self.indexed.load(Ordering::Acquire) >= self.log.end() {
+            if let Err(error) = index.write() {
+                error!(%error, "cannot write the index");
+            }
             return false;
         }
         let _indexing = self.indexing.lock().unwrap_or_else(PoisonError::into_inner);
