@@ -92,6 +92,7 @@ impl Schedule {
     pub(crate) fn arrived(&self, arrival: &Arrival<'_>) {
         let Ok(queue_id) = usize::try_from(arrival.queue_id) else { return };
         let Some(look_at) = self.look_at.get(queue_id) else { return };
+        self.progress.begin(queue_id);
         let due = arrival.tags_code;
         look_at.fetch_min(due, Ordering::SeqCst);
         if due < self.sleeps_until.load(Ordering::SeqCst) {

@@ -85,6 +85,16 @@ impl Progress {
         self.offsets.get(queue_id).map_or(0, |offset| offset.load(Ordering::Acquire).max(0))
     }
 
+    /// Notes that a queue has a message.
+    pub(crate) fn begin(&self, queue_id: usize) {
+        if let Some(offset) = self.offsets.get(queue_id)
+            && offset.load(Ordering::Relaxed) == NONE
+        {
+            // Another thread may have been first; the offset is 0 either way.
+            let _ = offset.compare_exchange(NONE, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
     /// Moves a queue on; `end` is the log position behind the copies made so far.
     pub(crate) fn advance(&self, queue_id: usize, next: i64, end: i64, now_ms: i64) {
         let Some(offset) = self.offsets.get(queue_id) else { return };

@@ -35,7 +35,7 @@ async fn delayed_messages_come_in_time_and_in_order() {
     let parked = a.pull_all("SCHEDULE_TOPIC_XXXX", 0, 40).await;
     for (parked, delivered) in parked.iter().zip(&messages[1..41]) {
         let waited = delivered.store_timestamp - parked.store_timestamp;
-        assert!((1_000..1_900).contains(&waited), "{waited} ms");
+        assert!((1_000..3_000).contains(&waited), "{waited} ms");
         assert_eq!(delivered.flag, 7);
         // As Java leaves them.
         assert_eq!(delivered.get("DELAY"), Some("1"));

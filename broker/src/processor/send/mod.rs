@@ -106,7 +106,8 @@ fn store(
     };
     let redirect = dead_letter(broker, call, header)?;
     let raw = header.properties.unwrap_or("");
-    let stamped = stamp(broker, raw, !header.batch, &mut scratch.properties)?;
+    let dead = redirect.is_some();
+    let stamped = stamp(broker, raw, !header.batch, dead, &mut scratch.properties)?;
     refuse_unsupported(header, &facts, &stamped)?;
 
     let message = NewMessage {
@@ -127,7 +128,7 @@ fn store(
             check_batch(broker, message.body)?;
             broker.put_batch(&NewBatch { message })
         }
-        Delay::Level(level) if redirect.is_none() => broker.put_delayed(&message, level),
+        Delay::Level(level) => broker.put_delayed(&message, level),
         _ => broker.put(&message),
     }?;
     write_ids(broker, &put, &mut scratch.message_id);

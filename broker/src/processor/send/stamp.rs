@@ -41,10 +41,13 @@ pub(super) struct Stamped {
 }
 
 /// Writes the properties to store into `out` and says what they mean.
+///
+/// A dead letter loses its delay.
 pub(super) fn stamp(
     broker: &Broker,
     raw: &str,
     make_key: bool,
+    dead_letter: bool,
     out: &mut PropertiesBuf,
 ) -> Result<Stamped, Reject> {
     use property as name;
@@ -66,7 +69,12 @@ pub(super) fn stamp(
                 let start = out.len() + key.len() + 1;
                 stamped.unique_key = start..start + value.len();
             }
-            name::DELAY => stamped.delay = delay(value)?,
+            name::DELAY => {
+                stamped.delay = delay(value)?;
+                if dead_letter {
+                    continue;
+                }
+            }
             name::TRANSACTION_PREPARED => stamped.transactional = is_true(value),
             name::WAIT => stamped.waits = is_true(value),
             name::KEYS => stamped.has_keys = true,
@@ -82,6 +90,10 @@ pub(super) fn stamp(
     stamped.timed &= !already_timed;
     if make_key && stamped.unique_key.is_empty() {
         stamped.unique_key = broker.push_unique_key(now_ms(), out);
+    }
+    if dead_letter {
+        stamped.delay = Delay::None;
+        out.push(name::DELAY, "-1");
     }
     out.append_raw(&broker.stamp);
     Ok(stamped)
