@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use proptest::prelude::*;
 use remoting::protocol::body::*;
 use remoting::protocol::lenient_json::to_standard;
 use serde_json::Value;
@@ -204,6 +205,37 @@ fn bodies_without_standard_form_are_written_byte_for_byte() {
     same::<HeartbeatData>("heartbeat.HeartbeatData");
     same::<LockBatchRequestBody>("body.LockBatchRequestBody");
     same::<ConsumerConnection>("body.ConsumerConnection");
+}
+
+proptest! {
+    #[test]
+    fn damaged_bodies_are_refused_or_read(row in 1usize..140, at in 0usize..2_000, byte: u8) {
+        let line = SAMPLES.lines().nth(row).unwrap();
+        let mut json = line.split('\t').nth(3).unwrap().as_bytes().to_vec();
+        let at = at % json.len();
+        json[at] = byte;
+        for json in [&json[..], &json[..at]] {
+            let _ = HeartbeatData::decode(json);
+            let _ = TopicRouteData::decode(json);
+            let _ = ConsumerRunningInfo::decode(json);
+            let _ = SubscriptionGroupWrapper::decode(json);
+            let _ = GetConsumerStatusBody::decode(json);
+            let _ = RegisterBrokerBody::read(json, false, 479);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_no_registration(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        prop_assert!(RegisterBrokerBody::read(&bytes, true, 479).is_err());
+        prop_assert!(RegisterBrokerBody::read(&bytes, false, 479).is_err());
+    }
+}
+
+#[test]
+fn nesting_without_end_is_refused() {
+    for open in ["[", "{\"a\":", "{{\"a\":1}:", "{{"] {
+        assert!(HeartbeatData::decode(open.repeat(100_000).as_bytes()).is_err(), "{open}");
+    }
 }
 
 #[test]

@@ -123,7 +123,7 @@ bodies! {
 
     /// All wishes of groups to pull or to pop (402).
     Standard MessageRequestModeSerializeWrapper {
-        message_request_mode_map: BTreeMap<String, BTreeMap<String, SetMessageRequestModeRequestBody>>,
+        message_request_mode_map: ModesByTopicAndGroup,
     }
 
     /// A consumer that asks which queues are its own (400).
@@ -149,6 +149,9 @@ bodies! {
         mode: Option<MessageRequestMode> = Some(MessageRequestMode::Pull),
     }
 }
+
+/// Topic → group → its wish.
+type ModesByTopicAndGroup = BTreeMap<String, BTreeMap<String, SetMessageRequestModeRequestBody>>;
 
 /// The language of a client, by its name.
 mod language {

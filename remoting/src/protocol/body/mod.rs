@@ -131,12 +131,12 @@ macro_rules! bodies {
 
 /// Declares enums that Java writes as the names of constants; unknown names read as nothing.
 macro_rules! constants {
-    ($($(#[$meta:meta])* $name:ident { $($(#[$var_meta:meta])* $variant:ident = $text:literal,)* })*) => {$(
+    ($($(#[$meta:meta])* $name:ident { $($variant:ident = $text:literal,)* })*) => {$(
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
         #[allow(missing_docs)]
         pub enum $name {
-            $($(#[$var_meta])* #[serde(rename = $text)] $variant,)*
+            $(#[serde(rename = $text)] $variant,)*
         }
 
         impl $name {

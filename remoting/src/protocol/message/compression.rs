@@ -144,7 +144,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bodies_round_trip(body in prop::collection::vec(any::<u8>(), 0..500), level in 0u32..12) {
+        fn bodies_round_trip(
+            body in prop::collection::vec(any::<u8>(), 0..500),
+            level in 0u32..12,
+        ) {
             for compression in ALL {
                 let deflated = compression.deflate(&body, level).unwrap();
                 prop_assert_eq!(&compression.inflate(&deflated, 500).unwrap(), &body);
