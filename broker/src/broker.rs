@@ -285,7 +285,10 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
     let b = own();
     services.every("stats", Duration::from_secs(1), move || b.stats.sample(now_ms()));
     let b = own();
-    services.every("clients", Duration::from_secs(10), move || b.expire_clients());
+    services.every("clients", Duration::from_secs(10), move || {
+        b.expire_clients();
+        b.arrivals.tidy();
+    });
     let (schedule, store) = (Arc::clone(&broker.schedule), Arc::clone(&broker.store));
     services.run("schedule", |stop| schedule.run(store, stop));
     let (b, server) = (own(), Arc::clone(server));

@@ -5,6 +5,7 @@
 //! looks once more, and only then leaves a wait behind; when woken, or at its deadline, it looks
 //! again and answers whatever it finds.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,14 +33,14 @@ const CLASS_FILTER: i32 = 8;
 /// Longest time a pull is held, whatever it asks for.
 const HOLD_MAX: Duration = Duration::from_secs(110);
 
-/// What a client may be forbidden, as answers with code 16 name it.
+/// What a client may be forbidden.
 #[derive(Clone, Copy)]
 enum Forbidden {
-    Broker = 1,
-    Group = 2,
-    Topic = 3,
-    Broadcast = 4,
-    Subscription = 5,
+    Broker,
+    Group,
+    Topic,
+    Broadcast,
+    Subscription,
 }
 
 type Header<'a> = PullMessageRequestHeader<'a>;
@@ -197,7 +198,8 @@ fn sql_not_enabled() -> Reject {
     Reject::new(ResponseCode::SystemError, remark)
 }
 
-fn forbidden(what: Forbidden, remark: impl Into<std::borrow::Cow<'static, str>>) -> Reject {
+fn forbidden(what: Forbidden, remark: impl Into<Cow<'static, str>>) -> Reject {
+    // Wire: Java's numbers of the reasons.
     let number = match what {
         Forbidden::Broker => "1",
         Forbidden::Group => "2",

@@ -228,7 +228,7 @@ impl Topics {
                 write_queue_nums: queues,
                 perm: pattern.perm & !perm::INHERIT,
                 topic_sys_flag: template.sys_flag,
-                topic_filter_type: pattern.topic_filter_type.clone(),
+                topic_filter_type: pattern.topic_filter_type,
                 ..TopicConfig::default()
             });
         }

@@ -64,6 +64,7 @@ fn table(broker: &Broker) -> BTreeMap<String, String> {
         set(&format!("{pool}ThreadPoolQueueHeadWaitTimeMills"), "0".to_owned());
     }
     set("brokerVersion", VERSION.to_string());
+    set("pullHoldSize", broker.arrivals.waiting().to_string());
     // The schedule service runs as long as the broker does.
     set("brokerActive", "true".to_owned());
     let from = broker.config.start_accept_send_request_time_stamp;
