@@ -1,7 +1,10 @@
-//! Room on the disks of the store.
+//! What the system gives the store: room on disks, open files.
 
 use std::io;
 use std::path::Path;
+
+use rustix::process::{Resource, Rlimit};
+use tracing::warn;
 
 /// Space of the file system a path is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +41,29 @@ impl DiskSpace {
     }
 }
 
+/// Raises the limit of open files as far as this process may: every log file is open, and every
+/// client takes one too.
+pub fn raise_open_files() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+        warn!(%error, limit = ?limit.current, "cannot raise the limit of open files");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn open_files_go_up_to_the_hard_limit() {
+        raise_open_files();
+        let limit = rustix::process::getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+    }
 
     #[test]
     fn percent_is_rounded_up() {

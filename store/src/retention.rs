@@ -5,6 +5,7 @@
 //! `diskSpaceCleanForciblyRatio` the oldest files go whether expired or not, and above
 //! `diskSpaceWarningLevelRatio` messages are refused as well. The last file always stays.
 
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use time::{OffsetDateTime, UtcOffset};
@@ -85,16 +86,17 @@ fn local_hour(now_ms: i64) -> u8 {
     time.to_offset(offset).hour()
 }
 
-/// The emptiest directory of the log counts, as new files go there; a disk that cannot be asked
-/// counts as empty, and the log says so.
+/// The emptiest directory of the log counts, as new files go there, or the disk of the queues if
+/// that is fuller. A disk that cannot be asked counts as empty, and the log says so.
 fn used_percent(store: &MessageStore) -> u32 {
-    let percents = store.log().directories().iter().map(|path| {
+    let percent = |path: &Path| {
         DiskSpace::of(path).map(|space| space.used_percent()).unwrap_or_else(|error| {
             warn!(path = %path.display(), %error, "cannot ask for the space of a disk");
             0
         })
-    });
-    percents.min().unwrap_or(0)
+    };
+    let log = store.log().directories().iter().map(|path| percent(path)).min();
+    percent(store.config().root()).max(log.unwrap_or(0))
 }
 
 /// Deletes files last written at or before `until_ms`, oldest first, some in one round.

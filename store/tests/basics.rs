@@ -232,3 +232,36 @@ fn times_lead_to_offsets() {
     assert_eq!(store.offset_by_time("T", 0, 0, Boundary::Lower), 0);
     assert_eq!(store.offset_by_time("T", 9, 0, Boundary::Lower), 0);
 }
+
+#[test]
+fn what_is_acknowledged_is_visible_to_others_at_once() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    std::thread::scope(|scope| {
+        for writer in 0..4_u8 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..500_u32 {
+                    let body = [&[writer][..], &n.to_be_bytes()].concat();
+                    let put = store.put(&message("T", 0, &body)).unwrap();
+                    let request = GetRequest {
+                        topic: "T",
+                        queue_id: 0,
+                        queue_offset: put.queue_offset,
+                        count_max: 1,
+                        bytes_max: 1 << 20,
+                    };
+                    let got = store.get(&request, &|_| true);
+                    let record = Record::decode(got.slices[0].as_ref()).unwrap();
+                    assert_eq!((record.queue_offset, record.body), (put.queue_offset, &body[..]));
+                }
+            });
+        }
+    });
+    let all = read_all(&store, "T", 0);
+    assert_eq!(all.len(), 2000);
+    for writer in 0..4 {
+        let numbers = all.iter().filter(|stored| stored.body[0] == writer);
+        assert!(numbers.zip(0..500_u32).all(|(stored, n)| stored.body[1..] == n.to_be_bytes()));
+    }
+}

@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 use crate::checkpoint::Checkpoint;
 use crate::commit_log::CommitLog;
 use crate::consume_queue::{Queues, QueuesConfig};
+use crate::disk::raise_open_files;
 use crate::dispatch::{DelayLevels, Dispatch};
 use crate::get::ScanLimits;
 use crate::index::{Index, IndexConfig};
@@ -47,6 +48,8 @@ pub struct MessageStore {
     indexed: AtomicI64,
     indexing: Mutex<()>,
     disk_full: AtomicBool,
+    /// First log position when the views were cleaned last; -1 before.
+    views_min: AtomicI64,
     stopped: AtomicBool,
 }
 
@@ -66,6 +69,7 @@ impl MessageStore {
         let root = config.root();
         std::fs::create_dir_all(root).map_err(|error| OpenError::io(root, "create", error))?;
         let lock = LockFile::take(root)?;
+        raise_open_files();
         let abort = AbortMarker::of(root);
         let clean = !abort.present();
         let log = CommitLog::open(&config)?;
@@ -86,7 +90,14 @@ impl MessageStore {
             delays: &delays,
             clean,
         };
-        recovery.run()?;
+        if let Err(error) = recovery.run() {
+            // A start that is refused changes nothing: were the marker left, the next one would
+            // take the damage for the torn tail of a crash, and cut it off.
+            if clean {
+                abort.clear().map_err(|error| OpenError::io(abort.path(), "remove", error))?;
+            }
+            return Err(error);
+        }
         let indexed = index.as_ref().map_or(log.end(), |index| index.position().max(log.min()));
         Ok(MessageStore {
             limits: scan_limits(&config),
@@ -102,6 +113,7 @@ impl MessageStore {
             indexed: AtomicI64::new(indexed),
             indexing: Mutex::new(()),
             disk_full: AtomicBool::new(false),
+            views_min: AtomicI64::new(-1),
             stopped: AtomicBool::new(false),
         })
     }
@@ -207,9 +219,13 @@ impl MessageStore {
         self.log.delete_oldest()
     }
 
-    /// Deletes expired files of the views and moves the first offsets of the queues.
+    /// Deletes expired files of the views and moves the first offsets of the queues, if the log
+    /// starts later than last time.
     pub fn delete_expired_views(&self) {
         let min = self.log.min();
+        if self.views_min.swap(min, Ordering::AcqRel) == min {
+            return;
+        }
         if let Err(error) = self.queues.delete_expired(min) {
             warn!(%error, "cannot delete expired queue files");
         }
