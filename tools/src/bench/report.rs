@@ -105,7 +105,7 @@ pub fn print(common: &Common, outcome: &Outcome) -> Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
     table.set_header(["measured", "value"]);
     let mut row = |name: &str, value: String| {
         table.add_row([name.to_owned(), value]);
