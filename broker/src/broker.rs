@@ -33,7 +33,7 @@ use crate::groups::Groups;
 use crate::locks::QueueLocks;
 use crate::offsets::ConsumerOffsets;
 use crate::peers::{self, Peers};
-use crate::schedule::{Levels, LevelsError, Schedule};
+use crate::schedule::{self, LevelsError, Schedule};
 use crate::stats::Stats;
 use crate::topics::{SCHEDULE_TOPIC, Topics};
 
@@ -146,7 +146,7 @@ impl Broker {
         let groups = Groups::load(&root)?;
         let arrivals = Arc::new(Arrivals::default());
         let step = u64::try_from(config.delay_offset_update_version_step).unwrap_or(1);
-        let levels = Levels::parse(&settings.store.message_delay_level)?;
+        let levels = schedule::parse_levels(&settings.store.message_delay_level)?;
         let schedule = Arc::new(Schedule::load(&root, levels, step)?);
         let (kinds, waiters, parked) =
             (Arc::clone(&topics), Arc::clone(&arrivals), Arc::clone(&schedule));

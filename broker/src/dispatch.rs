@@ -11,7 +11,7 @@ use remoting::protocol::command::{Frame, Responder};
 
 use crate::broker::Broker;
 use crate::call::Call;
-use crate::processor::admin::{connections, group, reset, runtime_info, stats, topic};
+use crate::processor::admin::{clean, connections, group, reset, runtime_info, stats, topic};
 use crate::processor::{consumer, heartbeat, lock, offset, pull, query, send, send_back};
 use crate::reject::Reject;
 
@@ -101,6 +101,9 @@ pub(crate) fn serve(
         Code::GetProducerConnectionList => connections::producers(broker, call, out),
         Code::GetAllProducerInfo => connections::all_producers(broker, call, out),
         Code::QuerySubscriptionByConsumer => connections::subscription(broker, call, out),
+        Code::CleanExpiredConsumequeue => clean::expired_queues(broker, call, out),
+        Code::CleanUnusedTopic => clean::unused_topics(broker, call, out),
+        Code::DeleteExpiredCommitlog => clean::expired_log(broker, call, out),
         Code::InvokeBrokerToResetOffset => reset::reset_offset(broker, call, out),
 
         // Requests to clients, name servers, controllers and containers.
@@ -172,17 +175,14 @@ pub(crate) fn serve(
         | Code::RegisterFilterServer
         | Code::RegisterMessageFilterClass
         | Code::QueryConsumeTimeSpan
-        | Code::CleanExpiredConsumequeue
         | Code::GetConsumerRunningInfo
         | Code::ConsumeMessageDirectly
         | Code::ViewBrokerStatsData
-        | Code::CleanUnusedTopic
         | Code::GetBrokerConsumeStats
         | Code::QueryConsumeQueue
         | Code::ResumeCheckHalfMessage
         | Code::SendReplyMessage
         | Code::SendReplyMessageV2
-        | Code::DeleteExpiredCommitlog
         | Code::CheckRocksdbCqWriteProgress
         | Code::ExportRocksdbConfigToJson
         | Code::RecallMessage

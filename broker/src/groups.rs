@@ -127,12 +127,12 @@ impl Groups {
         }
     }
 
-    /// Creates or replaces groups, all or none, and writes the file.
+    /// Creates or replaces groups, all or none; the caller saves.
     pub(crate) fn update(
         &self,
         configs: Vec<SubscriptionGroupConfig>,
         now_ms: i64,
-    ) -> Result<(), UpdateError> {
+    ) -> Result<(), AttributeError> {
         let mut ready = Vec::with_capacity(configs.len());
         for mut config in configs {
             let current = self.find(&config.group_name);
@@ -145,17 +145,16 @@ impl Groups {
             self.table.insert(config.group_name.clone(), Arc::new(config));
             self.bump(now_ms);
         }
-        Ok(self.persist()?)
+        Ok(())
     }
 
-    /// Deletes a group with its read bans and writes the file.
-    pub(crate) fn delete(&self, group: &str, now_ms: i64) -> Result<(), JsonFileError> {
+    /// Deletes a group with its read bans; the caller saves.
+    pub(crate) fn delete(&self, group: &str, now_ms: i64) {
         let banned = self.meta().forbidden.remove(group).is_some();
         let known = self.table.remove(group).is_some();
         if known || banned {
             self.bump(now_ms);
         }
-        self.persist()
     }
 
     /// Whether the group may not read the topic.
@@ -168,14 +167,14 @@ impl Groups {
         mask.is_some_and(|mask| *mask > 0 && mask & FORBIDDEN_READ != 0)
     }
 
-    /// Sets or lifts the read ban of a group on a topic and writes the file.
+    /// Sets or lifts the read ban of a group on a topic; the caller saves.
     pub(crate) fn set_read_forbidden(
         &self,
         group: &str,
         topic: &str,
         forbidden: bool,
         now_ms: i64,
-    ) -> Result<(), JsonFileError> {
+    ) {
         {
             let mut meta = self.meta();
             let topics = meta.forbidden.entry(group.to_owned()).or_default();
@@ -191,7 +190,6 @@ impl Groups {
             }
         }
         self.bump(now_ms);
-        self.persist()
     }
 
     /// Writes the file when something changed since the last time.
@@ -241,17 +239,6 @@ impl Groups {
     }
 }
 
-/// Why groups were not changed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum UpdateError {
-    /// An attribute is not allowed.
-    #[error(transparent)]
-    Attribute(#[from] AttributeError),
-    /// The change is in memory, the file could not be written.
-    #[error(transparent)]
-    File(#[from] JsonFileError),
-}
-
 /// Whether a group of that name may be made on use.
 pub(crate) fn legal_name(group: &str) -> bool {
     let legal = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'%' | b'|' | b'-' | b'_');
@@ -292,14 +279,15 @@ mod tests {
     }
 
     #[test]
-    fn updates_and_deletions_are_on_disk_at_once() {
+    fn updates_and_deletions_are_saved() {
         let dir = tempfile::tempdir().unwrap();
         let changed = groups(dir.path());
         let config =
             SubscriptionGroupConfig { retry_max_times: 3, ..SubscriptionGroupConfig::new("g") };
         changed.update(vec![config, SubscriptionGroupConfig::new("h")], 1).unwrap();
-        changed.delete("h", 2).unwrap();
-        changed.delete("never", 3).unwrap();
+        changed.delete("h", 2);
+        changed.delete("never", 3);
+        changed.persist().unwrap();
         let again = groups(dir.path());
         assert_eq!(again.find("g").unwrap().retry_max_times, 3);
         assert!(!again.contains("h"));
@@ -320,13 +308,14 @@ mod tests {
     fn read_bans_are_kept_and_lifted_apart() {
         let dir = tempfile::tempdir().unwrap();
         let banned = groups(dir.path());
-        banned.set_read_forbidden("g", "T", true, 1).unwrap();
-        banned.set_read_forbidden("g", "U", true, 1).unwrap();
-        banned.set_read_forbidden("g", "U", false, 1).unwrap();
+        banned.set_read_forbidden("g", "T", true, 1);
+        banned.set_read_forbidden("g", "U", true, 1);
+        banned.set_read_forbidden("g", "U", false, 1);
+        banned.persist().unwrap();
         let again = groups(dir.path());
         assert!(again.read_forbidden("g", "T"));
         assert!(!again.read_forbidden("g", "U") && !again.read_forbidden("h", "T"));
-        again.delete("g", 2).unwrap();
+        again.delete("g", 2);
         assert!(!again.read_forbidden("g", "T"));
     }
 

@@ -154,7 +154,7 @@ impl ConsumerOffsets {
         }
         let mut smallest = QueueOffsets::new();
         for entry in &self.committed {
-            if !entry.key().split(SEPARATOR).next().is_some_and(|of_topic| of_topic == topic) {
+            if entry.key().split(SEPARATOR).next() != Some(topic) {
                 continue;
             }
             for (&queue_id, &offset) in entry.value() {

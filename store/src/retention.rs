@@ -43,6 +43,13 @@ pub fn clean(store: &MessageStore, now_ms: i64) -> Cleaned {
     Cleaned { files, forcibly: wanted == Wanted::Oldest, used_percent }
 }
 
+/// Deletes expired log files at any hour and returns their number.
+pub fn delete_expired(store: &MessageStore, now_ms: i64) -> usize {
+    let files = delete(store, now_ms - reserved_ms(store.config()));
+    store.delete_expired_views();
+    files
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Nothing,

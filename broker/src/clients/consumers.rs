@@ -18,6 +18,9 @@ use remoting::protocol::header::NotifyConsumerIdsChangedRequestHeader;
 use super::Client;
 use crate::filter::TagFilter;
 
+/// Topics that are remembered as subscribed to; clients choose the names.
+const TOPICS_SEEN_MAX: usize = 100_000;
+
 /// The connected consumers.
 #[derive(Default)]
 pub(crate) struct Consumers {
@@ -239,7 +242,7 @@ impl Consumers {
     fn see_topics(&self, subscriptions: &[SubscriptionData]) {
         let mut seen = self.topics_seen.lock().unwrap_or_else(PoisonError::into_inner);
         for data in subscriptions {
-            if !seen.contains(&data.topic) {
+            if seen.len() < TOPICS_SEEN_MAX && !seen.contains(&data.topic) {
                 seen.insert(data.topic.clone());
             }
         }

@@ -37,9 +37,11 @@ pub(crate) fn heartbeat(
         if pulls && broker.config.reject_pull_consumer_enable {
             continue;
         }
+        // Java quirk: a group that may not be created is passed over without a word.
+        let Some(group) = broker.group(&consumer.group_name) else { continue };
         let former = broker.consumers.note_fingerprint(&consumer.group_name, fingerprint);
         news |= former.is_some_and(|former| former != fingerprint);
-        register_consumer(broker, consumer, &client, with_subscriptions);
+        register_consumer(broker, consumer, &group, &client, with_subscriptions);
     }
     for producer in &data.producer_data_set {
         broker.producers.register(&producer.group_name, &client);
@@ -64,11 +66,10 @@ fn client_of(call: &Call<'_>, client_id: String) -> Client {
 fn register_consumer(
     broker: &Broker,
     consumer: &ConsumerData,
+    group: &SubscriptionGroupConfig,
     client: &Client,
     with_subscriptions: bool,
 ) {
-    // Java quirk: a group that may not be created is passed over without a word.
-    let Some(group) = broker.group(&consumer.group_name) else { return };
     let ordered = |topic: &str| broker.topics.look(topic).is_some_and(|facts| facts.order);
     let order = consumer.subscription_data_set.iter().any(|data| ordered(&data.topic));
     let sys_flag = if consumer.unit_mode { UNIT_SUB } else { 0 };
@@ -79,7 +80,7 @@ fn register_consumer(
         sys_flag,
         order,
     );
-    let notify = broker.notify(Some(&group));
+    let notify = broker.notify(Some(group));
     broker.consumers.register(consumer, client, with_subscriptions, notify);
 }
 

@@ -35,10 +35,10 @@ pub(crate) fn query_message(
     };
     let QueryMessageRequestHeader { topic, key, begin_timestamp, end_timestamp, .. } = &header;
     let found = broker.store.query(topic, key, count, *begin_timestamp, *end_timestamp);
-    let newest = found.iter().filter_map(|record| Record::decode(record.as_ref()).ok());
+    let (timestamp, physical_offset) = broker.store.index_position();
     let header = QueryMessageResponseHeader {
-        index_last_update_timestamp: newest.map(|record| record.store_timestamp).max().unwrap_or(0),
-        index_last_update_phyoffset: indexed_up_to(broker),
+        index_last_update_timestamp: timestamp,
+        index_last_update_phyoffset: physical_offset,
     };
     if found.is_empty() {
         let remark = Some("can not find message, maybe time range not correct");
@@ -51,11 +51,6 @@ pub(crate) fn query_message(
     }
     answer.finish();
     Ok(Outcome::Done)
-}
-
-/// Log position the index has come to.
-fn indexed_up_to(broker: &Broker) -> i64 {
-    broker.store.max_physical_offset() - broker.store.dispatch_behind_bytes()
 }
 
 /// Answers the record at a place in the log.

@@ -8,7 +8,6 @@
 //! again; an arrival lowers it and wakes the task if that is sooner. The task raises `look_at`
 //! before it looks into the queue, so an arrival in between is never lost.
 
-mod levels;
 mod progress;
 
 use std::cell::Cell;
@@ -22,12 +21,11 @@ use remoting::protocol::message::properties::property;
 use remoting::protocol::message::record::{Record, records};
 use runtime::clock::now_ms;
 use runtime::services::Stop;
+use store::dispatch::DelayLevels;
 use store::json_file::JsonFileError;
 use store::{Arrival, GetRequest, GetStatus, MessageStore, NewMessage, PutError};
 use tokio::sync::Notify;
 
-pub(crate) use levels::Levels;
-pub use levels::LevelsError;
 use progress::Progress;
 
 use crate::topics::SCHEDULE_TOPIC;
@@ -49,12 +47,28 @@ const NEVER: i64 = i64::MAX;
 
 /// The delay levels and their delivery.
 pub(crate) struct Schedule {
-    levels: Levels,
+    levels: DelayLevels,
     progress: Progress,
     look_at: Vec<AtomicI64>,
     /// When the task wakes by itself; `NEVER` while it is awake, so that arrivals leave a permit.
     sleeps_until: AtomicI64,
     wake: Notify,
+}
+
+/// `messageDelayLevel` is no list of delays.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("messageDelayLevel: `{part}` is no delay; write a number and one of s, m, h, d")]
+pub struct LevelsError {
+    part: String,
+}
+
+/// Parses `messageDelayLevel`; there is at least one level.
+pub(crate) fn parse_levels(text: &str) -> Result<DelayLevels, LevelsError> {
+    match DelayLevels::parse(text) {
+        Ok(levels) if levels.max() > 0 => Ok(levels),
+        Ok(_) => Err(LevelsError { part: String::new() }),
+        Err(part) => Err(LevelsError { part }),
+    }
 }
 
 /// What became of one batch of a level.
@@ -70,7 +84,7 @@ impl Schedule {
     /// Fails when the file cannot be read.
     pub(crate) fn load(
         root: &Path,
-        levels: Levels,
+        levels: DelayLevels,
         version_step: u64,
     ) -> Result<Schedule, JsonFileError> {
         let progress = Progress::load(root, levels.max(), version_step)?;
@@ -205,7 +219,7 @@ impl Schedule {
         // Units are looked at in order, so the filter can count them.
         let seen = Cell::new(0);
         let waits = Cell::new(None);
-        let latest = now + self.levels.delay_of_queue(queue_id);
+        let latest = now + self.levels.delay_ms(queue_id as i32 + 1).unwrap_or(0);
         let due = |due: i64| {
             if waits.get().is_some() {
                 return false;

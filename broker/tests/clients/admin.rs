@@ -306,3 +306,20 @@ async fn connections_are_shown() {
     }
     kit.stop().await;
 }
+
+#[tokio::test]
+async fn clean_up_spares_what_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let kit = Kit::start(dir.path()).await;
+    let a = kit.client();
+    a.send("T", 0, "x", "").await;
+    for code in [
+        RequestCode::CleanUnusedTopic,
+        RequestCode::CleanExpiredConsumequeue,
+        RequestCode::DeleteExpiredCommitlog,
+    ] {
+        a.ok(code, &NoHeader, &[]).await;
+    }
+    assert_eq!(a.pull_all("T", 0, 1).await[0].body, "x");
+    kit.stop().await;
+}

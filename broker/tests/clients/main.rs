@@ -1,5 +1,7 @@
 //! Clients of a broker through real sockets: groups, offsets, locks, delays, retries, tools.
 
+#![allow(clippy::unwrap_used)] // Helpers stand outside of test functions.
+
 mod admin;
 mod delay;
 mod files;

@@ -7,7 +7,7 @@ use remoting::protocol::body::{
     Body, GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList,
 };
 use remoting::protocol::code::ResponseCode;
-use remoting::protocol::command::Responder;
+use remoting::protocol::command::{Responder, ResponseTag};
 use remoting::protocol::header::{
     DeleteSubscriptionGroupRequestHeader, GetAllSubscriptionGroupRequestHeader,
     GetAllSubscriptionGroupResponseHeader, GetSubscriptionGroupConfigRequestHeader, NoHeader,
@@ -15,7 +15,7 @@ use remoting::protocol::header::{
 };
 use runtime::clock::now_ms;
 
-use super::{not_written, topic};
+use super::{after_disk_work, not_written, topic};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::reject::Reject;
@@ -42,14 +42,23 @@ pub(crate) fn create_or_update_list(
 
 /// Java quirk: any name is taken, even a blank one.
 fn update(
-    broker: &Broker,
+    broker: &Arc<Broker>,
     configs: Vec<SubscriptionGroupConfig>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     let updated = broker.groups.update(configs, now_ms());
     updated.map_err(|error| Reject::thrown(error.to_string()))?;
-    out.ok_empty();
-    Ok(Outcome::Done)
+    Ok(saved(broker, out.tag(), |out| out.ok_empty()))
+}
+
+/// Writes the groups and answers afterwards.
+fn saved(
+    broker: &Arc<Broker>,
+    tag: ResponseTag,
+    answer: impl FnOnce(&mut Responder<'_>) + Send + 'static,
+) -> Outcome {
+    let save = |broker: &Broker| broker.groups.persist().map_err(|error| not_written(&error));
+    after_disk_work(broker, tag, save, answer)
 }
 
 /// Deletes a group, and its offsets if asked to.
@@ -60,13 +69,12 @@ pub(crate) fn delete(
 ) -> Result<Outcome, Reject> {
     let header: DeleteSubscriptionGroupRequestHeader = call.header()?;
     let group = &header.group_name;
-    broker.groups.delete(group, now_ms()).map_err(|error| not_written(&error))?;
+    broker.groups.delete(group, now_ms());
     if header.clean_offset {
         broker.offsets.remove_group(group);
     }
     tracing::info!(group, clean_offset = header.clean_offset, "consumer group deleted");
-    out.ok_empty();
-    Ok(Outcome::Done)
+    Ok(saved(broker, out.tag(), |out| out.ok_empty()))
 }
 
 /// Answers all groups, or the page asked for.
@@ -117,12 +125,13 @@ pub(crate) fn read_forbidden(
 ) -> Result<Outcome, Reject> {
     let UpdateGroupForbiddenRequestHeader { group, topic, readable } = call.header()?;
     if let Some(readable) = readable {
-        let written = broker.groups.set_read_forbidden(&group, &topic, !readable, now_ms());
-        written.map_err(|error| not_written(&error))?;
+        broker.groups.set_read_forbidden(&group, &topic, !readable, now_ms());
     }
     let readable = Some(!broker.groups.read_forbidden(&group, &topic));
     let body = GroupForbidden { group, readable, topic }.encode();
     // Java quirk: an empty remark instead of none.
-    out.respond(ResponseCode::Success, Some(""), &NoHeader, &[], &body);
-    Ok(Outcome::Done)
+    let answer = move |out: &mut Responder<'_>| {
+        out.respond(ResponseCode::Success, Some(""), &NoHeader, &[], &body);
+    };
+    Ok(saved(broker, out.tag(), answer))
 }

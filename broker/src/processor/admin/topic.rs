@@ -17,7 +17,7 @@ use remoting::protocol::header::{
     GetAllTopicConfigResponseHeader, GetTopicConfigRequestHeader,
 };
 
-use super::{not_written, ok_unset};
+use super::{after_disk_work, not_written, ok_unset, refuse};
 use crate::attributes;
 use crate::broker::Broker;
 use crate::call::Call;
@@ -118,7 +118,6 @@ fn store_configs(
             changed = true;
         }
     }
-    broker.topics.save().map_err(|error| not_written(&error))?;
     if !changed {
         ok_unset(out);
         return Ok(Outcome::Done);
@@ -126,7 +125,12 @@ fn store_configs(
     // Name servers are told before the answer, so that the route is there when a tool asks.
     let (broker, tag) = (Arc::clone(broker), out.tag());
     Ok(Outcome::Later(Box::pin(async move {
+        let saving = Arc::clone(&broker.topics);
+        let saved = tokio::task::spawn_blocking(move || saving.save());
         broker.peers.told(&broker.topics, TELL_PATIENCE).await;
+        if let Ok(Err(error)) = saved.await {
+            return refuse(tag, &not_written(&error));
+        }
         let mut bytes = BytesMut::new();
         ok_unset(&mut Responder::new(tag, &mut bytes));
         bytes
@@ -154,16 +158,17 @@ pub(crate) fn delete(
         });
         doomed.extend(retries.filter(|retry| broker.topics.look(retry).is_some()));
     }
-    for topic in &doomed {
-        broker.topics.remove(topic);
-        broker.offsets.remove_topic(topic);
-        let deleted = broker.store.delete_topic(topic);
-        deleted.map_err(|error| Reject::new(ResponseCode::SystemError, error.to_string()))?;
-        tracing::info!(topic, "topic deleted");
-    }
-    broker.topics.save().map_err(|error| not_written(&error))?;
-    out.ok_empty();
-    Ok(Outcome::Done)
+    let work = move |broker: &Broker| {
+        for topic in &doomed {
+            broker.topics.remove(topic);
+            broker.offsets.remove_topic(topic);
+            let deleted = broker.store.delete_topic(topic);
+            deleted.map_err(|error| Reject::new(ResponseCode::SystemError, error.to_string()))?;
+            tracing::info!(topic, "topic deleted");
+        }
+        broker.topics.save().map_err(|error| not_written(&error))
+    };
+    Ok(after_disk_work(broker, out.tag(), work, |out| out.ok_empty()))
 }
 
 /// Answers all topics, or the page asked for.
