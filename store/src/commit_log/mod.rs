@@ -5,9 +5,10 @@
 //! record record .. blank record record .. end   spare: created ahead, all zeros
 //! ```
 //!
-//! One lock orders all records; the lock order is append, spare, editing. The list of files is read without a lock; only the appender, when
-//! it rolls, and retention, when it deletes, replace it. After a failed write or sync the log is
-//! poisoned: nothing is appended or acknowledged until a restart has recovered.
+//! One lock orders all records; the lock order is append, spare, editing. The list of files is read
+//! without a lock; only the appender, when it rolls, and retention, when it deletes, replace it.
+//! After a failed write or sync the log is poisoned: nothing is appended or acknowledged until a
+//! restart has recovered.
 
 mod append;
 mod flush;

@@ -1,3 +1,5 @@
+//! Appending, rolling, faults.
+
 use std::io::ErrorKind;
 
 use super::*;

@@ -146,8 +146,9 @@ impl MessageStore {
 
     /// Indexes what a query would miss, unless that takes long.
     pub(super) fn index_now(&self) {
+        let end = self.log.end();
         if self.dispatch_behind_bytes() <= INDEX_NOW_BYTES {
-            while self.build_index() {}
+            while self.indexed.load(Ordering::Acquire) < end && self.build_index() {}
         }
     }
 }

@@ -1,3 +1,5 @@
+//! One file: what readers see, what a cut leaves, room ahead.
+
 use super::*;
 
 fn scratch(size: usize) -> (tempfile::TempDir, Arc<Segment>) {
