@@ -102,6 +102,9 @@ impl Recovery<'_> {
                 got: "no log file".to_owned(),
             });
         }
+        if let Some(index) = self.index {
+            index.truncate_to(0).map_err(|error| self.view(error))?;
+        }
         self.log.cut(0, 0, 0)
     }
 

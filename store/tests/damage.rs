@@ -140,3 +140,18 @@ fn an_empty_last_log_file_is_a_crash_and_no_damage() {
     let store = open(config(directory.path())).unwrap();
     assert_eq!(store.max_physical_offset(), end);
 }
+
+#[test]
+fn an_index_without_log_and_queues_starts_over() {
+    let directory = scratch();
+    let root = directory.path();
+    stopped(root);
+    for gone in ["commitlog", "consumequeue"] {
+        fs::remove_dir_all(root.join(gone)).unwrap();
+    }
+    fs::remove_file(root.join("checkpoint")).unwrap();
+    let store = open(config(root)).unwrap();
+    assert!(store.query("T", "k", 64, 0, i64::MAX).is_empty());
+    store.put(&message("T", 0, b"first")).unwrap();
+    assert_eq!(store.query("T", "k", 64, 0, i64::MAX).len(), 1);
+}
