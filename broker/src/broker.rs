@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use remoting::net::{Limits, Server, ServerConfig};
+use remoting::net::{Limits, Server, ServerConfig, Service};
 use remoting::protocol::body::SubscriptionGroupConfig;
 use remoting::protocol::message::PropertiesBuf;
 use remoting::protocol::message::id::UniqueKeys;
@@ -334,6 +334,11 @@ impl Running {
     pub fn address(&self) -> (SocketAddr, String) {
         let why = self.broker.address.get().map(Address::why).unwrap_or_default();
         (self.broker.store_host(), why)
+    }
+
+    /// What handles the requests, for callers in this process.
+    pub fn service(&self) -> Arc<dyn Service> {
+        Arc::new(Frontend::new(Arc::clone(&self.broker)))
     }
 
     /// The address it listens on.

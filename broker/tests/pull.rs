@@ -1,4 +1,5 @@
 //! Pulls: what is found, what is held, and every refusal of the tables.
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 mod common;
 

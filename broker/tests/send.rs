@@ -1,4 +1,5 @@
 //! Sends: what is stored, what is answered, and every refusal of the tables.
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! A broker in this process and a client that talks to it over a socket.
 #![allow(dead_code, reason = "every test program uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,0 +1,103 @@
+//! The broker and its name servers: registration, changes at once, farewell.
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use common::{Bench, PATIENCE, code};
+use namesrv::{NameServer, NamesrvConfig};
+use remoting::net::{Client, ClientOptions};
+use remoting::protocol::body::{Body, TopicRouteData};
+use remoting::protocol::code::{RequestCode, ResponseCode};
+use remoting::protocol::header::GetRouteInfoRequestHeader;
+use runtime::services::Services;
+use tokio::runtime::Handle;
+
+/// A name server on a free port, or on a given one.
+fn name_server(root: &Path, port: u16) -> (SocketAddr, Services) {
+    let file = |name: &str| root.join(name).display().to_string();
+    let config = NamesrvConfig {
+        listen_port: port,
+        bind_address: "127.0.0.1".to_owned(),
+        kv_config_path: file("kvConfig.json"),
+        config_store_path: file("namesrv.properties"),
+        ..NamesrvConfig::default()
+    };
+    let mut services = Services::new(Handle::current());
+    let address = NameServer::open(config, None).unwrap().start(&mut services).unwrap();
+    (address, services)
+}
+
+async fn route(client: &Client, name_server: SocketAddr, topic: &str) -> Option<TopicRouteData> {
+    let header = GetRouteInfoRequestHeader { topic: topic.into(), ..Default::default() };
+    let request = RequestCode::GetRouteinfoByTopic;
+    let address = name_server.to_string();
+    let answer = client.call(&address, request, &header, &[], &[], PATIENCE).await.unwrap();
+    match code(&answer) {
+        ResponseCode::Success => Some(TopicRouteData::decode(answer.body()).unwrap()),
+        ResponseCode::TopicNotExist => None,
+        other => panic!("{other:?}: {:?}", answer.remark()),
+    }
+}
+
+#[tokio::test]
+async fn every_name_server_knows_the_broker_until_it_stops() {
+    let roots = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let (first, first_services) = name_server(roots[0].path(), 0);
+    let (second, second_services) = name_server(roots[1].path(), 0);
+    let list = format!("namesrvAddr={first};{second}");
+    let bench = Bench::with(roots[2].path(), &list).await;
+    bench.running.registered(PATIENCE).await;
+    let client = Client::new(ClientOptions::default());
+    for server in [first, second] {
+        let found = route(&client, server, "TBW102").await.unwrap();
+        assert_eq!(found.broker_datas[0].broker_name, "b");
+        let address = bench.running.listens_on().to_string();
+        assert_eq!(found.broker_datas[0].broker_addrs.get(&0), Some(&address));
+        assert_eq!((found.queue_datas[0].perm, found.queue_datas[0].write_queue_nums), (7, 8));
+        assert!(route(&client, server, "T").await.is_none());
+    }
+    bench.put("T", 0, "", b"x").await;
+    bench.running.registered(PATIENCE).await;
+    for server in [first, second] {
+        let found = route(&client, server, "T").await.unwrap();
+        assert_eq!((found.queue_datas[0].perm, found.queue_datas[0].write_queue_nums), (6, 4));
+    }
+    bench.stop().await;
+    for server in [first, second] {
+        assert!(route(&client, server, "T").await.is_none());
+    }
+    client.close();
+    first_services.stop(PATIENCE).await;
+    second_services.stop(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_name_server_that_comes_late_is_told_everything() {
+    let roots = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    // A port that was free a moment ago.
+    let (address, services) = name_server(roots[0].path(), 0);
+    services.stop(PATIENCE).await;
+    let list = format!("namesrvAddr={address}");
+    let bench = Bench::with(roots[1].path(), &list).await;
+    bench.put("T", 0, "", b"x").await;
+    // Nobody waits for a name server that is down.
+    bench.running.registered(PATIENCE).await;
+
+    let (again, services) = name_server(roots[0].path(), address.port());
+    assert_eq!(again, address);
+    let client = Client::new(ClientOptions::default());
+    let known = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while route(&client, address, "T").await.is_none() {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, known).await.unwrap();
+    bench.stop().await;
+    client.close();
+    services.stop(PATIENCE).await;
+}
