@@ -328,7 +328,7 @@ fn refuse_missing_safety(key: &str, value: &str) -> Result<(), ConfigError> {
     let above_one = value.parse::<i64>().is_ok_and(|count| count > 1);
     let reason = match key {
         "aclEnable" | "authenticationEnabled" | "authorizationEnabled" if on => NO_ACCESS_CONTROL,
-        "brokerRole" if value == "SLAVE" => NO_REPLICAS,
+        "brokerRole" if matches!(value, "SLAVE" | "SYNC_MASTER") => NO_REPLICAS,
         "inSyncReplicas" | "minInSyncReplicas" | "totalReplicas" if above_one => NO_REPLICAS,
         "enableControllerMode" | "enableDLegerCommitLog" | "duplicationEnable" if on => NO_REPLICAS,
         "enableSlaveActingMaster" | "allAckInSyncStateSet" if on => NO_REPLICAS,

@@ -58,6 +58,7 @@ struct Stripe {
 pub(crate) struct Stats {
     stripes: [Stripe; STRIPES],
     put_micros_max: AtomicU64,
+    get_micros_max: AtomicU64,
     boot_ms: i64,
     history: Mutex<History>,
 }
@@ -122,6 +123,7 @@ impl Stats {
                 put_times: array::from_fn(|_| AtomicU64::new(0)),
             }),
             put_micros_max: AtomicU64::new(0),
+            get_micros_max: AtomicU64::new(0),
             boot_ms: now_ms,
             history: Mutex::new(history),
         }
@@ -140,13 +142,12 @@ impl Stats {
         let millis = micros / 1000;
         let bucket = PUT_TIMES.iter().position(|(bound, _)| millis <= *bound);
         stripe.put_times[bucket.unwrap_or(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
-        if micros > self.put_micros_max.load(Ordering::Relaxed) {
-            self.put_micros_max.fetch_max(micros, Ordering::Relaxed);
-        }
+        raise(&self.put_micros_max, micros);
     }
 
     /// Counts one get that delivered `messages` messages.
-    pub(crate) fn got(&self, messages: u64) {
+    pub(crate) fn got(&self, messages: u64, took: Duration) {
+        raise(&self.get_micros_max, took.as_micros() as u64);
         let stripe = self.stripe();
         if messages == 0 {
             stripe.add(Count::GetMiss, 1);
@@ -250,6 +251,26 @@ impl Stats {
         self.put_micros_max.load(Ordering::Relaxed) / 1000
     }
 
+    /// Longest get, in ms.
+    pub(crate) fn get_millis_max(&self) -> u64 {
+        self.get_micros_max.load(Ordering::Relaxed) / 1000
+    }
+
+    /// The time, in ms, that this part of the last full minute's puts took at most.
+    pub(crate) fn put_millis_within(&self, part: f64) -> f64 {
+        let Some((before, after)) = self.history().minutes else { return 0.0 };
+        let counts: [u64; BUCKETS] = array::from_fn(|at| after[at] - before[at]);
+        let wanted = counts.iter().sum::<u64>() as f64 * part;
+        let mut seen = 0;
+        for (count, (bound, _)) in counts.iter().zip(PUT_TIMES) {
+            seen += count;
+            if seen as f64 >= wanted {
+                return bound as f64;
+            }
+        }
+        self.put_millis_max() as f64
+    }
+
     /// Messages delivered since the start.
     pub(crate) fn transferred_total(&self) -> u64 {
         self.sum(Count::Transferred)
@@ -297,6 +318,13 @@ impl Sample {
     }
 }
 
+/// Raises a maximum; it rarely changes, so that mostly it is only read.
+fn raise(max: &AtomicU64, value: u64) {
+    if value > max.load(Ordering::Relaxed) {
+        max.fetch_max(value, Ordering::Relaxed);
+    }
+}
+
 fn day_of(now_ms: i64) -> i64 {
     now_ms.div_euclid(86_400_000)
 }
@@ -332,15 +360,15 @@ mod tests {
         for second in 0..=10 {
             stats.sample(START + second * 1000);
             stats.put(true, 3, 10, Duration::ZERO);
-            stats.got(2);
-            stats.got(0);
+            stats.got(2, Duration::from_millis(7));
+            stats.got(0, Duration::ZERO);
         }
         assert_eq!(stats.rates(Rate::Put), "3.0  ");
         assert_eq!(stats.rates(Rate::Transferred), "2.0  ");
         assert_eq!(stats.rates(Rate::Miss), "1.0  ");
         assert_eq!(stats.get_total_rates(), "2.0 0.0 0.0");
         assert_eq!((stats.put_total(), stats.put_bytes()), (33, 110));
-        assert_eq!(stats.transferred_total(), 22);
+        assert_eq!((stats.transferred_total(), stats.get_millis_max()), (22, 7));
     }
 
     #[test]
@@ -358,6 +386,9 @@ mod tests {
         assert!(text.ends_with("[10s~]:1 "), "{text}");
         assert_eq!(stats.put_millis_max(), 11_000);
         assert_eq!(stats.put_failed(), 1);
+        assert_eq!(stats.put_millis_within(0.3), 0.0);
+        assert_eq!(stats.put_millis_within(0.5), 50.0);
+        assert_eq!(stats.put_millis_within(0.99), 11_000.0);
         for second in 61..=120 {
             stats.sample(START + second * 1000);
         }

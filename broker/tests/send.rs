@@ -228,15 +228,19 @@ async fn a_delayed_message_is_parked_and_comes_back() {
 async fn a_retry_tried_too_often_is_a_dead_letter() {
     let root = tempfile::tempdir().unwrap();
     let bench = Bench::start(root.path()).await;
+    let delayed = properties(&[("DELAY", "5")]);
     let retry = |times, limit| Header {
         reconsume_times: Some(times),
         max_reconsume_times: Some(limit),
+        properties: (times > limit).then_some(&delayed),
         ..to("%RETRY%cg")
     };
     assert_eq!(code(&bench.send(retry(3, 3), b"again").await), ResponseCode::Success);
     assert_eq!(code(&bench.send(retry(4, 3), b"dead").await), ResponseCode::Success);
     assert_eq!(bodies(&bench.pull(from("%RETRY%cg", 0)).await), ["again"]);
-    assert_eq!(bodies(&bench.pull(from("%DLQ%cg", 0)).await), ["dead"]);
+    let dead = bench.pull(from("%DLQ%cg", 0)).await;
+    assert_eq!(bodies(&dead), ["dead"]);
+    assert_eq!(Properties::new(messages(&dead)[0].properties).get("DELAY"), Some("-1"));
     bench.stop().await;
 }
 

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use remoting::net::Outcome;
@@ -82,10 +82,9 @@ fn pull(
     }
     let found = look(broker, group, topic, &ask);
     if found.code != ResponseCode::PullNotFound || header.sys_flag & SUSPEND == 0 {
-        write(&ask, &found, out);
-        return Ok(Outcome::Done);
+        return Ok(answer(ask, found, out));
     }
-    hold(broker, header, ask, found, out)
+    Ok(hold(broker, header, ask, found, out))
 }
 
 /// What is asked of a queue, checked.
@@ -229,9 +228,10 @@ fn look(broker: &Broker, group: &str, topic: &str, ask: &Ask) -> Found {
         count_max: *count_max,
         bytes_max: i32::MAX,
     };
+    let begun = Instant::now();
     let got = broker.store.get(&request, &|tags_code| filter.matches(tags_code));
     let code = code_of(got.status, *queue_offset);
-    broker.stats.got(u64::try_from(got.count).unwrap_or(0));
+    broker.stats.got(u64::try_from(got.count).unwrap_or(0), begun.elapsed());
     broker.offsets.commit_pull(group, topic, *queue_id, got.next_offset);
     let remark = name_of(got.status);
     Found { got, code, remark }
@@ -284,6 +284,26 @@ fn name_of(status: GetStatus) -> &'static str {
     }
 }
 
+/// Answers here, or on another thread when the records have to come from the disk first.
+fn answer(ask: Ask, found: Found, out: &mut Responder<'_>) -> Outcome {
+    if !found.got.from_disk || found.got.slices.is_empty() {
+        write(&ask, &found, out);
+        return Outcome::Done;
+    }
+    let tag = out.tag();
+    Outcome::Later(Box::pin(async move {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut bytes = BytesMut::new();
+            write(&ask, &found, &mut Responder::new(tag, &mut bytes));
+            bytes
+        });
+        match read.await {
+            Ok(bytes) => bytes,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }))
+}
+
 fn write(ask: &Ask, found: &Found, out: &mut Responder<'_>) {
     let Found { got, code, remark } = found;
     let header = PullMessageResponseHeader {
@@ -310,7 +330,7 @@ fn hold(
     ask: Ask,
     found: Found,
     out: &mut Responder<'_>,
-) -> Result<Outcome, Reject> {
+) -> Outcome {
     let millis = match broker.config.long_polling_enable {
         true => header.suspend_timeout_millis,
         false => broker.config.short_polling_time_mills,
@@ -318,18 +338,16 @@ fn hold(
     let patience = Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(HOLD_MAX);
     let waiter = broker.arrivals.subscribe(header.topic, ask.queue_id, ask.filter.clone());
     let Some(waiter) = waiter.filter(|_| !patience.is_zero()) else {
-        write(&ask, &found, out);
-        return Ok(Outcome::Done);
+        return answer(ask, found, out);
     };
     // An append between the first look and the subscription woke nobody.
     let found = look(broker, header.consumer_group, header.topic, &ask);
     if found.code != ResponseCode::PullNotFound {
-        write(&ask, &found, out);
-        return Ok(Outcome::Done);
+        return answer(ask, found, out);
     }
     let (group, topic) = (header.consumer_group.to_owned(), header.topic.to_owned());
     let (broker, tag) = (Arc::clone(broker), out.tag());
-    Ok(Outcome::Later(Box::pin(async move {
+    Outcome::Later(Box::pin(async move {
         // Woken, out of time, or stopping: the answer is what the queue holds then.
         let _ = tokio::time::timeout(patience, waiter.woken()).await;
         drop(waiter);
@@ -337,5 +355,5 @@ fn hold(
         let found = look(&broker, &group, &topic, &ask);
         write(&ask, &found, &mut Responder::new(tag, &mut bytes));
         bytes
-    })))
+    }))
 }

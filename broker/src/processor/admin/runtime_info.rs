@@ -74,7 +74,10 @@ fn table(broker: &Broker) -> BTreeMap<String, String> {
     }
     counted(broker, &mut set);
     for (key, value) in broker.store.runtime() {
-        set(key, value);
+        match (key, value.parse()) {
+            ("remainHowManyDataToFlush", Ok(bytes)) => set(key, human(bytes)),
+            _ => set(key, value),
+        }
     }
     table
 }
@@ -93,6 +96,9 @@ fn counted(broker: &Broker, set: &mut impl FnMut(&str, String)) {
     set("putMessageEntireTimeMax", stats.put_millis_max().to_string());
     let histogram = stats.put_time_histogram();
     set("putMessageDistributeTime", histogram.unwrap_or_else(|| "null".to_owned()));
+    set("putLatency99", format!("{:.2}", stats.put_millis_within(0.99)));
+    set("putLatency999", format!("{:.2}", stats.put_millis_within(0.999)));
+    set("getMessageEntireTimeMax", stats.get_millis_max().to_string());
     set("putTps", stats.rates(Rate::Put));
     set("getFoundTps", stats.rates(Rate::Found));
     set("getMissTps", stats.rates(Rate::Miss));
@@ -110,6 +116,17 @@ fn counted(broker: &Broker, set: &mut impl FnMut(&str, String)) {
     set("msgGetTotalTodayNow", stats.transferred_total().to_string());
 }
 
+/// A size for people: whole bytes below 1024, else one decimal.
+fn human(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let power = (bytes.ilog2() / 10) as usize;
+    let size = bytes as f64 / 1024_f64.powi(power as i32);
+    format!("{size:.1} {}", UNITS[power - 1])
+}
+
 fn since(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -120,6 +137,19 @@ fn since(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_has_its_unit() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1229, "1.2 KiB"),
+            (5 << 20, "5.0 MiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(human(bytes), text);
+        }
+    }
 
     #[test]
     fn a_time_span_is_written_out() {
