@@ -187,7 +187,12 @@ impl ConsumerOffsets {
         if self.resets.is_empty() {
             return None;
         }
-        with_key(topic, group, |key| self.resets.get_mut(key)?.remove(&queue_id))
+        with_key(topic, group, |key| {
+            let taken = self.resets.get_mut(key)?.remove(&queue_id);
+            // An empty table costs pulls nothing.
+            self.resets.remove_if(key, |_, queues| queues.is_empty());
+            taken
+        })
     }
 
     /// Writes the file when something changed since the last time.
@@ -323,6 +328,7 @@ mod tests {
         assert_eq!(offsets.query("g", "T", 0), Some(2));
         assert_eq!(offsets.take_reset("g", "T", 0), Some(2));
         assert_eq!(offsets.take_reset("g", "T", 0), None);
+        assert!(offsets.resets.is_empty());
         assert_eq!(offsets.query("g", "T", 0), Some(6));
     }
 

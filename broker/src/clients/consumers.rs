@@ -267,3 +267,107 @@ fn tell(group: &str, peers: &[Arc<Peer>], notify: Notify) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use remoting::protocol::code::LanguageCode;
+
+    use super::*;
+
+    fn client(client_id: &str, last_seen: i64) -> Client {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        Client {
+            peer: Arc::new(Peer::unconnected(nowhere)),
+            client_id: client_id.to_owned(),
+            language: LanguageCode::Java,
+            version: 479,
+            last_seen,
+        }
+    }
+
+    fn group(topics: &[(&str, i64)]) -> ConsumerData {
+        let subscription = |(topic, sub_version): &(&str, i64)| SubscriptionData {
+            topic: (*topic).to_owned(),
+            sub_string: "a".to_owned(),
+            code_set: vec![97],
+            sub_version: *sub_version,
+            ..SubscriptionData::default()
+        };
+        ConsumerData {
+            group_name: "g".to_owned(),
+            subscription_data_set: topics.iter().map(subscription).collect(),
+            ..ConsumerData::default()
+        }
+    }
+
+    #[test]
+    fn silent_members_leave_after_two_minutes() {
+        let consumers = Consumers::default();
+        let (old, young) = (client("old", 1_000), client("young", 50_000));
+        assert!(consumers.register(&group(&[("T", 1)]), &old, true, Notify::Nobody));
+        assert!(consumers.register(&group(&[("T", 1)]), &young, true, Notify::Nobody));
+        consumers.expire(121_000, Notify::Nobody);
+        assert_eq!(consumers.client_ids("g").len(), 2);
+        consumers.expire(121_001, Notify::Nobody);
+        assert_eq!(consumers.client_ids("g"), ["young"]);
+        // A heartbeat keeps a member; the last one takes the group along.
+        let alive = Client { last_seen: 150_000, ..young };
+        assert!(!consumers.register(&group(&[("T", 1)]), &alive, true, Notify::Nobody));
+        consumers.expire(170_001, Notify::Nobody);
+        assert_eq!(consumers.client_ids("g"), ["young"]);
+        consumers.expire(270_001, Notify::Nobody);
+        assert!(consumers.with_group("g", |_| ()).is_none());
+    }
+
+    #[test]
+    fn only_newer_subscriptions_replace_older_ones() {
+        let consumers = Consumers::default();
+        let member = client("c", 0);
+        consumers.register(&group(&[("T", 5)]), &member, true, Notify::Nobody);
+        let version = |topic| consumers.subscription("g", topic).map(|s| s.data.sub_version);
+        for (sent, kept) in [(4, 5), (5, 5), (6, 6)] {
+            let changed = consumers.register(&group(&[("T", sent)]), &member, true, Notify::Nobody);
+            assert!(!changed, "no topic came or went");
+            assert_eq!(version("T"), Some(kept));
+        }
+        assert!(consumers.register(&group(&[("U", 1)]), &member, true, Notify::Nobody));
+        assert_eq!((version("T"), version("U")), (None, Some(1)));
+        // Without subscriptions the known ones stay.
+        assert!(!consumers.register(&group(&[]), &member, false, Notify::Nobody));
+        assert_eq!(version("U"), Some(1));
+        assert_eq!(consumers.subscription_count("g"), 1);
+        assert!(consumers.topic_seen("T") && !consumers.topic_seen("V"));
+    }
+
+    #[test]
+    fn filters_take_the_hashes_as_they_were_sent() {
+        let filter = |sub_string: &str, class_filter_mode| {
+            let data = SubscriptionData {
+                sub_string: sub_string.to_owned(),
+                code_set: vec![1, -2],
+                class_filter_mode,
+                ..SubscriptionData::default()
+            };
+            Subscription::new(data).filter
+        };
+        let hashes = filter("a||b", false);
+        assert!(hashes.matches(1) && hashes.matches(-2) && !hashes.matches(97));
+        assert_eq!(filter("*", false), TagFilter::All);
+        assert_eq!(filter("a", true), TagFilter::All);
+    }
+
+    #[test]
+    fn a_closed_connection_leaves_every_group() {
+        let consumers = Consumers::default();
+        let (one, two) = (client("one", 0), client("two", 0));
+        let other = ConsumerData { group_name: "h".to_owned(), ..group(&[]) };
+        consumers.register(&group(&[]), &one, true, Notify::Nobody);
+        consumers.register(&other, &one, true, Notify::Nobody);
+        consumers.register(&other, &two, true, Notify::Nobody);
+        consumers.closed(one.peer.id(), Notify::Nobody);
+        assert!(consumers.with_group("g", |_| ()).is_none());
+        assert_eq!(consumers.client_ids("h"), ["two"]);
+    }
+}

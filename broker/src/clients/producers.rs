@@ -81,3 +81,42 @@ impl Producers {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use remoting::net::Peer;
+    use remoting::protocol::code::LanguageCode;
+
+    use super::*;
+
+    fn client(client_id: &str, last_seen: i64) -> Client {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        Client {
+            peer: Arc::new(Peer::unconnected(nowhere)),
+            client_id: client_id.to_owned(),
+            language: LanguageCode::Go,
+            version: 479,
+            last_seen,
+        }
+    }
+
+    #[test]
+    fn members_come_go_and_expire() {
+        let producers = Producers::default();
+        let (a, b) = (client("a", 0), client("b", 100_000));
+        producers.register("g", &a);
+        producers.register("g", &b);
+        producers.register("h", &a);
+        assert_eq!(producers.of("g").map(|members| members.len()), Some(2));
+        producers.unregister("h", a.peer.id());
+        assert!(producers.of("h").is_none());
+        producers.expire(120_001);
+        assert_eq!(producers.all().len(), 1);
+        assert_eq!(producers.of("g").map(|members| members[0].client_id.clone()), Some("b".into()));
+        producers.closed(b.peer.id());
+        assert!(producers.all().is_empty());
+    }
+}

@@ -160,7 +160,15 @@ impl Schedule {
     }
 
     fn due(&self, queue_id: usize, now: i64) -> bool {
-        self.look_at[queue_id].load(Ordering::SeqCst) <= now
+        let look_at = self.look_at[queue_id].load(Ordering::SeqCst);
+        look_at <= now || (look_at != NEVER && look_at > now + self.delay_ms(queue_id))
+    }
+
+    /// The delay of a queue's level. A time further off than that was set by a clock that has
+    /// been set back since: what waits for it is due.
+    fn delay_ms(&self, queue_id: usize) -> i64 {
+        let level = i32::try_from(queue_id + 1).unwrap_or(i32::MAX);
+        self.levels.delay_ms(level).unwrap_or(0).max(RETRY_MS)
     }
 
     async fn sleep(&self, stop: &Stop) {
@@ -219,12 +227,11 @@ impl Schedule {
         // Units are looked at in order, so the filter can count them.
         let seen = Cell::new(0);
         let waits = Cell::new(None);
-        let latest = now + self.levels.delay_ms(queue_id as i32 + 1).unwrap_or(0);
+        let latest = now + self.delay_ms(queue_id);
         let due = |due: i64| {
             if waits.get().is_some() {
                 return false;
             }
-            // A due time further off than the level allows: the clock was set back.
             if due > now && due <= latest {
                 waits.set(Some((start + seen.get(), due)));
                 return false;
@@ -311,3 +318,6 @@ fn redeliver(record: &Record<'_>, store: &MessageStore) -> Result<i64, PutError>
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;
