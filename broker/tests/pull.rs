@@ -204,8 +204,8 @@ async fn offsets_are_committed_along() {
     let header = Header { sys_flag: 5, commit_offset: 1, ..from("T", 0) };
     assert_eq!(code(&bench.pull(header).await), ResponseCode::Success);
     let query = QueryConsumerOffsetRequestHeader {
-        consumer_group: "cg".into(),
-        topic: "T".into(),
+        consumer_group: "cg",
+        topic: "T",
         queue_id: 0,
         ..Default::default()
     };
