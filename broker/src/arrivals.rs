@@ -5,6 +5,7 @@
 //! An append between the look and the wait finds the waiter and leaves its wake-up behind.
 //! Nothing here knows a request: a waiter is woken, and whoever holds it looks again.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,14 +23,13 @@ pub(crate) struct Arrivals {
     closed: AtomicBool,
 }
 
-/// The waiters of one topic, grouped by nothing: a topic has few held pulls per queue.
+/// The waiters of one topic by queue; a queue without any is not listed.
 #[derive(Default)]
 struct TopicWaiters {
-    list: Mutex<Vec<Arc<Hook>>>,
+    queues: Mutex<HashMap<i32, Vec<Arc<Hook>>>>,
 }
 
 struct Hook {
-    queue_id: i32,
     filter: TagFilter,
     wake: Notify,
 }
@@ -38,6 +38,7 @@ struct Hook {
 pub(crate) struct Waiter {
     arrivals: Arc<Arrivals>,
     topic: Arc<TopicWaiters>,
+    queue_id: i32,
     hook: Arc<Hook>,
 }
 
@@ -49,12 +50,12 @@ impl Arrivals {
         queue_id: i32,
         filter: TagFilter,
     ) -> Option<Waiter> {
-        let hook = Arc::new(Hook { queue_id, filter, wake: Notify::new() });
+        let hook = Arc::new(Hook { filter, wake: Notify::new() });
         // Invariant: counted before listed, so that `waiting == 0` proves every list empty.
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let waiters = self.waiters_of(topic);
-        waiters.lock().push(Arc::clone(&hook));
-        let waiter = Waiter { arrivals: Arc::clone(self), topic: waiters, hook };
+        waiters.lock().entry(queue_id).or_default().push(Arc::clone(&hook));
+        let waiter = Waiter { arrivals: Arc::clone(self), topic: waiters, queue_id, hook };
         // After listing: `close` either finds the waiter in the list or is seen here.
         (!self.closed.load(Ordering::SeqCst)).then_some(waiter)
     }
@@ -72,8 +73,9 @@ impl Arrivals {
             return;
         }
         let Some(waiters) = self.topics.get(arrival.topic) else { return };
-        for hook in waiters.lock().iter() {
-            if hook.queue_id == arrival.queue_id && hook.filter.matches(arrival.tags_code) {
+        let queues = waiters.lock();
+        for hook in queues.get(&arrival.queue_id).into_iter().flatten() {
+            if hook.filter.matches(arrival.tags_code) {
                 hook.wake.notify_one();
             }
         }
@@ -83,7 +85,7 @@ impl Arrivals {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         for topic in &self.topics {
-            for hook in topic.lock().iter() {
+            for hook in topic.lock().values().flatten() {
                 hook.wake.notify_one();
             }
         }
@@ -102,8 +104,8 @@ impl Arrivals {
 }
 
 impl TopicWaiters {
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Hook>>> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<i32, Vec<Arc<Hook>>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,11 +118,14 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        let mut list = self.topic.lock();
-        if let Some(at) = list.iter().position(|hook| Arc::ptr_eq(hook, &self.hook)) {
-            list.swap_remove(at);
+        let mut queues = self.topic.lock();
+        if let Some(list) = queues.get_mut(&self.queue_id) {
+            list.retain(|hook| !Arc::ptr_eq(hook, &self.hook));
+            if list.is_empty() {
+                queues.remove(&self.queue_id);
+            }
         }
-        drop(list);
+        drop(queues);
         self.arrivals.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }

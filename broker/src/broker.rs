@@ -37,8 +37,10 @@ use crate::schedule::{self, LevelsError, Schedule};
 use crate::stats::Stats;
 use crate::topics::{SCHEDULE_TOPIC, Topics};
 
+/// Time the farewell to the name servers may take.
+const FAREWELL_DEADLINE: Duration = Duration::from_millis(600);
 /// Time all services together may take to stop.
-const STOP_DEADLINE: Duration = Duration::from_millis(1500);
+const STOP_DEADLINE: Duration = Duration::from_millis(1000);
 /// Time held requests and unsent answers may take at the stop.
 const DRAIN_DEADLINE: Duration = Duration::from_millis(500);
 
@@ -97,6 +99,8 @@ pub struct Running {
     broker: Arc<Broker>,
     server: Arc<Server<Frontend>>,
     services: Services,
+    /// Stops before all others, and long before them when clients are asked to go away.
+    registration: Services,
     network: NetworkConfig,
 }
 
@@ -133,7 +137,10 @@ impl Broker {
             return Err(error);
         }
         let services = start_services(&broker, &server);
-        Ok(Running { broker, server, services, network })
+        let mut registration = Services::new(Handle::current());
+        let registered = Arc::clone(&broker);
+        registration.run("register", |stop| peers::run(registered, stop));
+        Ok(Running { broker, server, services, registration, network })
     }
 
     /// Loads the tables and the store.
@@ -264,6 +271,8 @@ fn listen_addresses(network: &NetworkConfig) -> Result<Vec<SocketAddr>, StartErr
 }
 
 /// Starts everything that runs beside requests, in the order of what depends on what.
+///
+/// Registration follows when all of this serves.
 fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Services {
     let mut services = Services::new(Handle::current());
     let millis = |ms: i64| Duration::from_millis(ms.max(1).unsigned_abs());
@@ -300,7 +309,6 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
             })
             .await;
     });
-    services.run("register", |stop| peers::run(own(), stop));
     services
 }
 
@@ -361,12 +369,13 @@ impl Running {
     /// # Errors
     /// Says why the store will have to recover at its next start.
     pub async fn stop(self) -> Result<(), StopError> {
+        let mut late = self.registration.stop(FAREWELL_DEADLINE).await;
         if self.network.enable_shutdown_gracefully {
             self.server.drain();
             let seconds = self.network.shutdown_wait_time_seconds;
             tokio::time::sleep(Duration::from_secs(seconds.into())).await;
         }
-        let late = self.services.stop(STOP_DEADLINE).await;
+        late.extend(self.services.stop(STOP_DEADLINE).await);
         if !late.is_empty() {
             error!(?late, "services did not stop in time");
         }

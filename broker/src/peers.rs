@@ -88,12 +88,16 @@ async fn inform(broker: &Broker, server: &Server, stop: &Stop) {
     let mut known = None;
     while !stop.stopped() {
         let now = *changes.borrow_and_update();
-        let registered = match known {
-            None => register_all(broker, server).await,
-            Some(known) => match broker.topics.changes_since(known) {
-                Changes::Topics(topics) => register(broker, server, &topics).await,
-                Changes::Everything => register_all(broker, server).await,
-            },
+        let registration = async {
+            match known.map(|known| broker.topics.changes_since(known)) {
+                Some(Changes::Topics(topics)) => register(broker, server, &topics).await,
+                Some(Changes::Everything) | None => register_all(broker, server).await,
+            }
+        };
+        let registered = tokio::select! {
+            registered = registration => registered,
+            // A name server that does not answer does not hold up the stop.
+            () = stop.wait() => break,
         };
         server.told.send_replace(now);
         let pause = match registered {

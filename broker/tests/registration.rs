@@ -101,3 +101,16 @@ async fn a_name_server_that_comes_late_is_told_everything() {
     client.close();
     services.stop(PATIENCE).await;
 }
+
+#[tokio::test]
+async fn a_name_server_that_does_not_answer_holds_up_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    // Connections are taken by the system; nobody ever reads them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let list = format!("namesrvAddr={}", silent.local_addr().unwrap());
+    let bench = Bench::with(root.path(), &list).await;
+    bench.put("T", 0, "", b"x").await;
+    let begun = std::time::Instant::now();
+    bench.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
