@@ -11,7 +11,9 @@ use remoting::protocol::command::{Frame, Responder};
 
 use crate::broker::Broker;
 use crate::call::Call;
-use crate::processor::admin::{clean, connections, group, reset, runtime_info, stats, topic};
+use crate::processor::admin::{
+    clean, connections, forward, group, reset, runtime_info, stats, topic,
+};
 use crate::processor::{consumer, heartbeat, lock, offset, pull, query, send, send_back};
 use crate::reject::Reject;
 
@@ -104,6 +106,11 @@ pub(crate) fn serve(
         Code::CleanExpiredConsumequeue => clean::expired_queues(broker, call, out),
         Code::CleanUnusedTopic => clean::unused_topics(broker, call, out),
         Code::DeleteExpiredCommitlog => clean::expired_log(broker, call, out),
+        Code::GetBrokerConsumeStats => stats::all_consume_stats(broker, call, out),
+        Code::QueryConsumeTimeSpan => stats::time_spans(broker, call, out),
+        Code::GetConsumerRunningInfo => forward::running_info(broker, call, out),
+        Code::ConsumeMessageDirectly => forward::consume_directly(broker, call, out),
+        Code::InvokeBrokerToGetConsumerStatus => forward::consumer_status(broker, call, out),
         Code::InvokeBrokerToResetOffset => reset::reset_offset(broker, call, out),
 
         // Requests to clients, name servers, controllers and containers.
@@ -171,14 +178,9 @@ pub(crate) fn serve(
         | Code::ResetConsumerOffsetInBroker
         | Code::AdjustConsumerThreadPool
         | Code::WhoConsumeTheMessage
-        | Code::InvokeBrokerToGetConsumerStatus
         | Code::RegisterFilterServer
         | Code::RegisterMessageFilterClass
-        | Code::QueryConsumeTimeSpan
-        | Code::GetConsumerRunningInfo
-        | Code::ConsumeMessageDirectly
         | Code::ViewBrokerStatsData
-        | Code::GetBrokerConsumeStats
         | Code::QueryConsumeQueue
         | Code::ResumeCheckHalfMessage
         | Code::SendReplyMessage

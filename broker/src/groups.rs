@@ -97,6 +97,13 @@ impl Groups {
         self.table.get(group).map(|config| Arc::clone(&config))
     }
 
+    /// Lists all groups, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.table.iter().map(|entry| entry.key().clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Whether the group is known.
     pub(crate) fn contains(&self, group: &str) -> bool {
         self.table.contains_key(group)

@@ -223,6 +223,11 @@ impl Consumers {
         self.with_group(group, |group| group.subscriptions.len()).unwrap_or(0)
     }
 
+    /// Returns the member of a group with that client id.
+    pub(crate) fn client(&self, group: &str, client_id: &str) -> Option<Client> {
+        self.groups.get(group)?.members().find(|client| client.client_id == client_id).cloned()
+    }
+
     /// Returns the client ids of a group's members.
     pub(crate) fn client_ids(&self, group: &str) -> Vec<String> {
         let ids = |group: &ConsumerGroup| group.members().map(|c| c.client_id.clone()).collect();

@@ -3,23 +3,28 @@
 use std::collections::BTreeMap;
 
 use remoting::protocol::body::{
-    Body, ConsumeStats, ConsumerConnection, CreateTopicListRequestBody, GroupForbidden, GroupList,
-    ProducerConnection, ProducerTableInfo, QuerySubscriptionResponseBody, SubscriptionGroupConfig,
-    SubscriptionGroupList, SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
-    TopicList, TopicStatsTable,
+    Body, ConsumeStats, ConsumeStatsList, ConsumerConnection, CreateTopicListRequestBody,
+    GroupForbidden, GroupList, ProducerConnection, ProducerTableInfo, QueryConsumeTimeSpanBody,
+    QuerySubscriptionResponseBody, SubscriptionGroupConfig, SubscriptionGroupList,
+    SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper, TopicList, TopicStatsTable,
 };
 use remoting::protocol::code::{LanguageCode, RequestCode, ResponseCode};
 use remoting::protocol::header::{
-    CloneGroupOffsetRequestHeader, CreateTopicRequestHeader, DeleteSubscriptionGroupRequestHeader,
-    DeleteTopicRequestHeader, GetAllTopicConfigRequestHeader, GetConsumeStatsRequestHeader,
-    GetConsumerConnectionListRequestHeader, GetProducerConnectionListRequestHeader,
-    GetSubscriptionGroupConfigRequestHeader, GetTopicConfigRequestHeader,
-    GetTopicStatsInfoRequestHeader, NoHeader, QuerySubscriptionByConsumerRequestHeader,
+    CloneGroupOffsetRequestHeader, ConsumeMessageDirectlyResultRequestHeader,
+    CreateTopicRequestHeader, DeleteSubscriptionGroupRequestHeader, DeleteTopicRequestHeader,
+    GetAllTopicConfigRequestHeader, GetConsumeStatsInBrokerHeader, GetConsumeStatsRequestHeader,
+    GetConsumerConnectionListRequestHeader, GetConsumerRunningInfoRequestHeader,
+    GetProducerConnectionListRequestHeader, GetSubscriptionGroupConfigRequestHeader,
+    GetTopicConfigRequestHeader, GetTopicStatsInfoRequestHeader, NoHeader,
+    QueryConsumeTimeSpanRequestHeader, QuerySubscriptionByConsumerRequestHeader,
     QueryTopicConsumeByWhoRequestHeader, QueryTopicsByConsumerRequestHeader,
     UpdateConsumerOffsetRequestHeader, UpdateGroupForbiddenRequestHeader,
 };
 
-use crate::kit::{Kit, TestClient, consumer, producer};
+use remoting::protocol::message::id::OffsetMessageId;
+use remoting::protocol::message::record::Record;
+
+use crate::kit::{Kit, Message, TestClient, consumer, producer};
 
 fn create(topic: &str, attributes: &str) -> CreateTopicRequestHeader {
     CreateTopicRequestHeader {
@@ -245,6 +250,21 @@ async fn statistics_show_how_far_a_group_is() {
     assert!(stats(Some("U"), None).await.is_empty(), "not subscribed");
     assert_eq!(stats(Some("T"), Some("U")).await.len(), 4, "the list is not checked");
 
+    let all = GetConsumeStatsInBrokerHeader { is_order: false };
+    let answer = a.ok(RequestCode::GetBrokerConsumeStats, &all, &[]).await;
+    let all = ConsumeStatsList::decode(answer.body()).unwrap();
+    assert_eq!(all.total_diff, 1);
+    let of_group = all.consume_stats_list.iter().find_map(|groups| groups.get("g")).unwrap();
+    assert_eq!(of_group[0].offset_table[queue].consumer_offset, 2);
+
+    let header = QueryConsumeTimeSpanRequestHeader { topic: "T".to_owned(), group: "g".to_owned() };
+    let answer = a.ok(RequestCode::QueryConsumeTimeSpan, &header, &[]).await;
+    let span = &QueryConsumeTimeSpanBody::decode(answer.body()).unwrap().consume_time_span_set[0];
+    assert_eq!(span.min_time_stamp, stored[0].store_timestamp);
+    assert_eq!(span.consume_time_stamp, stored[1].store_timestamp);
+    assert_eq!(span.max_time_stamp, stored[2].store_timestamp);
+    assert!(span.delay_time >= 0);
+
     let header = QueryTopicsByConsumerRequestHeader { group: "g".to_owned() };
     let answer = a.ok(RequestCode::QueryTopicsByConsumer, &header, &[]).await;
     let topics = TopicList::decode(answer.body()).unwrap();
@@ -304,6 +324,42 @@ async fn connections_are_shown() {
         let body = QuerySubscriptionResponseBody::decode(answer.body()).unwrap();
         assert_eq!((body.topic.as_str(), body.subscription_data.is_some()), (topic, there));
     }
+    kit.stop().await;
+}
+
+#[tokio::test]
+async fn questions_are_handed_on_to_consumers() {
+    let dir = tempfile::tempdir().unwrap();
+    let kit = Kit::start(dir.path()).await;
+    let (a, tool) = (kit.client(), kit.client());
+    a.send("T", 0, "x", "").await;
+    let message = a.pull_all("T", 0, 1).await.remove(0);
+    let ask = |client_id: &str| GetConsumerRunningInfoRequestHeader {
+        consumer_group: "g".to_owned(),
+        client_id: client_id.to_owned(),
+        jstack_enable: true,
+    };
+    let code = RequestCode::GetConsumerRunningInfo;
+    let answer = tool.refused(ResponseCode::SystemError, code, &ask("a"), &[]).await;
+    assert_eq!(answer.remark(), Some("The Consumer <g> <a> not online"));
+    a.heartbeat(&consumer("a", "g", &["T"])).await;
+    let answer = tool.ok(code, &ask("a"), &[]).await;
+    assert_eq!(answer.remark(), Some("heard"));
+    assert_eq!(answer.field("jstackEnable"), Some("true"));
+
+    let store_host = kit.address.parse().unwrap();
+    let id = OffsetMessageId { store_host, physical_offset: message.physical_offset };
+    let header = ConsumeMessageDirectlyResultRequestHeader {
+        consumer_group: "g".to_owned(),
+        client_id: Some("a".to_owned()),
+        msg_id: Some(id.to_string()),
+        topic: Some("T".to_owned()),
+        ..ConsumeMessageDirectlyResultRequestHeader::default()
+    };
+    let answer = tool.ok(RequestCode::ConsumeMessageDirectly, &header, &[]).await;
+    assert_eq!(answer.field("brokerName"), Some("b"));
+    assert_eq!(answer.field("groupSysFlag"), Some("0"));
+    assert_eq!(Message::of(&Record::decode(answer.body()).unwrap()), message);
     kit.stop().await;
 }
 

@@ -75,7 +75,13 @@ struct Ear {
 }
 
 impl Service for Ear {
-    fn call(&self, _peer: &Arc<Peer>, frame: Frame, _out: &mut Responder<'_>) -> Outcome {
+    fn call(&self, _peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Outcome {
+        if !frame.is_oneway() {
+            // A question handed on by the broker: what came goes back, with a code of its own.
+            let fields: Vec<(&str, &str)> = frame.fields().collect();
+            out.respond(0, Some("heard"), &NoHeader, &fields, frame.body());
+            return Outcome::Done;
+        }
         let group = frame.field("consumerGroup").or(frame.field("group")).unwrap_or_default();
         // The test may have ended.
         let _ = self.heard.send((frame.code(), group.to_owned()));

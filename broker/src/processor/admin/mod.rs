@@ -14,6 +14,7 @@ use crate::reject::Reject;
 
 pub(crate) mod clean;
 pub(crate) mod connections;
+pub(crate) mod forward;
 pub(crate) mod group;
 pub(crate) mod reset;
 pub(crate) mod runtime_info;

@@ -1,19 +1,22 @@
-//! How far topics and groups are: requests 202, 208, 300, 343, 43, 45, 314.
+//! How far topics and groups are: requests 202, 208, 317, 303, 300, 343, 43, 45, 314.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use remoting::net::Outcome;
 use remoting::protocol::body::{
-    Body, ConsumeStats, GroupList, MessageQueue, OffsetWrapper, TopicList, TopicOffset,
-    TopicStatsTable,
+    Body, ConsumeStats, ConsumeStatsList, GroupList, MessageQueue, OffsetWrapper,
+    QueryConsumeTimeSpanBody, QueueTimeSpan, TopicList, TopicOffset, TopicStatsTable,
 };
 use remoting::protocol::code::ResponseCode;
 use remoting::protocol::command::Responder;
 use remoting::protocol::header::{
-    CloneGroupOffsetRequestHeader, GetConsumeStatsRequestHeader, GetTopicStatsInfoRequestHeader,
+    CloneGroupOffsetRequestHeader, GetConsumeStatsInBrokerHeader, GetConsumeStatsRequestHeader,
+    GetTopicStatsInfoRequestHeader, QueryConsumeTimeSpanRequestHeader,
     QueryTopicConsumeByWhoRequestHeader, QueryTopicsByConsumerRequestHeader,
 };
+
+use runtime::clock::now_ms;
 
 use crate::broker::Broker;
 use crate::call::Call;
@@ -90,6 +93,79 @@ fn topics_of(broker: &Broker, header: &GetConsumeStatsRequestHeader) -> BTreeSet
         topics.retain(|topic| broker.consumers.subscription(group, topic).is_some());
     }
     topics
+}
+
+/// Answers how far all groups are, those of order topics alone if asked to.
+pub(crate) fn all_consume_stats(
+    broker: &Arc<Broker>,
+    call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let header: GetConsumeStatsInBrokerHeader = call.header()?;
+    let mut body = ConsumeStatsList {
+        broker_addr: broker.store_host().to_string(),
+        ..ConsumeStatsList::default()
+    };
+    for group in broker.groups.names() {
+        let asked = GetConsumeStatsRequestHeader {
+            consumer_group: group.clone(),
+            ..GetConsumeStatsRequestHeader::default()
+        };
+        let mut list = Vec::new();
+        for topic in topics_of(broker, &asked) {
+            let Some(facts) = broker.topics.look(&topic) else { continue };
+            if header.is_order && !facts.order {
+                continue;
+            }
+            let mut stats = ConsumeStats::default();
+            for queue_id in 0..facts.write_queues {
+                let offsets = queue_stats(broker, &group, &topic, queue_id);
+                body.total_diff += offsets.broker_offset - offsets.consumer_offset;
+                body.total_inflight_diff += offsets.pull_offset - offsets.consumer_offset;
+                stats.offset_table.insert(queue(broker, &topic, queue_id), offsets);
+            }
+            list.push(stats);
+        }
+        body.consume_stats_list.push(BTreeMap::from([(group, list)]));
+    }
+    out.ok_body(&body.encode());
+    Ok(Outcome::Done)
+}
+
+/// Answers from when to when a topic has messages, and where a group is in that time.
+pub(crate) fn time_spans(
+    broker: &Arc<Broker>,
+    call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let header: QueryConsumeTimeSpanRequestHeader = call.header()?;
+    let (group, topic) = (header.group.as_str(), header.topic.as_str());
+    let facts = broker.topics.look(topic).ok_or_else(|| {
+        Reject::new(ResponseCode::TopicNotExist, format!("topic[{topic}] not exist"))
+    })?;
+    let span = |queue_id| {
+        let store = &broker.store;
+        let min_time_stamp = store.earliest_store_time(topic, queue_id);
+        let max_offset = store.max_offset(topic, queue_id);
+        let consumed = broker.offsets.query(group, topic, queue_id).unwrap_or(-1);
+        let behind = consumed < max_offset;
+        QueueTimeSpan {
+            consume_time_stamp: match consumed {
+                ..=0 => min_time_stamp,
+                consumed => store.store_time(topic, queue_id, consumed - 1),
+            },
+            delay_time: match behind {
+                true => now_ms() - store.store_time(topic, queue_id, consumed),
+                false => 0,
+            },
+            max_time_stamp: store.store_time(topic, queue_id, max_offset - 1),
+            message_queue: Some(queue(broker, topic, queue_id)),
+            min_time_stamp,
+        }
+    };
+    let consume_time_span_set = (0..facts.write_queues).map(span).collect();
+    out.ok_body(&QueryConsumeTimeSpanBody { consume_time_span_set }.encode());
+    Ok(Outcome::Done)
 }
 
 fn queue_stats(broker: &Broker, group: &str, topic: &str, queue_id: i32) -> OffsetWrapper {
