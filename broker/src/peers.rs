@@ -17,7 +17,7 @@ use remoting::protocol::code::{RequestCode, ResponseCode};
 use remoting::protocol::header::{RegisterBrokerRequestHeader, UnRegisterBrokerRequestHeader};
 use runtime::services::Stop;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::broker::Broker;
 use crate::topics::{Changes, Topics, perm};
@@ -86,6 +86,8 @@ async fn inform(broker: &Broker, server: &Server, stop: &Stop) {
     let period = Duration::from_millis(seconds.unsigned_abs().into());
     let mut changes = broker.topics.watch();
     let mut known = None;
+    // What was said last in the log: nothing, that it works, that it does not.
+    let mut reached = None;
     while !stop.stopped() {
         let now = *changes.borrow_and_update();
         let registration = async {
@@ -102,12 +104,17 @@ async fn inform(broker: &Broker, server: &Server, stop: &Stop) {
         server.told.send_replace(now);
         let pause = match registered {
             Ok(()) => {
-                known = Some(now);
+                if reached != Some(true) {
+                    info!(name_server = server.address, "registered");
+                }
+                (known, reached) = (Some(now), Some(true));
                 period
             }
             Err(error) => {
-                warn!(name_server = server.address, %error, "registration failed");
-                known = None;
+                if reached != Some(false) {
+                    warn!(name_server = server.address, %error, "registration failed, trying on");
+                }
+                (known, reached) = (None, Some(false));
                 RETRY
             }
         };
@@ -167,7 +174,7 @@ async fn register(
         let remark = answer.remark().unwrap_or("").to_owned();
         return Err(RegisterError::Refused { code: answer.code(), remark });
     }
-    info!(name_server = server.address, topics = topics.len(), "registered");
+    debug!(name_server = server.address, topics = topics.len(), "registered");
     Ok(())
 }
 
