@@ -1,8 +1,9 @@
 //! The topics of this broker, `config/topics.json`.
 //!
 //! A lookup on the hot path copies a few numbers (`Facts`) out of a sharded map and allocates
-//! nothing. Creating a topic is one insertion: the file is written by a service that saves as soon
-//! as something changed, and name servers are told by `peers`, which asks for `changes_since`.
+//! nothing. Creating a topic is one insertion: a service writes the file some milliseconds later,
+//! and name servers are told by `peers`, which asks for `changes_since`. A topic whose creation a
+//! kill has undone is made again by the next send; its messages are still in their queues then.
 //! A damaged file stops the start; nothing here replaces it by an empty one.
 
 mod names;
