@@ -211,6 +211,28 @@ mod tests {
     }
 
     #[test]
+    fn the_fields_stand_where_java_writes_them() {
+        let golden = include_str!("../../compat-tests/facts/golden-records.tsv");
+        let row = golden.lines().find(|line| line.starts_with("checkpoint\t")).unwrap();
+        let cells: Vec<&str> = row.split('\t').collect();
+        let facts: serde_json::Value = serde_json::from_str(cells[2]).unwrap();
+        let field = |name: &str| facts[name].as_i64().unwrap();
+        let marks = Marks {
+            physic_timestamp: field("physicMsgTimestamp"),
+            logics_timestamp: field("logicsMsgTimestamp"),
+            index_timestamp: field("indexMsgTimestamp"),
+            master_flushed_offset: field("masterFlushedOffset"),
+            confirm_offset: field("confirmPhyOffset"),
+            position: None,
+        };
+        let hex: String = marks.encode()[..64].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, cells[3]);
+        let mut bytes = [0; FILE_LEN];
+        bytes[..END].copy_from_slice(&marks.encode());
+        assert_eq!(Marks::decode(&bytes), marks);
+    }
+
+    #[test]
     fn a_position_does_not_outlive_a_run_of_java() {
         let directory = tempfile::tempdir().unwrap();
         let mut bytes = written(directory.path(), MARKS);

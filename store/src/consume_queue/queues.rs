@@ -217,6 +217,9 @@ impl Queues {
 
     /// Moves the first offset of every queue past records before `min_physical_offset`.
     pub fn correct_min_offsets(&self, min_physical_offset: i64) -> Result<(), ViewError> {
+        if min_physical_offset <= 0 {
+            return Ok(());
+        }
         self.all().iter().try_for_each(|queue| queue.correct_min(min_physical_offset))
     }
 
