@@ -79,7 +79,7 @@ impl Handles {
     }
 
     fn lock(&self) -> MutexGuard<'_, Clock> {
-        // A panic cannot leave the set half changed in a way that matters: a lost entry is reopened.
+        // A panic leaves at worst an entry missing, and its file is opened again.
         self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
