@@ -1,8 +1,10 @@
 package compat;
 
+import java.util.Set;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
 import org.apache.rocketmq.common.subscription.SubscriptionGroupConfig;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** What moved to another package between 4.x and 5.x. */
 final class Shim {
@@ -13,5 +15,11 @@ final class Shim {
 
     static void broadcasting(DefaultMQPushConsumer consumer) {
         consumer.setMessageModel(MessageModel.BROADCASTING);
+    }
+
+    static void deleteFromNameServer(
+            DefaultMQAdminExt admin, String nameServer, String cluster, String topic)
+            throws Exception {
+        admin.deleteTopicInNameServer(Set.of(nameServer), topic, cluster);
     }
 }

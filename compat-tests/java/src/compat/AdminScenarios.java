@@ -91,6 +91,10 @@ final class AdminScenarios {
         consumer.registerMessageListener(inbox.concurrently());
         consumer.start();
         inbox.await(10, 20_000);
+        // Shutdown commits what the listener has returned from.
+        Check.eventually(5000, "messages in work", 0L, () -> consumer.getDefaultMQPushConsumerImpl()
+                .getRebalanceImpl().getProcessQueueTable().values().stream()
+                .mapToLong(queue -> queue.getMsgCount().get()).sum());
         consumer.shutdown();
         Check.eventually(10_000, "committed", 10L, () -> c.committedSum(c.group, 2));
         c.sendMany("n", 6, 2);

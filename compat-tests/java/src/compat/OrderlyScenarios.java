@@ -12,6 +12,7 @@ import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyContext;
 import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.MessageExt;
 
 /** Orderly consumption and the queue locks behind it. */
@@ -20,6 +21,8 @@ final class OrderlyScenarios {
 
     private static DefaultMQPushConsumer start(Context c, Inbox inbox) throws Exception {
         DefaultMQPushConsumer consumer = c.consumer();
+        // A queue that changes hands before its first commit must not skip what is in it.
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.subscribe(c.topic, "*");
         consumer.registerMessageListener(inbox.orderly());
         consumer.start();
@@ -145,6 +148,7 @@ final class OrderlyScenarios {
         c.createTopic(8);
         Inbox inbox = new Inbox();
         DefaultMQPushConsumer consumer = c.consumer();
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.subscribe(c.topic, "*");
         consumer.registerMessageListener(inbox.concurrently());
         consumer.start();

@@ -106,8 +106,8 @@ final class RouteScenarios {
                 () -> nameServer.call(Wire.request(105, "topic", c.topic)).getCode());
         c.send(2, "there");
         c.admin.deleteTopicInBroker(Set.of(c.settings.brokerA), c.topic);
-        c.admin.deleteTopicInNameServer(
-                Set.of(c.settings.nameServer), c.settings.cluster, c.topic);
+        Shim.deleteFromNameServer(
+                c.admin, c.settings.nameServer, c.settings.cluster, c.topic);
         Check.eventually(1000, "route of the deleted topic", 17,
                 () -> nameServer.call(Wire.request(105, "topic", c.topic)).getCode());
         Wire broker = c.wire(c.settings.brokerA);
