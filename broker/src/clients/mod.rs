@@ -37,7 +37,7 @@ impl Client {
     /// Returns the client as administrators see it.
     pub(crate) fn connection(&self) -> Connection {
         Connection {
-            client_addr: self.peer.remote().to_string(),
+            client_addr: self.peer.announced().to_string(),
             client_id: self.client_id.clone(),
             language: Some(self.language),
             version: self.version,

@@ -206,6 +206,9 @@ impl Suite {
             ("storePathCommitLog", path_text(&store.join("commitlog"))),
             ("autoCreateTopicEnable", creates_topics.to_string()),
             ("enablePropertyFilter", "true".to_owned()),
+            // Without them a stopping broker asks nobody to go elsewhere.
+            ("enableShutdownGracefully", "true".to_owned()),
+            ("shutdownWaitTimeSeconds", "1".to_owned()),
         ];
         if let Servers::Control(_) = self.servers {
             settings.extend([
@@ -215,8 +218,6 @@ impl Suite {
                 ("waitTimeMillsInSendQueue", "10000".to_owned()),
                 ("waitTimeMillsInPullQueue", "10000".to_owned()),
                 ("waitTimeMillsInHeartbeatQueue", "31000".to_owned()),
-                ("enableShutdownGracefully", "true".to_owned()),
-                ("shutdownWaitTimeSeconds", "2".to_owned()),
             ]);
         }
         let config = write_config(self.home.path(), name, &settings)?;

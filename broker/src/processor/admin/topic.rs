@@ -28,7 +28,7 @@ use crate::topics::{RETRY_PREFIX, validate_topic};
 const TELL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Topics of one page at most.
-const PAGE_MAX: usize = 1_000;
+const PAGE_MAX: usize = 2_000;
 
 /// Creates or changes a topic.
 pub(crate) fn create_or_update(

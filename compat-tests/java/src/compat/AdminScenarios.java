@@ -6,6 +6,8 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.rocketmq.client.exception.MQClientException;
@@ -40,15 +42,19 @@ final class AdminScenarios {
         if (c.settings.control) {
             return; // The control is older than the paging.
         }
-        int first = listedIn(c, wire.call(page(0)));
-        RemotingCommand rest = wire.call(page(2000));
+        RemotingCommand page = wire.call(page(0, ""));
+        int first = listedIn(c, page);
+        String body = new String(page.getBody(), StandardCharsets.UTF_8);
+        Matcher version = Pattern.compile("\"dataVersion\":(\\{[^}]*\\})").matcher(body);
+        Check.that(version.find(), "the page has no version: " + body.substring(0, 100));
+        RemotingCommand rest = wire.call(page(2000, version.group(1)));
         int total = Integer.parseInt(Wire.field(rest, "totalTopicNum"));
         Check.that(total >= TOPICS, "totalTopicNum is " + total);
         Check.equal("topics of both pages", TOPICS, first + listedIn(c, rest));
     }
 
-    private static RemotingCommand page(int sequence) {
-        return Wire.request(21, "topicSeq", sequence, "maxTopicNum", 2000);
+    private static RemotingCommand page(int sequence, String version) {
+        return Wire.request(21, "topicSeq", sequence, "maxTopicNum", 2000, "dataVersion", version);
     }
 
     private static int listedIn(Context c, RemotingCommand answer) {
