@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// A child that is killed when it is dropped.
 pub struct Process {
@@ -35,15 +35,18 @@ impl Process {
         Ok(self.child.try_wait()?)
     }
 
-    /// Asks the child to stop (SIGTERM) and waits for it; kills it after `patience`.
-    pub fn stop(mut self, patience: Duration) -> Result<()> {
+    /// Asks the child to stop (SIGTERM) and waits for its end; without one it is killed.
+    pub fn stop(mut self, patience: Duration) -> Result<ExitStatus> {
         let pid = self.child.id().to_string();
         let _ = Command::new("kill").arg(&pid).status()?;
         let deadline = Instant::now() + patience;
-        while self.ended()?.is_none() && Instant::now() < deadline {
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            ensure!(Instant::now() < deadline, "no end within {patience:?} of SIGTERM");
             thread::sleep(Duration::from_millis(20));
         }
-        Ok(())
     }
 }
 

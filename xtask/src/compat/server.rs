@@ -2,12 +2,12 @@
 //! scenarios ask for.
 //!
 //! Ours and the Java control get the same configuration files on free ports of 127.0.0.1.
-//! broker-a creates topics automatically, broker-b does not. A server counts as started when
+//! Only broker-a creates topics automatically. A server counts as started when
 //! the name server lists it.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
 use tempfile::TempDir;
 
 use super::process::Process;
@@ -95,6 +96,14 @@ enum Role {
     Broker,
 }
 
+/// What mqserver says on standard output when it serves.
+#[derive(Deserialize)]
+struct Ready {
+    event: String,
+    namesrv: SocketAddr,
+    broker: SocketAddr,
+}
+
 /// The running servers.
 pub struct Suite {
     servers: Servers,
@@ -156,25 +165,46 @@ impl Suite {
         ]
     }
 
-    /// Does what a scenario asked for: `start NAME`, `stop NAME` or `kill NAME` of a broker;
-    /// answers with its address.
+    /// Does what a scenario asked for: `start NAME`, `stop NAME` or `kill NAME` of a broker, or
+    /// `server NAME` for an mqserver without configuration; answers with its address.
     pub fn serve(&mut self, request: &str) -> Result<String> {
         match request.split_once(' ') {
             Some(("start", name)) => {
                 ensure!(!self.brokers.contains_key(name), "{name} runs already");
-                self.spawn_broker(name, true)?;
+                self.spawn_broker(name, false)?;
                 self.wait_registered(name)?;
                 Ok(self.address(name))
             }
             Some((end @ ("stop" | "kill"), name)) => {
                 let (address, process) = self.brokers.remove(name).context("no such broker")?;
                 if end == "stop" {
-                    process.stop(STOP_PATIENCE)?;
+                    let status = process.stop(STOP_PATIENCE)?;
+                    // A JVM reports the signal, whatever it did in between.
+                    let is_ours = matches!(self.servers, Servers::Ours(_));
+                    ensure!(status.success() || !is_ours, "{name} ended with {status}");
                 }
                 Ok(address.to_string())
             }
+            Some(("server", name)) => self.start_server(name).map(|address| address.to_string()),
             _ => bail!("unknown request {request:?}"),
         }
+    }
+
+    /// Starts an mqserver as a newcomer does, but on free ports; answers with its name server.
+    fn start_server(&mut self, name: &str) -> Result<SocketAddr> {
+        let Servers::Ours(folder) = &self.servers else { bail!("the control has no mqserver") };
+        let data = path_text(&self.home.path().join(name));
+        let mut argv = vec![path_text(&folder.join("mqserver"))];
+        argv.extend(["--port", "0", "--namesrv-port", "0", "--data", &data].map(str::to_owned));
+        let mut process = Process::start(&argv, &[], &log_file(name), true)?;
+        let output = process.child.stdout.take().context("no standard output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let ready: Ready = serde_json::from_str(&line)
+            .with_context(|| format!("ready line {line:?}; {}", log_tail(&log_file(name))))?;
+        ensure!(ready.event == "ready", "event {}", ready.event);
+        self.brokers.insert(name.to_owned(), (ready.broker, process));
+        Ok(ready.namesrv)
     }
 
     /// Stops everything; fails if a server had ended by itself.

@@ -7,6 +7,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
 import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendStatus;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.protocol.RemotingCommand;
@@ -98,6 +99,30 @@ final class RouteScenarios {
         List<MessageQueue> sorted = new ArrayList<>(fetched);
         Collections.sort(sorted);
         return sorted;
+    }
+
+    /** One command, no configuration: a topic appears with the first send and is consumed. */
+    static void oneCommand(Context c) throws Exception {
+        String name = "mqserver-" + c.group;
+        String nameServer = c.runner.startServer(name);
+        var producer = new DefaultMQProducer(c.group + "_producer");
+        producer.setNamesrvAddr(nameServer);
+        producer.setInstanceName(c.group + "_producer");
+        producer.start();
+        c.closing(producer::shutdown);
+        Check.equal("send", SendStatus.SEND_OK, producer.send(c.message("hello")).getSendStatus());
+        Inbox inbox = new Inbox();
+        var consumer = c.consumer();
+        consumer.setNamesrvAddr(nameServer);
+        consumer.subscribe(c.topic, "*");
+        consumer.registerMessageListener(inbox.concurrently());
+        consumer.start();
+        inbox.awaitExactly(1, 20_000, 100);
+        Check.equal("received", List.of("hello"), inbox.bodies());
+        long start = System.nanoTime();
+        c.runner.stopBroker(name).get();
+        long millis = (System.nanoTime() - start) / 1_000_000;
+        Check.that(millis < 2000, "stopped after " + millis + " ms");
     }
 
     static void topicIsVisibleAndDeleted(Context c) throws Exception {

@@ -46,6 +46,11 @@ final class Runner {
         return need("start " + name).get(180, TimeUnit.SECONDS);
     }
 
+    /** Starts an mqserver without configuration; answers with its name server's address. */
+    String startServer(String name) throws Exception {
+        return need("server " + name).get(180, TimeUnit.SECONDS);
+    }
+
     /** Begins to stop a broker gracefully; completes when its process has ended. */
     CompletableFuture<String> stopBroker(String name) {
         return need("stop " + name);

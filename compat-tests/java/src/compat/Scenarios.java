@@ -13,6 +13,7 @@ final class Scenarios {
         final Scenario scenario;
         private boolean slow;
         private boolean extraBroker;
+        private boolean oursOnly;
         boolean alone;
 
         Entry(String name, Scenario scenario) {
@@ -32,6 +33,12 @@ final class Scenarios {
             return this;
         }
 
+        /** Is about a program that the control does not have. */
+        Entry oursOnly() {
+            oursOnly = true;
+            return this;
+        }
+
         /** Measures, and so runs when the others have ended. */
         Entry alone() {
             alone = true;
@@ -40,6 +47,9 @@ final class Scenarios {
 
         /** Why this scenario is left out, or null. */
         String skipReason(Context.Settings settings, boolean everything) {
+            if (oursOnly && settings.control) {
+                return "the control has no such program";
+            }
             boolean once = slow || extraBroker && settings.control;
             if (once && !everything && !settings.client.equals(REFERENCE)) {
                 return "slow: runs with client " + REFERENCE;
@@ -76,6 +86,7 @@ final class Scenarios {
         add("line-12", RouteScenarios::newBrokerIsUsed).extraBroker();
         add("line-71", AdminScenarios::manyTopics).extraBroker();
         add("line-80", AdminScenarios::gracefulStop).extraBroker();
+        add("mqserver", RouteScenarios::oneCommand).oursOnly();
         add("line-1", WireScenarios::bothEncodings);
         add("line-2", WireScenarios::onewayIsNotAnswered);
         add("line-3", WireScenarios::unknownCode);
