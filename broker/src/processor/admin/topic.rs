@@ -266,6 +266,6 @@ mod tests {
         assert_eq!(page(10, &version, Some(4), Some(5), Some(seen)), 4..10);
         assert_eq!(page(10, &version, Some(4), Some(4), Some("{\"counter\":6}")), 0..4);
         assert_eq!(page(10, &version, Some(99), Some(4), Some(seen)), 10..10);
-        assert_eq!(page(5_000, &version, Some(-1), Some(-1), Some(seen)), 0..1_000);
+        assert_eq!(page(5_000, &version, Some(-1), Some(-1), Some(seen)), 0..2_000);
     }
 }
