@@ -1,0 +1,31 @@
+//! Any bytes as each JSON body that a server reads.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use remoting::protocol::body::{
+    Body, CheckClientRequestBody, CreateTopicListRequestBody, DataVersion, LockBatchRequestBody,
+    ResetOffsetBody, SubscriptionGroupConfig, SubscriptionGroupList, TopicRouteData,
+    UnlockBatchRequestBody,
+};
+
+/// What is read can be written in the body's dialect and read again.
+fn check<B: Body + PartialEq + std::fmt::Debug>(data: &[u8]) {
+    if let Ok(body) = B::decode(data) {
+        assert_eq!(B::decode(&body.encode()).ok(), Some(body));
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((kind, data)) = data.split_first() else { return };
+    match kind % 9 {
+        0 => check::<CheckClientRequestBody>(data),
+        1 => check::<CreateTopicListRequestBody>(data),
+        2 => check::<DataVersion>(data),
+        3 => check::<LockBatchRequestBody>(data),
+        4 => check::<ResetOffsetBody>(data),
+        5 => check::<SubscriptionGroupConfig>(data),
+        6 => check::<SubscriptionGroupList>(data),
+        7 => check::<TopicRouteData>(data),
+        _ => check::<UnlockBatchRequestBody>(data),
+    }
+});
