@@ -26,6 +26,8 @@ const JAVA_LEN: usize = 40;
 const MAGIC_AT: usize = 64;
 const MAGIC: [u8; 4] = *b"RMQP";
 const END: usize = 80;
+/// No time is later: the end of the year 9999.
+const TIME_MAX: i64 = 253_402_300_799_999;
 /// How far a start after a crash goes back behind the recorded times, in milliseconds.
 const SLACK_MS: i64 = 3000;
 
@@ -49,7 +51,7 @@ pub struct Marks {
 impl Marks {
     /// Time a start after a crash may trust: records up to it are on disk, with their units.
     pub fn min_timestamp(&self) -> i64 {
-        (self.physic_timestamp.min(self.logics_timestamp) - SLACK_MS).max(0)
+        self.physic_timestamp.min(self.logics_timestamp).saturating_sub(SLACK_MS).max(0)
     }
 
     fn decode(bytes: &[u8; FILE_LEN]) -> Marks {
@@ -86,6 +88,26 @@ impl Marks {
         }
         bytes
     }
+}
+
+/// The first bytes that neither this store nor Java writes, and what they write there.
+///
+/// A wrong time would make recovery trust files it should look at.
+fn foreign_part(bytes: &[u8; FILE_LEN]) -> Option<(usize, &'static str)> {
+    for at in [0, 8, 16] {
+        if !(0..=TIME_MAX).contains(&i64_at(bytes, at)) {
+            return Some((at, "a time in milliseconds, as in a checkpoint"));
+        }
+    }
+    for at in [24, 32] {
+        if i64_at(bytes, at) < -1 {
+            return Some((at, "a log position, as in a checkpoint"));
+        }
+    }
+    let ours = bytes[MAGIC_AT..MAGIC_AT + 4] == MAGIC;
+    let gap_from = if ours { END } else { MAGIC_AT };
+    let mut unused = (JAVA_LEN..MAGIC_AT).chain(gap_from..FILE_LEN);
+    unused.find(|&at| bytes[at] != 0).map(|at| (at, "zeros, as behind a checkpoint"))
 }
 
 fn i64_at(bytes: &[u8], at: usize) -> i64 {
@@ -141,6 +163,16 @@ impl Checkpoint {
         }
         let mut bytes = [0; FILE_LEN];
         file.read_exact_at(&mut bytes[..len as usize], 0).map_err(io("read"))?;
+        if let Some((offset, expected)) = foreign_part(&bytes) {
+            let end = (offset + 8).min(FILE_LEN);
+            let got = format!("{:02x?}", &bytes[offset..end]);
+            return Err(OpenError::Damaged {
+                path,
+                offset: offset as u64,
+                expected: expected.to_owned(),
+                got,
+            });
+        }
         if len < FILE_LEN as u64 {
             file.set_len(FILE_LEN as u64).map_err(io("extend"))?;
             file.sync_all().map_err(io("sync"))?;
@@ -239,6 +271,33 @@ mod tests {
         bytes[7] ^= 1;
         std::fs::write(directory.path().join("checkpoint"), &bytes).unwrap();
         assert_eq!(Checkpoint::open(directory.path()).unwrap().marks().position, None);
+    }
+
+    #[test]
+    fn bytes_that_nobody_writes_are_named_and_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("checkpoint");
+        let sound = written(directory.path(), MARKS);
+        for (at, byte, expected) in [
+            (0, 0x80, "checkpoint at 0: expected a time"),
+            (9, 0xff, "checkpoint at 8: expected a time"),
+            (16, 0x7f, "checkpoint at 16: expected a time"),
+            (32, 0x80, "checkpoint at 32: expected a log position"),
+            (41, 1, "checkpoint at 41: expected zeros"),
+            (END, 1, "checkpoint at 80: expected zeros"),
+            (MAGIC_AT, 1, "checkpoint at 64: expected zeros"),
+            (FILE_LEN - 1, 1, "checkpoint at 4095: expected zeros"),
+        ] {
+            let mut bytes = sound.clone();
+            bytes[at] = byte;
+            std::fs::write(&path, &bytes).unwrap();
+            let error = Checkpoint::open(directory.path()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        }
+        std::fs::write(&path, b"hello").unwrap();
+        assert!(Checkpoint::open(directory.path()).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"hello");
     }
 
     #[test]
