@@ -68,7 +68,8 @@ impl Header {
             begin_physical_offset: long(16),
             end_physical_offset: long(24),
             used_slots: int(32),
-            next_entry: u32::try_from(int(36)).unwrap_or(0).max(1),
+            // A negative number counts as one that no file has room for.
+            next_entry: int(36).cast_unsigned().max(1),
         }
     }
 

@@ -324,11 +324,17 @@ fn list(dir: &Path, shape: Shape) -> Result<Vec<SealedFile>, OpenError> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(|source| OpenError::io(dir, "list", source))?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        // Java logs and skips what is no number; so it is nobody's.
-        if name.is_none_or(|name| name.parse::<i64>().is_err()) || path.is_dir() {
-            tracing::warn!(file = %path.display(), "not an index file, left alone");
+        if path.is_dir() {
             continue;
+        }
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_none_or(|name| !name.bytes().all(|byte| byte.is_ascii_digit())) {
+            return Err(OpenError::Damaged {
+                path,
+                offset: 0,
+                expected: "an index file, whose name is the time it was made at".to_owned(),
+                got: "a foreign file".to_owned(),
+            });
         }
         files.push(path);
     }

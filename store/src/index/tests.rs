@@ -214,24 +214,32 @@ fn names_are_local_times_that_always_grow() {
 }
 
 #[test]
-fn foreign_sizes_and_counts_stop_the_start_and_other_names_are_left_alone() {
+fn foreign_names_sizes_and_counts_stop_the_start() {
     let mut fixture = Fixture::new(10, 20);
     fixture.put(&keys("a"));
     fixture.index.flush().unwrap();
-    fs::write(fixture.config.dir.join("notes.txt"), "x").unwrap();
+    let notes = fixture.config.dir.join("notes.txt");
+    fs::write(&notes, "x").unwrap();
+    let error = Index::open(fixture.config.clone(), true).unwrap_err().to_string();
+    assert!(error.contains("notes.txt at 0: expected an index file"), "{error}");
+    assert_eq!(fs::read(&notes).unwrap(), b"x");
+    fs::remove_file(&notes).unwrap();
+    fs::create_dir(fixture.config.dir.join("lost+found")).unwrap();
     fs::write(fixture.config.dir.join("99991231235959999"), "").unwrap();
     fixture.reopen(true);
     assert_eq!(fixture.find("a"), [4096]);
-    assert!(fixture.config.dir.join("notes.txt").exists());
+    fs::remove_dir(fixture.config.dir.join("lost+found")).unwrap();
     let file = fixture.files().remove(0);
     let name = file.file_name().unwrap().to_str().unwrap().to_owned();
     let other = IndexConfig { slots: 11, ..fixture.config.clone() };
     let error = Index::open(other, true).unwrap_err().to_string();
     assert!(error.contains(&name) && error.contains("an index file of 484 bytes"), "{error}");
     let handle = fs::File::options().write(true).open(&file).unwrap();
-    handle.write_all_at(&21_i32.to_be_bytes(), 36).unwrap();
-    let error = Index::open(fixture.config.clone(), true).unwrap_err().to_string();
-    assert!(error.contains("at 36: expected at most 20 entries, got 21"), "{error}");
+    for count in [21, i32::MAX, -1, i32::MIN] {
+        handle.write_all_at(&count.to_be_bytes(), 36).unwrap();
+        let error = Index::open(fixture.config.clone(), true).unwrap_err().to_string();
+        assert!(error.contains("at 36: expected at most 20 entries, got "), "{error}");
+    }
     assert!(fixture.dir.path().exists());
 }
 
