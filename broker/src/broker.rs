@@ -143,8 +143,10 @@ impl Broker {
         Ok(Running { broker, server, services, registration, network })
     }
 
-    /// Loads the tables and the store.
+    /// Loads the tables and the store, under the lock of the store: another broker on the same
+    /// directory may be in the middle of replacing a table.
     fn open(settings: &Settings) -> Result<Broker, StartError> {
+        let lock = MessageStore::lock(&settings.store)?;
         let config = settings.broker.clone();
         let root = PathBuf::from(&settings.store.store_path_root_dir);
         let topics = Arc::new(Topics::load(&root, &config)?);
@@ -157,7 +159,8 @@ impl Broker {
         let schedule = Arc::new(Schedule::load(&root, levels, step)?);
         let (kinds, waiters, parked) =
             (Arc::clone(&topics), Arc::clone(&arrivals), Arc::clone(&schedule));
-        let store = MessageStore::open(
+        let store = MessageStore::open_locked(
+            lock,
             settings.store.clone(),
             Box::new(move |topic| kinds.queue_kind(topic)),
             Box::new(move |arrival| {

@@ -60,6 +60,26 @@ impl MessageStore {
         queue_kinds: QueueKinds,
         arrivals: ArrivalListener,
     ) -> Result<MessageStore, OpenError> {
+        let lock = MessageStore::lock(&config)?;
+        MessageStore::open_locked(lock, config, queue_kinds, arrivals)
+    }
+
+    /// Takes the lock on the directory of a store, so that what stands beside the store can be
+    /// loaded before it.
+    pub fn lock(config: &StoreConfig) -> Result<LockFile, OpenError> {
+        config.validate()?;
+        let root = config.root();
+        std::fs::create_dir_all(root).map_err(|error| OpenError::io(root, "create", error))?;
+        LockFile::take(root)
+    }
+
+    /// Opens a store whose lock was taken before.
+    pub fn open_locked(
+        lock: LockFile,
+        config: StoreConfig,
+        queue_kinds: QueueKinds,
+        arrivals: ArrivalListener,
+    ) -> Result<MessageStore, OpenError> {
         config.validate()?;
         let delays = DelayLevels::parse(&config.message_delay_level).map_err(|_| {
             let value = config.message_delay_level.clone();
@@ -67,8 +87,6 @@ impl MessageStore {
             OpenError::Unsupported { key: "messageDelayLevel", value, reason }
         })?;
         let root = config.root();
-        std::fs::create_dir_all(root).map_err(|error| OpenError::io(root, "create", error))?;
-        let lock = LockFile::take(root)?;
         raise_open_files();
         let abort = AbortMarker::of(root);
         let clean = !abort.present();
