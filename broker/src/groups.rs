@@ -58,10 +58,13 @@ struct Meta {
 type ForbiddenTable = BTreeMap<String, BTreeMap<String, i32>>;
 
 #[derive(Serialize, Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 struct GroupFile {
+    #[serde(default)]
     data_version: DataVersion,
+    #[serde(default)]
     forbidden_table: ForbiddenTable,
+    /// Required: a JSON object without it is another file.
     subscription_group_table: BTreeMap<String, SubscriptionGroupConfig>,
     #[serde(flatten)]
     unknown: serde_json::Map<String, serde_json::Value>,

@@ -43,10 +43,13 @@ pub(crate) struct ConsumerOffsets {
 }
 
 #[derive(Serialize, Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 struct OffsetFile {
+    #[serde(default)]
     data_version: DataVersion,
+    #[serde(default)]
     group_topic_map: BTreeMap<String, BTreeSet<String>>,
+    /// Required: a JSON object without it is another file.
     offset_table: BTreeMap<String, QueueOffsets>,
     #[serde(flatten)]
     unknown: serde_json::Map<String, serde_json::Value>,

@@ -44,9 +44,11 @@ struct Snapshot {
 }
 
 #[derive(Clone, Serialize, Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 struct DelayFile {
+    #[serde(default)]
     data_version: DataVersion,
+    /// Required: a JSON object without it is another file.
     offset_table: BTreeMap<i32, i64>,
 }
 
