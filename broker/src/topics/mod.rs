@@ -55,6 +55,9 @@ pub(crate) mod perm {
 /// Name of the file below `config/`.
 const FILE_NAME: &str = "topics.json";
 
+/// Queues of a topic at most: whoever asks for all of them gets an answer of that length.
+pub(crate) const QUEUES_MAX: i32 = 65_535;
+
 /// Changes remembered for name servers; one that is further behind registers everything.
 const RECENT_MAX: usize = 1024;
 
@@ -105,9 +108,11 @@ impl Known {
 }
 
 #[derive(Serialize, Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 struct TopicFile {
+    #[serde(default)]
     data_version: DataVersion,
+    /// Required: a JSON object without it is another file.
     topic_config_table: BTreeMap<String, TopicConfig>,
     #[serde(flatten)]
     unknown: serde_json::Map<String, serde_json::Value>,

@@ -163,10 +163,18 @@ async fn groups_are_made_changed_listed_and_deleted() {
     let list = SubscriptionGroupList {
         group_config_list: vec![
             SubscriptionGroupConfig::new("h"),
-            SubscriptionGroupConfig::new(" "),
+            SubscriptionGroupConfig::new("i"),
         ],
     };
     a.ok(RequestCode::UpdateAndCreateSubscriptiongroupList, &NoHeader, &list.encode()).await;
+    let half = SubscriptionGroupList {
+        group_config_list: vec![
+            SubscriptionGroupConfig::new("j"),
+            SubscriptionGroupConfig::new(" "),
+        ],
+    };
+    let code = RequestCode::UpdateAndCreateSubscriptiongroupList;
+    a.refused(ResponseCode::InvalidParameter, code, &NoHeader, &half.encode()).await;
     let ask = |group: &str| GetSubscriptionGroupConfigRequestHeader { group: group.to_owned() };
     let get = RequestCode::GetSubscriptiongroupConfig;
     let answer = a.ok(get, &ask("g"), &[]).await;
@@ -179,8 +187,11 @@ async fn groups_are_made_changed_listed_and_deleted() {
         SubscriptionGroupWrapper::decode(answer.body()).unwrap()
     };
     let groups = all().await.subscription_group_table;
-    for name in ["g", "h", " ", "asked", "TOOLS_CONSUMER"] {
+    for name in ["g", "h", "i", "asked", "TOOLS_CONSUMER"] {
         assert!(groups.contains_key(name), "{name}");
+    }
+    for name in ["j", " "] {
+        assert!(!groups.contains_key(name), "{name}");
     }
 
     let ban = |readable| UpdateGroupForbiddenRequestHeader {

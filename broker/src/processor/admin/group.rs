@@ -18,7 +18,9 @@ use runtime::clock::now_ms;
 use super::{after_disk_work, not_written, topic};
 use crate::broker::Broker;
 use crate::call::Call;
+use crate::groups::legal_name;
 use crate::reject::Reject;
+use crate::topics::QUEUES_MAX;
 
 /// Creates or changes a group.
 pub(crate) fn create_or_update(
@@ -40,15 +42,34 @@ pub(crate) fn create_or_update_list(
     update(broker, body.group_config_list, out)
 }
 
-/// Java quirk: any name is taken, even a blank one.
 fn update(
     broker: &Arc<Broker>,
     configs: Vec<SubscriptionGroupConfig>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
+    configs.iter().try_for_each(|config| check(broker, config))?;
     let updated = broker.groups.update(configs, now_ms());
     updated.map_err(|error| Reject::thrown(error.to_string()))?;
     Ok(saved(broker, out.tag(), |out| out.ok_empty()))
+}
+
+/// Better than Java, which takes any name and then makes a retry topic of it.
+fn check(broker: &Broker, config: &SubscriptionGroupConfig) -> Result<(), Reject> {
+    let invalid = |remark: String| Err(Reject::new(ResponseCode::InvalidParameter, remark));
+    let (name, queues) = (&config.group_name, config.retry_queue_nums);
+    // A group that Java's files brought may still be changed.
+    if !legal_name(name) && !broker.groups.contains(name) {
+        return invalid(format!(
+            "The specified group: {name}, is blank, longer than 255 or contains illegal \
+             characters, allowing only ^[%|a-zA-Z0-9_-]+$"
+        ));
+    }
+    if !(0..=QUEUES_MAX).contains(&queues) {
+        return invalid(format!(
+            "retryQueueNums={queues}: expected a number from 0 to {QUEUES_MAX}"
+        ));
+    }
+    Ok(())
 }
 
 /// Writes the groups and answers afterwards.

@@ -22,7 +22,7 @@ use crate::attributes;
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::reject::Reject;
-use crate::topics::{RETRY_PREFIX, validate_topic};
+use crate::topics::{QUEUES_MAX, RETRY_PREFIX, validate_topic};
 
 /// How long an answer waits for name servers that are slow or down.
 const TELL_PATIENCE: Duration = Duration::from_secs(3);
@@ -50,6 +50,7 @@ pub(crate) fn create_or_update(
         topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
         write_queue_nums: header.write_queue_nums,
     };
+    check_queues(&config)?;
     check_type(broker, &config)?;
     store_configs(broker, vec![config], out)
 }
@@ -63,6 +64,7 @@ pub(crate) fn create_or_update_list(
     let body = CreateTopicListRequestBody::decode(call.body())?;
     for config in &body.topic_config_list {
         check_name(broker, &config.topic_name)?;
+        check_queues(config)?;
         check_type(broker, config)?;
         if broker.topics.find(&config.topic_name).is_some_and(|known| *known == *config) {
             // Java quirk: one topic that is already so makes the whole list a success unread.
@@ -85,6 +87,19 @@ fn check_not_system(broker: &Broker, topic: &str) -> Result<(), Reject> {
         return Err(Reject::new(ResponseCode::InvalidParameter, remark));
     }
     Ok(())
+}
+
+/// Better than Java, which takes any numbers and then lists as many queues as they say.
+fn check_queues(config: &TopicConfig) -> Result<(), Reject> {
+    let numbers =
+        [("readQueueNums", config.read_queue_nums), ("writeQueueNums", config.write_queue_nums)];
+    match numbers.into_iter().find(|(_, queues)| !(0..=QUEUES_MAX).contains(queues)) {
+        Some((name, queues)) => {
+            let remark = format!("{name}={queues}: expected a number from 0 to {QUEUES_MAX}");
+            Err(Reject::new(ResponseCode::InvalidParameter, remark))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_type(broker: &Broker, config: &TopicConfig) -> Result<(), Reject> {
