@@ -24,6 +24,9 @@ const VERSION_WITH_BODY: i32 = 37;
 const VERSION_WITH_MAPPINGS: i32 = 413;
 /// The longest registration that is inflated: some 400,000 topics.
 const INFLATED_LEN_MAX: usize = 64 << 20;
+/// How many times longer than its stream a registration may be; texts of topics that differ in
+/// nothing but a number come to some 30.
+const RATIO_MAX: usize = 100;
 /// First byte of every zlib stream that Java writes; no JSON object begins so.
 const ZLIB_FIRST_BYTE: u8 = 0x78;
 const LEVEL: u32 = 9;
@@ -41,7 +44,8 @@ impl RegisterBrokerBody {
     pub fn read(body: &[u8], compressed: bool, version: i32) -> Result<Self, BodyError> {
         // Java quirk: a broker that compresses says it does not.
         if compressed || body.first() == Some(&ZLIB_FIRST_BYTE) {
-            let inflated = Compression::Zlib.inflate(body, INFLATED_LEN_MAX)?;
+            let len_max = body.len().saturating_mul(RATIO_MAX).min(INFLATED_LEN_MAX);
+            let inflated = Compression::Zlib.inflate(body, len_max)?;
             return read_binary(&inflated, version);
         }
         if version >= VERSION_WITH_BODY {
@@ -191,6 +195,22 @@ mod tests {
         };
         let oldest = RegisterBrokerBody::read(&bare.encode(), false, 36).unwrap();
         assert_eq!(&oldest.topic_config_serialize_wrapper.topic_config_table, topics);
+    }
+
+    #[test]
+    fn a_bomb_is_not_inflated_and_many_topics_are() {
+        let bomb = Compression::Zlib.deflate(&vec![0; 1 << 20], LEVEL).unwrap();
+        let refused = RegisterBrokerBody::read(&bomb, true, 479).unwrap_err();
+        assert!(refused.to_string().contains("inflates to more than"), "{refused}");
+        let mut body = registration();
+        let topics = &mut body.topic_config_serialize_wrapper.topic_config_table;
+        for n in 0..20_000 {
+            let mut topic = TopicConfig::new(&format!("topic-{n:08}"), 8, 6);
+            topic.attributes.insert("message.type".to_owned(), "NORMAL".repeat(20));
+            topics.insert(topic.topic_name.clone(), topic);
+        }
+        let compressed = body.encode_compressed().unwrap();
+        assert_eq!(RegisterBrokerBody::read(&compressed, true, 479).unwrap(), body);
     }
 
     #[test]
