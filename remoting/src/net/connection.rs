@@ -31,7 +31,7 @@ use crate::protocol::code::ResponseCode;
 use crate::protocol::command::{Frame, FrameError, Responder, frame_len};
 
 /// Room for a read when little comes, and the least growth of a frame's buffer.
-const READ_MIN: usize = 4 * 1024;
+const READ_MIN: usize = 1024;
 
 /// Room for a read when much comes.
 const READ_MAX: usize = 64 * 1024;
