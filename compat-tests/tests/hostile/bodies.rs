@@ -19,9 +19,6 @@ fn unreadable() -> Vec<Vec<u8>> {
         "{\"a\":".repeat(100_000).into_bytes(),
         "{{".repeat(100_000).into_bytes(),
         format!("{{\"clientID\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)).into_bytes(),
-        b"{\"consumerDataSet\":7,\"subscriptionData\":7,\"mqSet\":7,\"groupConfigList\":7,\
-          \"topicConfigList\":7}"
-            .to_vec(),
     ];
     bodies.extend((1..20).map(|seed| Noise::of(seed).bytes(seed as usize * 40)));
     bodies
@@ -31,7 +28,9 @@ fn unreadable() -> Vec<Vec<u8>> {
 async fn unreadable_json_is_answered_with_an_error() {
     let servers = Servers::start().await;
     let mut raw = Raw::connect(&servers.broker).await;
-    for body in unreadable() {
+    let mistyped = b"{\"consumerDataSet\":7,\"subscriptionData\":7,\"mqSet\":7,\
+        \"groupConfigList\":7,\"topicConfigList\":7}";
+    for body in unreadable().into_iter().chain([mistyped.to_vec()]) {
         for code in [
             Code::HeartBeat,
             Code::CheckClientConfig,
@@ -43,7 +42,6 @@ async fn unreadable_json_is_answered_with_an_error() {
             let answer = raw.call(code.into(), &[], &body).await;
             let shown = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
             let remark = answer.remark().unwrap_or_default().to_owned();
-            // A list of nothing in a body that fastjson reads is no error.
             assert!(answer.code() == 1 && !remark.is_empty(), "{code:?} {shown}: {remark}");
             assert!(remark.len() < 1_000, "{code:?} {shown}: {} bytes", remark.len());
         }
@@ -71,9 +69,7 @@ async fn batches_are_stored_whole_or_not_at_all() {
     let mut raw = Raw::connect(&servers.broker).await;
     let good = part(24, 2, b"ab", 0, b"");
     let mut bodies = vec![vec![0; 3], vec![0; 20], vec![0xff; 64], good[..23].to_vec()];
-    for size in [0, -1, 1, 23, 25, i32::MAX, i32::MIN] {
-        bodies.push(part(size, 2, b"ab", 0, b""));
-    }
+    // The size of a part is nothing anybody reads, as in Java; the lengths in it are.
     for len in [-1, 1, 3, i32::MAX, i32::MIN] {
         bodies.push(part(24, len, b"ab", 0, b""));
     }

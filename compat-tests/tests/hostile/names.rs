@@ -112,9 +112,8 @@ async fn topics_are_not_sent_to_nor_made_nor_deleted() {
             ("order", "false"),
         ];
         raw.refused(invalid, Code::UpdateAndCreateTopic, &create, b"").await;
-        let list = CreateTopicListRequestBody {
-            topic_config_list: vec![TopicConfig::new(name, 1, 6)],
-        };
+        let list =
+            CreateTopicListRequestBody { topic_config_list: vec![TopicConfig::new(name, 1, 6)] };
         raw.refused(invalid, Code::UpdateAndCreateTopicList, &[], &list.encode()).await;
         let pull = pull_fields("g", name);
         raw.refused(ResponseCode::TopicNotExist, Code::PullMessage, &pull, b"").await;
@@ -202,8 +201,7 @@ async fn heartbeats_and_questions_leave_no_names_behind() {
         };
         // As in Java, a group that may not be made is passed over; the client is answered.
         assert_eq!(raw.call(Code::HeartBeat.into(), &[], &heartbeat.encode()).await.code(), 0);
-        let queue =
-            MessageQueue { topic: name.clone(), broker_name: name.clone(), queue_id: -1 };
+        let queue = MessageQueue { topic: name.clone(), broker_name: name.clone(), queue_id: -1 };
         let lock = LockBatchRequestBody {
             consumer_group: name.clone(),
             client_id: name.clone(),
