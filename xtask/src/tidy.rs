@@ -1,4 +1,4 @@
-//! House rules that no compiler checks: file size, line width, module docs, stubs, forbidden words, licences.
+//! House rules that no compiler checks: sizes, module docs, stubs, forbidden words, licences.
 //!
 //! There is no exception file: a rule that needs one is changed here, with the reason.
 

@@ -1,3 +1,5 @@
+//! Tests of the topic table.
+
 use super::*;
 
 fn open(root: &Path) -> Topics {
