@@ -54,6 +54,12 @@ impl OpenError {
         OpenError::Io { path: path.to_owned(), action, source }
     }
 
+    /// A directory in the place of a file.
+    pub(crate) fn directory(path: PathBuf) -> OpenError {
+        let (expected, got) = ("a file".to_owned(), "a directory".to_owned());
+        OpenError::Damaged { path, offset: 0, expected, got }
+    }
+
     /// A view that does not take a record of the log while it is rebuilt.
     pub fn view(root: &Path, error: ViewError) -> OpenError {
         let queue = |topic: &str, id: i32| root.join("consumequeue").join(format!("{topic}/{id}"));

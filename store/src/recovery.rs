@@ -1,7 +1,7 @@
 //! Finding the end of the log at start, and making the queues agree with it.
 //!
 //! 1. Choose where to start reading: the checkpoint's position if this store wrote it last,
-//!    otherwise Java's rule over the first records of the files.
+//!    otherwise Java's rule over the first records of the files. Without any queues, the first.
 //! 2. Read records until one is not whole; that is the end.
 //! 3. Cut the queues: back to the start of the reading after a crash (what follows is built
 //!    again), else to the end, and units Java left behind a truncation of its own.
@@ -68,7 +68,11 @@ impl Recovery<'_> {
         let queued = self.queues.max_physical_offset();
         let Some(last) = segments.last() else { return self.nothing(&marks, queued) };
         check_heads(&segments)?;
-        let from = self.start(&segments, last, &marks, queued)?;
+        let mut from = self.start(&segments, last, &marks, queued)?;
+        if self.queues.gone() {
+            info!("there are no queues: building them from the log");
+            from = self.log.min();
+        }
         let end = self.read_on(from, &marks);
         if self.clean {
             self.refuse_damage(&end, &marks)?;

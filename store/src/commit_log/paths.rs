@@ -85,12 +85,16 @@ fn list(directory: &Path, files: &mut Vec<(i64, PathBuf)>) -> Result<(), OpenErr
     let io = |error| OpenError::io(directory, "list", error);
     for entry in std::fs::read_dir(directory).map_err(io)? {
         let entry = entry.map_err(io)?;
-        if entry.file_type().map_err(io)?.is_dir() {
-            continue;
-        }
+        let is_directory = entry.file_type().map_err(io)?.is_dir();
         let name = entry.file_name();
         let base = name.to_str().filter(|name| name.len() == NAME_LEN);
         let base = base.and_then(|name| name.parse::<i64>().ok()).filter(|base| *base >= 0);
+        if is_directory {
+            if base.is_some() {
+                return Err(OpenError::directory(entry.path()));
+            }
+            continue;
+        }
         let Some(base) = base else {
             return Err(OpenError::Damaged {
                 path: entry.path(),

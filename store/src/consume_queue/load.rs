@@ -100,6 +100,8 @@ fn list(place: &Place<'_>) -> Result<SmallVec<[i64; 2]>, OpenError> {
         let meta = entry.metadata().map_err(|source| OpenError::io(&path, "look at", source))?;
         if !meta.is_dir() {
             files.push((start_in_name(&path, place.disk.file_size)?, meta.len()));
+        } else if start_in_name(&path, place.disk.file_size).is_ok() {
+            return Err(OpenError::directory(path));
         }
     }
     files.sort_unstable();

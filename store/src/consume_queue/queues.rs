@@ -180,6 +180,12 @@ impl Queues {
         all
     }
 
+    /// Whether the directory of the queues is not there: nothing was stored yet, or somebody
+    /// wants them built again.
+    pub fn gone(&self) -> bool {
+        !self.simple.root.exists()
+    }
+
     /// Number of queues.
     pub fn len(&self) -> usize {
         self.topics.iter().map(|queues| queues.len()).sum()
@@ -370,7 +376,7 @@ fn refuse_ext(root: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The directories in a directory; none if it is not there.
+/// The directories in a directory, which holds nothing else; none if it is not there.
 fn sub_directories(dir: &Path) -> Result<Vec<PathBuf>, OpenError> {
     let list = |source| OpenError::io(dir, "list", source);
     let entries = match fs::read_dir(dir) {
@@ -380,9 +386,10 @@ fn sub_directories(dir: &Path) -> Result<Vec<PathBuf>, OpenError> {
     let mut dirs = Vec::new();
     for entry in entries {
         let entry = entry.map_err(list)?;
-        if entry.file_type().map_err(list)?.is_dir() {
-            dirs.push(entry.path());
+        if !entry.file_type().map_err(list)?.is_dir() {
+            return Err(damaged(&entry.path(), "a directory", "a file"));
         }
+        dirs.push(entry.path());
     }
     Ok(dirs)
 }

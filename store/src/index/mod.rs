@@ -324,11 +324,15 @@ fn list(dir: &Path, shape: Shape) -> Result<Vec<SealedFile>, OpenError> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(|source| OpenError::io(dir, "list", source))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let named = name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
         if path.is_dir() {
+            if named {
+                return Err(OpenError::directory(path));
+            }
             continue;
         }
-        let name = path.file_name().and_then(|name| name.to_str());
-        if name.is_none_or(|name| !name.bytes().all(|byte| byte.is_ascii_digit())) {
+        if !named {
             return Err(OpenError::Damaged {
                 path,
                 offset: 0,
