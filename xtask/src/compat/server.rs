@@ -240,10 +240,19 @@ impl Suite {
             ("enableShutdownGracefully", "true".to_owned()),
             ("shutdownWaitTimeSeconds", "1".to_owned()),
         ];
+        if name == "broker-b" {
+            // It soon deletes what it stores, so that a topic can be old.
+            let hours: Vec<String> = (0..24).map(|hour| hour.to_string()).collect();
+            settings.extend([
+                ("mappedFileSizeCommitLog", (1 << 20).to_string()),
+                ("fileReservedTime", "0".to_owned()),
+                ("deleteWhen", hours.join(";")),
+                ("cleanResourceInterval", "1000".to_owned()),
+            ]);
+        }
         if let Servers::Control(_) = self.servers {
             settings.extend([
                 ("haListenPort", free_port()?.to_string()),
-                ("mappedFileSizeCommitLog", (256 << 20).to_string()),
                 // A broker that has just started answers busy (2) under the least load.
                 ("waitTimeMillsInSendQueue", "10000".to_owned()),
                 ("waitTimeMillsInPullQueue", "10000".to_owned()),

@@ -12,6 +12,7 @@ import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.common.message.MessageQueue;
 
 /** Consumers that poll by themselves. */
 final class PullScenarios {
@@ -24,7 +25,7 @@ final class PullScenarios {
         consumer.setAutoCommit(false);
         consumer.start();
         c.closing(consumer::shutdown);
-        List<org.apache.rocketmq.common.message.MessageQueue> assigned = new ArrayList<>();
+        List<MessageQueue> assigned = new ArrayList<>();
         for (int id = 0; id < queues; id++) {
             assigned.add(c.queue(id));
         }

@@ -1,8 +1,10 @@
 package compat;
 
+import java.text.SimpleDateFormat;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.Date;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
@@ -10,6 +12,7 @@ import java.util.stream.Collectors;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.protocol.RemotingCommand;
 
 /** Push consumers: where they start, how they share queues, what reaches them. */
@@ -24,13 +27,8 @@ final class PushScenarios {
         Check.equal("offset of an unknown group, young queue", 0, young.getCode());
         Check.equal("which", "0", Wire.field(young, "offset"));
         Check.equal("unless it must not be made up", null, c.committed(c.group, c.topic, 0));
-        Inbox inbox = new Inbox();
-        DefaultMQPushConsumer consumer = c.consumer();
-        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET);
-        consumer.subscribe(c.topic, "*");
-        consumer.registerMessageListener(inbox.concurrently());
-        consumer.start();
-        inbox.await(5, 20_000);
+        Inbox inbox = startAt(c, "young", ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET, 0);
+        inbox.awaitExactly(5, 20_000, 100);
         Check.equal("bodies", new TreeSet<>(sent), new TreeSet<>(inbox.bodies()));
     }
 
@@ -42,25 +40,66 @@ final class PushScenarios {
     }
 
     static void startPositions(Context c) throws Exception {
-        c.createTopic(1);
-        List<String> sent = c.sendMany("old", 5, 1);
-        Thread.sleep(50);
-        long between = System.currentTimeMillis();
-        Thread.sleep(50);
-        sent.addAll(c.sendMany("new", 5, 1));
-        Check.eventually(3000, "offset at the time between", 5L,
-                () -> c.admin.searchOffset(c.queue(0), between));
-        Check.equal("offset at the beginning of time", 0L, c.admin.searchOffset(c.queue(0), 0));
-        Check.equal("offset in the future", 10L,
-                c.admin.searchOffset(c.queue(0), System.currentTimeMillis() + 60_000));
+        c.createTopic(c.settings.brokerB, c.topic, 1, 6);
+        MessageQueue queue = new MessageQueue(c.topic, "broker-b", 0);
+        long min = age(c);
+        Thread.sleep(1100);
+        // A consumer's time stamp has whole seconds.
+        long between = System.currentTimeMillis() / 1000 * 1000;
+        long firstRecent = c.admin.maxOffset(queue);
+        List<String> recent = List.of("new0", "new1", "new2");
+        for (String body : recent) {
+            c.producer.send(c.message(body), queue);
+        }
+        Check.eventually(3000, "offset at the time between", firstRecent,
+                () -> c.admin.searchOffset(queue, between));
+        Check.equal("offset in the future", firstRecent + 3,
+                c.admin.searchOffset(queue, System.currentTimeMillis() + 60_000));
+        Inbox fromLast = startAt(c, "last", ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET, 0);
+        Inbox fromTime = startAt(c, "time", ConsumeFromWhere.CONSUME_FROM_TIMESTAMP, between);
+        Inbox fromFirst = startAt(c, "first", ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET, 0);
+        c.producer.send(c.message("late"), queue);
+        fromLast.awaitExactly(1, 20_000, 200);
+        Check.equal("from the last", List.of("late"), fromLast.bodies());
+        fromTime.awaitExactly(4, 20_000, 200);
+        Check.equal("from the time between", new TreeSet<>(List.of("new0", "new1", "new2", "late")),
+                new TreeSet<>(fromTime.bodies()));
+        // It asks for offset 0 and is told where the queue begins.
+        int left = (int) (firstRecent - min) + 4;
+        fromFirst.awaitExactly(left, 45_000, 200);
+        Check.equal("first offset", min, fromFirst.all().stream()
+                .mapToLong(arrival -> arrival.message.getQueueOffset()).min().getAsLong());
+    }
+
+    /** Fills log files until broker-b has deleted the first; answers with the min offset then. */
+    private static long age(Context c) throws Exception {
+        Wire wire = c.wire(c.settings.brokerB);
+        for (int i = 0; i < 4; i++) {
+            Check.equal("filler", 0, wire.call(Wire.send(c.topic, 0, "x".repeat(400_000)))
+                    .getCode());
+        }
+        RemotingCommand ask = Wire.request(31, "topic", c.topic, "queueId", 0);
+        // The control cleans for the first time a minute after its start.
+        Check.eventually(80_000, "first messages deleted", true,
+                () -> Long.parseLong(Wire.field(wire.call(ask), "offset")) > 0);
+        RemotingCommand start = wire.call(Wire.request(14, "consumerGroup", c.group,
+                "topic", c.topic, "queueId", 0));
+        Check.equal("offset of an unknown group, old queue", 22, start.getCode());
+        return Long.parseLong(Wire.field(wire.call(ask), "offset"));
+    }
+
+    private static Inbox startAt(Context c, String name, ConsumeFromWhere where, long millis)
+            throws Exception {
         Inbox inbox = new Inbox();
-        DefaultMQPushConsumer consumer = c.consumer();
-        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        DefaultMQPushConsumer consumer = c.consumer(c.group + "_" + name);
+        consumer.setConsumeFromWhere(where);
+        consumer.setConsumeTimestamp(
+                new SimpleDateFormat("yyyyMMddHHmmss").format(new Date(millis)));
         consumer.subscribe(c.topic, "*");
         consumer.registerMessageListener(inbox.concurrently());
         consumer.start();
-        inbox.awaitExactly(10, 20_000, 100);
-        Check.equal("from the first", new TreeSet<>(sent), new TreeSet<>(inbox.bodies()));
+        Check.eventually(20_000, "queues of the consumer", 1, () -> c.queuesOf(consumer).size());
+        return inbox;
     }
 
     static void queuesAreShared(Context c) throws Exception {

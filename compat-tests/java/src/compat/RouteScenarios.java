@@ -9,6 +9,7 @@ import java.util.stream.Collectors;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendStatus;
+import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.protocol.RemotingCommand;
 
@@ -128,7 +129,7 @@ final class RouteScenarios {
     static void topicIsVisibleAndDeleted(Context c) throws Exception {
         Wire nameServer = c.wire(c.settings.nameServer);
         c.admin.createAndUpdateTopicConfig(c.settings.brokerA,
-                new org.apache.rocketmq.common.TopicConfig(c.topic, 3, 3, 6));
+                new TopicConfig(c.topic, 3, 3, 6));
         Check.eventually(1000, "route of the new topic", 0,
                 () -> nameServer.call(Wire.request(105, "topic", c.topic)).getCode());
         c.send(2, "there");

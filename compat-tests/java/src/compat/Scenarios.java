@@ -76,6 +76,7 @@ final class Scenarios {
     static {
         add("line-5", WireScenarios::idleConnectionIsClosed).slow();
         add("line-17-kill", OrderlyScenarios::killedOwnerIsReplaced).slow();
+        add("line-37", PushScenarios::startPositions);
         add("line-44", RetryScenarios::attempts);
         add("line-43", PushScenarios::offsetOutOfRange);
         add("line-42", PushScenarios::killedConsumerResumes);
@@ -103,7 +104,6 @@ final class Scenarios {
         add("line-22", SendScenarios::batch);
         add("line-33", SendScenarios::goToJava);
         add("line-36", PushScenarios::newGroupStartsAtZero);
-        add("line-37", PushScenarios::startPositions);
         add("line-38", PushScenarios::queuesAreShared);
         add("line-40", PushScenarios::tagFilter);
         add("line-45", RetryScenarios::deadLetter);

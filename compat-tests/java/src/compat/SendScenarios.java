@@ -10,6 +10,7 @@ import java.util.TreeSet;
 import java.util.stream.Collectors;
 import org.apache.rocketmq.client.exception.MQBrokerException;
 import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.SendStatus;
 import org.apache.rocketmq.common.message.Message;
@@ -72,8 +73,8 @@ final class SendScenarios {
     }
 
     /** The property is read once, when the producer is made. */
-    private static synchronized org.apache.rocketmq.client.producer.DefaultMQProducer compressing(
-            Context c, String type) throws Exception {
+    private static synchronized DefaultMQProducer compressing(Context c, String type)
+            throws Exception {
         System.setProperty("rocketmq.message.compressType", type);
         try {
             return c.producer("_" + type);
@@ -111,7 +112,7 @@ final class SendScenarios {
                 () -> producer.send(new Message(readOnly, new byte[1])));
     }
 
-    private static int refusal(org.apache.rocketmq.client.producer.DefaultMQProducer producer,
+    private static int refusal(DefaultMQProducer producer,
             Message message, Context c, int queueId) {
         return Check.thrown("send", MQBrokerException.class,
                 () -> producer.send(message, c.queue(queueId))).getResponseCode();
