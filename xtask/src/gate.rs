@@ -14,6 +14,7 @@ const CARGO_STEPS: &[(&str, &[&str])] = &[
     ("unit, protocol and store tests", &["test", "--workspace", "--locked", "--quiet"]),
     ("release binaries", &["build", "--release", "--locked", "--package", "broker", "--bins"]),
     ("crash cycles", &["xtask", "crash", "--cycles", "3"]),
+    ("stores to Java and back", &["xtask", "takeover"]),
     ("real Java and Go clients", &["xtask", "compat"]),
 ];
 

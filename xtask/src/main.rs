@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod compat;
 mod crash;
 mod gate;
+mod takeover;
 mod tidy;
 mod workspace;
 
@@ -23,6 +24,8 @@ enum Command {
     Compat(compat::Args),
     /// Kills the server under the load of Java producers and looks for losses
     Crash(crash::Args),
+    /// Hands store directories from ours to the Java broker and back
+    Takeover(takeover::Args),
     /// Runs everything that must hold: the gate of every change
     Test,
     /// Checks the house rules that no compiler checks
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Compat(args) => compat::run(&args),
         Command::Crash(args) => crash::run(&args),
+        Command::Takeover(args) => takeover::run(&args),
         Command::Test => gate::run(workspace::root()),
         Command::Tidy => tidy::run(workspace::root()),
     };

@@ -19,7 +19,8 @@ mod toolchain;
 
 use client::{Outcome, Report};
 pub use process::Process;
-use server::{Servers, Suite};
+use server::Suite;
+pub use server::{Role, Servers, free_port, log_tail, loopback, write_config};
 pub use toolchain::{Client, Toolchain, cache};
 
 /// The table cuts longer reasons, which stand in full above it.

@@ -61,7 +61,8 @@ impl Servers {
         }
     }
 
-    fn argv(&self, role: Role, config: &Path) -> Vec<String> {
+    /// The command that starts a server with the configuration file `config`.
+    pub fn argv(&self, role: Role, config: &Path) -> Vec<String> {
         let config = config.to_string_lossy().into_owned();
         match self {
             Self::Ours(folder) => {
@@ -90,9 +91,12 @@ impl Servers {
     }
 }
 
+/// Which server a process is.
 #[derive(Clone, Copy)]
-enum Role {
+pub enum Role {
+    /// Knows the brokers.
     NameServer,
+    /// Holds the messages.
     Broker,
 }
 
@@ -302,13 +306,15 @@ fn log_file(name: &str) -> PathBuf {
     toolchain::cache().join(format!("{name}.log"))
 }
 
-fn log_tail(file: &Path) -> String {
+/// The last lines of a log.
+pub fn log_tail(file: &Path) -> String {
     let log = fs::read_to_string(file).unwrap_or_default();
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(10)..].join("\n")
 }
 
-fn write_config(home: &Path, name: &str, settings: &[(&str, String)]) -> Result<PathBuf> {
+/// Writes `name.conf` below `home`.
+pub fn write_config(home: &Path, name: &str, settings: &[(&str, String)]) -> Result<PathBuf> {
     let file = home.join(format!("{name}.conf"));
     let lines: Vec<String> =
         settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
@@ -334,12 +340,13 @@ fn lists_broker(name_server: SocketAddr, name: &str) -> Result<bool> {
     Ok(String::from_utf8_lossy(&answer).contains(&format!("\"{name}\"")))
 }
 
-fn loopback(port: u16) -> SocketAddr {
+/// The address of a port of this machine.
+pub fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 /// A free port whose second-lower neighbour, where a Java broker listens too, is also free.
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     for _ in 0..100 {
         let port = TcpListener::bind(loopback(0))?.local_addr()?.port();
         if TcpListener::bind(loopback(port - 2)).is_ok() {

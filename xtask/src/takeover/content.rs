@@ -1,0 +1,250 @@
+//! What the store holds: topics, groups, offsets, messages of many sizes, batches and delays.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use std::{fs, path::Path, thread};
+
+use anyhow::{Result, ensure};
+use bytes::BytesMut;
+use futures_util::future::try_join_all;
+use remoting::protocol::body::{Body, SubscriptionGroupConfig};
+use remoting::protocol::code::RequestCode;
+use remoting::protocol::header::{
+    CreateTopicRequestHeader, NoHeader, SendMessageRequestHeader, Short,
+    UpdateConsumerOffsetRequestHeader,
+};
+use remoting::protocol::message::batch::BatchMessage;
+use remoting::protocol::message::id::OffsetMessageId;
+use remoting::protocol::message::{Properties, PropertiesBuf};
+
+use super::link::{Link, number};
+use super::snapshot::Snapshot;
+
+/// Topic where the delayed messages go.
+pub const DELAYED: &str = "TakeoverDelayed";
+/// Topics and their numbers of queues.
+pub const TOPICS: &[(&str, i32)] =
+    &[("TakeoverPlain", 3), ("TakeoverOrdered", 2), ("TakeoverAutomatic", 4), (DELAYED, 2)];
+/// Consumer groups.
+pub const GROUPS: &[&str] = &["takeover-plain", "takeover-strict"];
+
+const BATCH_LEN: usize = 5;
+const BODY_LENS: &[usize] = &[1, 17, 200, 1000, 90, 3000, 9000];
+const BODY_LEN_LARGE: usize = 300_000;
+
+/// One send: a message, or a batch of several.
+struct Planned {
+    topic: &'static str,
+    queue_id: i32,
+    messages: Vec<(PropertiesBuf, Vec<u8>)>,
+}
+
+/// What the broker said about one message.
+pub struct Ack {
+    topic: &'static str,
+    queue_id: i32,
+    queue_offset: i64,
+    physical_offset: i64,
+    properties: PropertiesBuf,
+    body: Vec<u8>,
+}
+
+/// Creates topics and groups with settings of their own.
+pub async fn create(link: &Link) -> Result<()> {
+    for (topic, queues) in TOPICS {
+        if *topic == "TakeoverAutomatic" {
+            continue;
+        }
+        let is_ordered = *topic == "TakeoverOrdered";
+        let header = CreateTopicRequestHeader {
+            topic: (*topic).to_owned(),
+            default_topic: "TBW102".to_owned(),
+            read_queue_nums: *queues + i32::from(is_ordered),
+            write_queue_nums: *queues,
+            perm: 6,
+            topic_filter_type: "SINGLE_TAG".to_owned(),
+            topic_sys_flag: Some(0),
+            order: is_ordered,
+            attributes: is_ordered.then(|| "+message.type=NORMAL".to_owned()),
+            force: false,
+        };
+        link.ok(RequestCode::UpdateAndCreateTopic, &header, &[]).await?;
+    }
+    for group in GROUPS {
+        let mut config = SubscriptionGroupConfig::new(group);
+        if *group == "takeover-strict" {
+            config.retry_max_times = 3;
+            config.consume_message_orderly = true;
+            config.consume_broadcast_enable = false;
+        }
+        let body = config.encode();
+        link.ok(RequestCode::UpdateAndCreateSubscriptiongroup, &NoHeader, &body).await?;
+    }
+    Ok(())
+}
+
+/// Commits an offset of each group for each queue, different everywhere.
+pub async fn commit(link: &Link, step: i64) -> Result<()> {
+    for (at, group) in GROUPS.iter().enumerate() {
+        for (topic, queue_id) in queues() {
+            let header = UpdateConsumerOffsetRequestHeader {
+                consumer_group: group,
+                topic,
+                queue_id: Some(queue_id),
+                commit_offset: Some(step + at as i64 * 10 + i64::from(queue_id)),
+            };
+            link.ok(RequestCode::UpdateConsumerOffset, &header, &[]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the offsets of every group are in the file, which a kill leaves as it is.
+pub fn await_saved_offsets(store: &Path) -> Result<()> {
+    let file = store.join("config/consumerOffset.json");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let last =
+        TOPICS.iter().flat_map(|(topic, _)| GROUPS.iter().map(move |g| format!("{topic}@{g}")));
+    let names: Vec<String> = last.collect();
+    loop {
+        let saved = fs::read_to_string(&file).unwrap_or_default();
+        if names.iter().all(|name| saved.contains(name.as_str())) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "offsets are not saved");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Every queue of the topics.
+pub fn queues() -> impl Iterator<Item = (&'static str, i32)> {
+    TOPICS.iter().flat_map(|(topic, queues)| (0..*queues).map(move |queue| (*topic, queue)))
+}
+
+/// Sends `count` messages and batches, those of one queue in order.
+pub async fn send(link: &Link, word: &str, count: usize) -> Result<Vec<Ack>> {
+    let mut lanes: BTreeMap<(&str, i32), Vec<Planned>> = BTreeMap::new();
+    let targets: Vec<_> = queues().filter(|(topic, _)| *topic != DELAYED).collect();
+    for number in 0..count {
+        // Half of everything goes to one queue, so that it has several files.
+        let at = if number % 2 == 0 { 0 } else { number / 2 % targets.len() };
+        let (topic, queue_id) = targets[at];
+        let planned = plan(topic, queue_id, word, number);
+        lanes.entry((topic, queue_id)).or_default().push(planned);
+    }
+    let lanes = lanes.into_values().map(|lane| async move {
+        let mut acks = Vec::new();
+        for planned in lane {
+            acks.extend(send_one(link, planned).await?);
+        }
+        anyhow::Ok(acks)
+    });
+    Ok(try_join_all(lanes).await?.into_iter().flatten().collect())
+}
+
+/// Sends messages that are delayed by `level`; returns their bodies.
+pub async fn send_delayed(
+    link: &Link,
+    word: &str,
+    count: usize,
+    level: i32,
+) -> Result<Vec<Vec<u8>>> {
+    let mut bodies = Vec::new();
+    for number in 0..count {
+        let (mut properties, _) = message(word, number);
+        properties.set("DELAY", &level.to_string());
+        let body = format!("{word} {number}").into_bytes();
+        let queue_id = (number % 2) as i32;
+        send_one(
+            link,
+            Planned { topic: DELAYED, queue_id, messages: vec![(properties, body.clone())] },
+        )
+        .await?;
+        bodies.push(body);
+    }
+    Ok(bodies)
+}
+
+fn plan(topic: &'static str, queue_id: i32, word: &str, number: usize) -> Planned {
+    let len = if number % 20 == 7 { BATCH_LEN } else { 1 };
+    let messages = (0..len).map(|at| message(word, number * BATCH_LEN + at)).collect();
+    Planned { topic, queue_id, messages }
+}
+
+fn message(word: &str, number: usize) -> (PropertiesBuf, Vec<u8>) {
+    let mut properties = PropertiesBuf::new();
+    properties.push("KEYS", &format!("{word}-{number} {word}-{}", number % 100));
+    if !number.is_multiple_of(3) {
+        properties.push("TAGS", ["TagA", "TagB", "標籤"][number % 3]);
+    }
+    // A message without unique key gets one from the broker.
+    if !number.is_multiple_of(11) {
+        let word: u32 = word.bytes().fold(7, |sum, byte| sum * 31 % 65_521 + u32::from(byte));
+        properties.push("UNIQ_KEY", &format!("7F0000010001{word:08X}{number:012X}"));
+    }
+    properties.push("ключ", "value with spaces, 값");
+    properties.push("WAIT", "true");
+    let len = match number {
+        777 => BODY_LEN_LARGE,
+        _ => BODY_LENS[number % BODY_LENS.len()],
+    };
+    let body = word.bytes().chain((0..len).map(|at| (at * 31 + number) as u8)).collect();
+    (properties, body)
+}
+
+async fn send_one(link: &Link, planned: Planned) -> Result<Vec<Ack>> {
+    let Planned { topic, queue_id, messages } = planned;
+    let is_batch = messages.len() > 1;
+    let mut body = BytesMut::new();
+    for (properties, message) in &messages {
+        if is_batch {
+            let properties = properties.as_str();
+            BatchMessage { flag: 3, body: message, properties }.encode(&mut body)?;
+        } else {
+            body.extend_from_slice(message);
+        }
+    }
+    let header = SendMessageRequestHeader {
+        producer_group: "takeover",
+        topic,
+        default_topic: "TBW102",
+        default_topic_queue_nums: 4,
+        queue_id,
+        born_timestamp: 1_700_000_000_000,
+        flag: 3,
+        properties: Some(if is_batch { "WAIT\u{1}true\u{2}" } else { messages[0].0.as_str() }),
+        reconsume_times: Some(0),
+        batch: is_batch,
+        ..SendMessageRequestHeader::default()
+    };
+    let code = if is_batch { RequestCode::SendBatchMessage } else { RequestCode::SendMessageV2 };
+    let answer = link.ok(code, &Short(header), &body).await?;
+    let first = number(&answer, "queueOffset")?;
+    let ids: Vec<_> =
+        answer.field("msgId").unwrap_or_default().split(',').map(OffsetMessageId::parse).collect();
+    ensure!(ids.len() == messages.len(), "{} ids for {} messages", ids.len(), messages.len());
+    let acks = messages.into_iter().zip(ids).zip(first..).map(|((message, id), queue_offset)| {
+        let Some(id) = id else { anyhow::bail!("an answer with a bad message id") };
+        let (properties, body) = message;
+        let physical_offset = id.physical_offset;
+        Ok(Ack { topic, queue_id, queue_offset, physical_offset, properties, body })
+    });
+    acks.collect()
+}
+
+/// Compares what was acknowledged with what the broker holds.
+pub fn check_acks(acks: &[Ack], snapshot: &Snapshot) -> Result<()> {
+    for ack in acks {
+        let place = format!("{}-{} offset {}", ack.topic, ack.queue_id, ack.queue_offset);
+        let record = snapshot.record(ack.topic, ack.queue_id, ack.queue_offset)?;
+        let is_there = record.physical_offset == ack.physical_offset;
+        ensure!(is_there, "{place}: its id says {}", ack.physical_offset);
+        ensure!(record.body == ack.body && record.flag == 3, "{place}: another body or flag");
+        ensure!(record.verify_crc().is_ok(), "{place}: bad CRC");
+        let stored = record.properties();
+        for (name, value) in Properties::new(ack.properties.as_str()) {
+            ensure!(stored.get(name) == Some(value), "{place}: property {name}");
+        }
+    }
+    Ok(())
+}

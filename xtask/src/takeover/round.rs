@@ -1,0 +1,242 @@
+//! One directory on its way: written by the first broker, taken over by the second, given back.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use remoting::protocol::message::record::Record;
+use tokio::runtime::Runtime;
+use tokio::time::sleep;
+
+use super::content::{self, DELAYED};
+use super::link::Link;
+use super::site::{End, LOG_FILE_LEN, NameServer, Site};
+use super::snapshot::Snapshot;
+use crate::compat::Servers;
+
+const FIRST_COUNT: usize = 3000;
+const SECOND_COUNT: usize = 600;
+const DELAYED_COUNT: usize = 12;
+/// Levels of 1 s and 10 s.
+const LEVEL_SHORT: i32 = 1;
+const LEVEL_LONG: i32 = 3;
+const PATIENCE: Duration = Duration::from_secs(30);
+/// One of so many messages is looked for by its keys and its place.
+const SAMPLE: usize = 9;
+
+/// A broker that takes part.
+#[derive(Clone, Copy)]
+pub struct Side<'a> {
+    /// Its name in the report.
+    pub word: &'static str,
+    /// How to start it.
+    pub servers: &'a Servers,
+}
+
+/// A round and what the directory must hold by now.
+pub struct Round<'a> {
+    first: Side<'a>,
+    second: Side<'a>,
+    end: End,
+    leg: String,
+    site: Site,
+    runtime: Runtime,
+    /// Bodies of delayed messages, with how often they may come.
+    delayed: Vec<(Vec<u8>, usize)>,
+    /// Records before this place may have lost their keys.
+    indexed_from: i64,
+}
+
+impl<'a> Round<'a> {
+    /// An empty directory.
+    pub fn prepare(
+        name: &str,
+        first: Side<'a>,
+        second: Side<'a>,
+        end: End,
+        name_server: &NameServer,
+    ) -> Result<Self> {
+        let site = Site::prepare(&format!("broker-{name}"), name_server)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let leg = String::new();
+        Ok(Self { first, second, end, leg, site, runtime, delayed: Vec::new(), indexed_from: 0 })
+    }
+
+    /// The leg that is on its way.
+    pub fn leg(&self) -> &str {
+        &self.leg
+    }
+
+    /// Ends what runs and keeps the directory.
+    pub fn keep(&mut self) -> Result<PathBuf> {
+        // It may not run any more.
+        let _ = self.site.end(End::Kill);
+        self.site.keep()
+    }
+
+    /// Goes all the way.
+    pub fn run(&mut self) -> Result<()> {
+        let (first, second, end) = (self.first, self.second, self.end);
+        self.leg = format!("{} writes", first.word);
+        self.site.start(first.servers)?;
+        let written = self.write_first().context("writing")?;
+        self.site.end(end)?;
+
+        self.leg = format!("{} → {}, {}", first.word, second.word, end.word());
+        // Java rebuilds the index of an aborted store from the file where recovery starts.
+        if end == End::Kill && matches!(second.servers, Servers::Control(_)) {
+            self.indexed_from = written.log_end() / LOG_FILE_LEN * LOG_FILE_LEN;
+        }
+        let more = self.take_over(second, &written)?;
+        self.site.end(End::Clean)?;
+
+        self.leg = format!("{} → {} → {}, {}", first.word, second.word, first.word, end.word());
+        self.take_over(first, &more)?;
+        self.site.end(End::Clean)
+    }
+
+    fn write_first(&mut self) -> Result<Snapshot> {
+        let link = Link::new(self.site.broker);
+        let written = self.runtime.block_on(async {
+            content::create(&link).await?;
+            let early = content::send_delayed(&link, "early", DELAYED_COUNT, LEVEL_SHORT).await?;
+            let acks = content::send(&link, "first", FIRST_COUNT).await?;
+            content::commit(&link, 3).await?;
+            await_delivered(&link, early.len()).await?;
+            let written = Snapshot::take(&link).await?;
+            content::check_acks(&acks, &written)?;
+            // After a kill, progress that was not saved yet is made again.
+            let often = if self.end == End::Kill { 2 } else { 1 };
+            self.delayed.extend(early.into_iter().map(|body| (body, often)));
+            anyhow::Ok(written)
+        })?;
+        content::await_saved_offsets(&self.site.store())?;
+        self.send_pending(&link, "pending")?;
+        Ok(written)
+    }
+
+    /// Sends messages that the next broker has to deliver.
+    fn send_pending(&mut self, link: &Link, word: &str) -> Result<()> {
+        let sending = content::send_delayed(link, word, DELAYED_COUNT, LEVEL_LONG);
+        let bodies = self.runtime.block_on(sending)?;
+        self.delayed.extend(bodies.into_iter().map(|body| (body, 1)));
+        Ok(())
+    }
+
+    /// Starts `side`, which must hold `earlier`, and writes more.
+    fn take_over(&mut self, side: Side<'_>, earlier: &Snapshot) -> Result<Snapshot> {
+        let start = Instant::now();
+        let started = self.site.start(side.servers)?;
+        let link = Link::new(self.site.broker);
+        let (held, keys, more) = self.runtime.block_on(async {
+            await_delivered(&link, self.delayed.len()).await?;
+            let held = Snapshot::take(&link).await?;
+            held.continues(earlier)?;
+            held.check_times(&link).await?;
+            let keys = self.check_index(&link, &held).await?;
+            let acks = content::send(&link, &format!("more-{}", side.word), SECOND_COUNT).await?;
+            content::commit(&link, 100).await?;
+            let more = Snapshot::take(&link).await?;
+            content::check_acks(&acks, &more)?;
+            ensure!(more.counts().0 == held.counts().0 + acks.len(), "more than was sent");
+            self.check_delivered(&more)?;
+            anyhow::Ok((held, keys, more))
+        })?;
+        self.send_pending(&link, &format!("pending after {}", self.leg))?;
+        let (messages, queues) = held.counts();
+        println!(
+            "{:<32} {messages} messages in {queues} queues, {} delayed ones delivered, {} keys, \
+             {} offsets; start {:.1} s, leg {:.0} s",
+            self.leg,
+            self.delayed.len() - DELAYED_COUNT,
+            keys,
+            held.offsets.len(),
+            started.as_secs_f64(),
+            start.elapsed().as_secs_f64(),
+        );
+        Ok(more)
+    }
+
+    fn check_delivered(&self, snapshot: &Snapshot) -> Result<()> {
+        let delivered = snapshot.delivered();
+        for (body, often) in &self.delayed {
+            let count = delivered.get(body.as_slice()).copied().unwrap_or(0);
+            let name = String::from_utf8_lossy(body);
+            ensure!((1..=*often).contains(&count), "{name:?} delivered {count} times");
+        }
+        ensure!(delivered.len() == self.delayed.len(), "unknown messages in {DELAYED}");
+        Ok(())
+    }
+
+    /// Looks for a sample by place, unique key and keys; returns the number of keys.
+    async fn check_index(&self, link: &Link, snapshot: &Snapshot) -> Result<usize> {
+        let mut keys = 0;
+        let mut lost = 0;
+        for (record, bytes) in snapshot.records().step_by(SAMPLE) {
+            let place = record.physical_offset;
+            ensure!(link.view(place).await? == bytes, "another message by the id of {place}");
+            let properties = record.properties();
+            // The broker gives none to the messages of a batch.
+            let unique = properties.get("UNIQ_KEY").map(|key| (key, true));
+            let named = properties.keys().map(|key| (key, false));
+            for (key, is_unique) in named.chain(unique) {
+                let is_common = key.rsplit('-').next().is_some_and(|end| end.len() < 3);
+                if is_common && !is_unique {
+                    continue;
+                }
+                let may_miss = place < self.indexed_from;
+                let key_is = (key, is_unique);
+                let is_found = finds(link, record.topic, key_is, bytes, !may_miss).await?;
+                ensure!(is_found || may_miss, "key {key} does not find the message at {place}");
+                keys += usize::from(is_found);
+                lost += usize::from(!is_found);
+            }
+        }
+        if lost > 0 {
+            println!("{}: {lost} keys lost by Java's recovery", self.leg);
+        }
+        Ok(keys)
+    }
+}
+
+/// Whether a query finds a record; `patient`, because the index may be behind for a while.
+async fn finds(
+    link: &Link,
+    topic: &str,
+    (key, is_unique): (&str, bool),
+    bytes: &[u8],
+    is_patient: bool,
+) -> Result<bool> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = link.find(topic, key, is_unique).await?;
+        if found.windows(bytes.len()).any(|window| window == bytes) {
+            return Ok(true);
+        }
+        if !is_patient || Instant::now() > deadline {
+            return Ok(false);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Waits until each of so many delayed messages is delivered.
+async fn await_delivered(link: &Link, count: usize) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut bodies = BTreeSet::new();
+        for (topic, queue_id) in content::queues().filter(|(topic, _)| *topic == DELAYED) {
+            let (min, max) = link.bounds(topic, queue_id).await?;
+            for bytes in link.read(topic, queue_id, min, max).await? {
+                bodies.insert(Record::decode(&bytes)?.body.to_vec());
+            }
+        }
+        let delivered = bodies.len();
+        if delivered >= count {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{delivered} of {count} delayed messages delivered");
+        sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,157 @@
+//! One store directory and the broker that runs on it now, always with the same configuration.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::compat::{self, Process, Role, Servers};
+
+const START_PATIENCE: Duration = Duration::from_secs(60);
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bytes of a commit log file.
+pub const LOG_FILE_LEN: i64 = 1 << 20;
+
+/// How a broker ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// SIGTERM.
+    Clean,
+    /// SIGKILL.
+    Kill,
+}
+
+impl End {
+    /// The word of the report.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Clean => "clean stop",
+            Self::Kill => "kill -9",
+        }
+    }
+}
+
+/// A name server that every site registers with.
+pub struct NameServer {
+    address: SocketAddr,
+    home: TempDir,
+    _process: Process,
+}
+
+impl NameServer {
+    /// Starts the one of `servers`.
+    pub fn start(servers: &Servers) -> Result<Self> {
+        fs::create_dir_all(compat::cache())?;
+        let home = TempDir::with_prefix_in("takeover-", compat::cache())?;
+        fs::create_dir_all(home.path().join("conf"))?;
+        let address = compat::loopback(compat::free_port()?);
+        let settings = [
+            ("listenPort", address.port().to_string()),
+            ("kvConfigPath", text(&home.path().join("namesrv/kvConfig.json"))),
+            ("configStorePath", text(&home.path().join("namesrv/namesrv.properties"))),
+        ];
+        let config = compat::write_config(home.path(), "namesrv", &settings)?;
+        let env = [("ROCKETMQ_HOME", text(home.path()))];
+        let log = compat::cache().join("takeover-namesrv.log");
+        let process = Process::start(&servers.argv(Role::NameServer, &config), &env, &log, false)?;
+        Ok(Self { address, home, _process: process })
+    }
+}
+
+/// A store directory with its configuration.
+pub struct Site {
+    name: String,
+    /// Where the broker listens, whichever it is: message ids hold the address.
+    pub broker: SocketAddr,
+    home: PathBuf,
+    config: PathBuf,
+    process: Option<Process>,
+}
+
+impl Site {
+    /// An empty directory; small files, so that every kind of file has several.
+    pub fn prepare(name: &str, name_server: &NameServer) -> Result<Self> {
+        let home = name_server.home.path().to_owned();
+        let store = home.join(name);
+        let port = compat::free_port()?;
+        let settings = [
+            ("brokerName", name.to_owned()),
+            ("brokerIP1", "127.0.0.1".to_owned()),
+            ("namesrvAddr", name_server.address.to_string()),
+            ("listenPort", port.to_string()),
+            ("haListenPort", compat::free_port()?.to_string()),
+            ("storePathRootDir", text(&store)),
+            ("storePathCommitLog", text(&store.join("commitlog"))),
+            ("mappedFileSizeCommitLog", LOG_FILE_LEN.to_string()),
+            ("mappedFileSizeConsumeQueue", "6000".to_owned()),
+            ("maxHashSlotNum", "500".to_owned()),
+            ("maxIndexNum", "2000".to_owned()),
+            ("flushConsumerOffsetInterval", "1000".to_owned()),
+            // A broker that has just started answers busy (2) under the least load.
+            ("waitTimeMillsInSendQueue", "10000".to_owned()),
+            ("waitTimeMillsInPullQueue", "10000".to_owned()),
+        ];
+        let config = compat::write_config(&home, name, &settings)?;
+        let name = name.to_owned();
+        let broker = compat::loopback(port);
+        Ok(Self { name, broker, home, config, process: None })
+    }
+
+    /// The store directory.
+    pub fn store(&self) -> PathBuf {
+        self.home.join(&self.name)
+    }
+
+    /// Starts the broker of `servers`; returns when it accepts connections.
+    pub fn start(&mut self, servers: &Servers) -> Result<Duration> {
+        let start = Instant::now();
+        let log = compat::cache().join(format!("takeover-{}.log", self.name));
+        let env = [("ROCKETMQ_HOME", text(&self.home))];
+        let argv = servers.argv(Role::Broker, &self.config);
+        let mut process = Process::start(&argv, &env, &log, false)?;
+        // Not registered yet: a Java broker may do that 10 s later.
+        while TcpStream::connect_timeout(&self.broker, Duration::from_secs(1)).is_err() {
+            if let Some(status) = process.ended()? {
+                bail!("the broker ended while starting: {status}\n{}", compat::log_tail(&log));
+            }
+            let is_late = start.elapsed() > START_PATIENCE;
+            ensure!(!is_late, "the broker does not start in time\n{}", compat::log_tail(&log));
+            thread::sleep(Duration::from_millis(50));
+        }
+        self.process = Some(process);
+        Ok(start.elapsed())
+    }
+
+    /// Ends the broker; fails if it does not leave behind what the next one expects.
+    pub fn end(&mut self, end: End) -> Result<()> {
+        let mut process = self.process.take().context("the broker does not run")?;
+        let ended = process.ended()?;
+        ensure!(ended.is_none(), "the broker had ended by itself: {ended:?}");
+        match end {
+            End::Clean => drop(process.stop(STOP_PATIENCE)?),
+            End::Kill => drop(process),
+        }
+        let is_marked = self.store().join("abort").exists();
+        ensure!(is_marked == (end == End::Kill), "abort marker after {}: {is_marked}", end.word());
+        Ok(())
+    }
+
+    /// Keeps the directory of a failure for a look at it.
+    pub fn keep(&self) -> Result<PathBuf> {
+        let kept = compat::cache().join(format!("takeover-{}", self.name));
+        if kept.exists() {
+            fs::remove_dir_all(&kept)?;
+        }
+        fs::rename(self.store(), &kept)?;
+        Ok(kept)
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,162 @@
+//! Everything that a broker says about its content, and the comparison of two such sayings.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use remoting::protocol::body::{Body, SubscriptionGroupConfig, TopicConfig};
+use remoting::protocol::code::RequestCode;
+use remoting::protocol::header::{
+    GetSubscriptionGroupConfigRequestHeader, GetTopicConfigRequestHeader,
+    QueryConsumerOffsetRequestHeader, SearchOffsetRequestHeader,
+};
+use remoting::protocol::message::record::Record;
+
+use super::content::{DELAYED, GROUPS, TOPICS, queues};
+use super::link::{Link, number};
+
+/// One queue.
+struct Queue {
+    min: i64,
+    records: Vec<Vec<u8>>,
+}
+
+/// The content of a broker.
+pub struct Snapshot {
+    queues: BTreeMap<(&'static str, i32), Queue>,
+    topics: Vec<TopicConfig>,
+    groups: Vec<SubscriptionGroupConfig>,
+    /// Committed offsets of every group and queue.
+    pub offsets: Vec<i64>,
+}
+
+impl Snapshot {
+    /// Asks for everything.
+    pub async fn take(link: &Link) -> Result<Self> {
+        let (mut topics, mut groups, mut offsets) = (Vec::new(), Vec::new(), Vec::new());
+        for (topic, _) in TOPICS {
+            let header = GetTopicConfigRequestHeader { topic: (*topic).to_owned() };
+            let answer = link.ok(RequestCode::GetTopicConfig, &header, &[]).await?;
+            topics.push(TopicConfig::decode(answer.body())?);
+        }
+        for group in GROUPS {
+            let header = GetSubscriptionGroupConfigRequestHeader { group: (*group).to_owned() };
+            let code = RequestCode::GetSubscriptiongroupConfig;
+            let answer = link.ok(code, &header, &[]).await?;
+            groups.push(SubscriptionGroupConfig::decode(answer.body())?);
+            for (topic, queue_id) in queues() {
+                let header = QueryConsumerOffsetRequestHeader {
+                    consumer_group: group,
+                    topic,
+                    queue_id,
+                    set_zero_if_not_found: Some(false),
+                };
+                let answer = link.ok(RequestCode::QueryConsumerOffset, &header, &[]).await?;
+                offsets.push(number(&answer, "offset")?);
+            }
+        }
+        let mut all = BTreeMap::new();
+        for (topic, queue_id) in queues() {
+            let (min, max) = link.bounds(topic, queue_id).await?;
+            let records = link.read(topic, queue_id, min, max).await?;
+            let queue = Queue { min, records };
+            ensure!(queue.max() == max, "{topic}-{queue_id}: {} of {max} read", queue.max());
+            all.insert((topic, queue_id), queue);
+        }
+        Ok(Self { queues: all, topics, groups, offsets })
+    }
+
+    /// The record at a queue offset.
+    pub fn record(&self, topic: &'static str, queue_id: i32, offset: i64) -> Result<Record<'_>> {
+        let queue = self.queues.get(&(topic, queue_id)).context("no such queue")?;
+        let at = usize::try_from(offset - queue.min)?;
+        let place = || format!("{topic}-{queue_id} has no offset {offset}");
+        let record = Record::decode(queue.records.get(at).with_context(place)?)?;
+        ensure!(record.queue_offset == offset, "{}", place());
+        ensure!(record.topic == topic && record.queue_id == queue_id, "{}", place());
+        Ok(record)
+    }
+
+    /// Every record with its bytes.
+    pub fn records(&self) -> impl Iterator<Item = (Record<'_>, &[u8])> {
+        let all = self.queues.values().flat_map(|queue| &queue.records);
+        all.filter_map(|bytes| Some((Record::decode(bytes).ok()?, bytes.as_slice())))
+    }
+
+    /// Number of messages and of queues that hold some.
+    pub fn counts(&self) -> (usize, usize) {
+        let lens = self.queues.values().map(|queue| queue.records.len());
+        (lens.clone().sum(), lens.filter(|len| *len > 0).count())
+    }
+
+    /// The end of the record that lies last in the log.
+    pub fn log_end(&self) -> i64 {
+        let ends =
+            self.records().map(|(record, bytes)| record.physical_offset + bytes.len() as i64);
+        ends.max().unwrap_or(0)
+    }
+
+    /// How often each body was delivered to the topic of delayed messages.
+    pub fn delivered(&self) -> BTreeMap<&[u8], usize> {
+        let mut count = BTreeMap::new();
+        for (record, _) in self.records().filter(|(record, _)| record.topic == DELAYED) {
+            *count.entry(record.body).or_default() += 1;
+        }
+        count
+    }
+
+    /// Fails unless this is `earlier`, byte for byte, with nothing but deliveries added.
+    pub fn continues(&self, earlier: &Self) -> Result<()> {
+        for ((topic, queue_id), old) in &earlier.queues {
+            let new = &self.queues[&(*topic, *queue_id)];
+            let place = format!("{topic}-{queue_id}");
+            ensure!(new.min == old.min, "{place}: min {} was {}", new.min, old.min);
+            let (len, was) = (new.records.len(), old.records.len());
+            let is_len = if *topic == DELAYED { len >= was } else { len == was };
+            ensure!(is_len, "{place}: {len} messages, were {was}");
+            let same = new.records.iter().zip(&old.records).take_while(|(new, old)| new == old);
+            let same = same.count();
+            ensure!(same == was, "{place}: another record at offset {}", old.min + same as i64);
+            for offset in new.min..new.max() {
+                self.record(topic, *queue_id, offset)?;
+            }
+        }
+        let topics = (&self.topics, &earlier.topics);
+        ensure!(topics.0 == topics.1, "topics {:?} were {:?}", topics.0, topics.1);
+        let groups = (&self.groups, &earlier.groups);
+        ensure!(groups.0 == groups.1, "groups {:?} were {:?}", groups.0, groups.1);
+        let offsets = (&self.offsets, &earlier.offsets);
+        ensure!(offsets.0 == offsets.1, "offsets {:?} were {:?}", offsets.0, offsets.1);
+        Ok(())
+    }
+
+    /// Looks for the offset at the store time of the message in the middle of each queue.
+    pub async fn check_times(&self, link: &Link) -> Result<()> {
+        for ((topic, queue_id), queue) in &self.queues {
+            let times: Vec<i64> = queue
+                .records
+                .iter()
+                .flat_map(|bytes| Record::decode(bytes))
+                .map(|record| record.store_timestamp)
+                .collect();
+            let Some(&timestamp) = times.get(times.len() / 2) else { continue };
+            let header = SearchOffsetRequestHeader {
+                topic: (*topic).to_owned(),
+                queue_id: *queue_id,
+                timestamp,
+                ..SearchOffsetRequestHeader::default()
+            };
+            let answer = link.ok(RequestCode::SearchOffsetByTimestamp, &header, &[]).await?;
+            let got = number(&answer, "offset")?;
+            let first =
+                queue.min + times.iter().take_while(|time| **time < timestamp).count() as i64;
+            ensure!(got == first, "{topic}-{queue_id}: {got} at {timestamp}, expected {first}");
+        }
+        Ok(())
+    }
+}
+
+impl Queue {
+    fn max(&self) -> i64 {
+        self.min + self.records.len() as i64
+    }
+}
