@@ -160,3 +160,66 @@ impl Queue {
         self.min + self.records.len() as i64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use remoting::protocol::message::NewRecord;
+    use remoting::protocol::message::record::Version;
+
+    use super::*;
+
+    fn snapshot(topic: &'static str, bodies: &[&str]) -> Snapshot {
+        let host = ([127, 0, 0, 1], 1).into();
+        let record = |(body, queue_offset): (&&str, i64)| {
+            let record = NewRecord {
+                version: Version::V1,
+                queue_id: 0,
+                flag: 0,
+                queue_offset,
+                physical_offset: 0,
+                sys_flag: 0,
+                born_timestamp: 1,
+                born_host: host,
+                store_timestamp: 2,
+                store_host: host,
+                reconsume_times: 0,
+                prepared_transaction_offset: 0,
+                body: body.as_bytes(),
+                topic,
+                properties: "",
+            };
+            let mut bytes = BytesMut::new();
+            record.encode(&mut bytes).unwrap();
+            bytes.to_vec()
+        };
+        let records = bodies.iter().zip(7..).map(record).collect();
+        let queues = BTreeMap::from([((topic, 0), Queue { min: 7, records })]);
+        Snapshot { queues, topics: Vec::new(), groups: Vec::new(), offsets: vec![1] }
+    }
+
+    #[test]
+    fn a_loss_or_a_change_is_found() {
+        let earlier = snapshot("TakeoverPlain", &["a", "b"]);
+        let said = |bodies: &[&str]| {
+            let later = snapshot("TakeoverPlain", bodies).continues(&earlier);
+            later.map_err(|error| error.to_string())
+        };
+        assert_eq!(said(&["a", "b"]), Ok(()));
+        assert_eq!(said(&["a"]).unwrap_err(), "TakeoverPlain-0: 1 messages, were 2");
+        assert_eq!(said(&["a", "b", "c"]).unwrap_err(), "TakeoverPlain-0: 3 messages, were 2");
+        assert_eq!(said(&["a", "c"]).unwrap_err(), "TakeoverPlain-0: another record at offset 8");
+        let mut later = snapshot("TakeoverPlain", &["a", "b"]);
+        later.offsets[0] = 2;
+        assert_eq!(later.continues(&earlier).unwrap_err().to_string(), "offsets [2] were [1]");
+    }
+
+    #[test]
+    fn deliveries_may_be_added() {
+        let earlier = snapshot(DELAYED, &["a"]);
+        let later = snapshot(DELAYED, &["a", "b", "b"]);
+        later.continues(&earlier).unwrap();
+        assert_eq!(later.delivered(), BTreeMap::from([(&b"a"[..], 1), (&b"b"[..], 2)]));
+        assert!(earlier.continues(&later).is_err());
+    }
+}
