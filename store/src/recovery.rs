@@ -69,13 +69,17 @@ impl Recovery<'_> {
         let Some(last) = segments.last() else { return self.nothing(&marks, queued) };
         check_heads(&segments)?;
         let mut from = self.start(&segments, last, &marks, queued)?;
-        if self.queues.gone() {
+        let gone = self.queues.gone();
+        if gone {
             info!("there are no queues: building them from the log");
             from = self.log.min();
         }
         let end = self.read_on(from, &marks);
         if self.clean {
             self.refuse_damage(&end, &marks)?;
+        }
+        if gone {
+            self.forget()?;
         }
         self.align_queues(from, end.position, queued, marks.position.is_some())?;
         if let Some(index) = self.index {
@@ -93,7 +97,7 @@ impl Recovery<'_> {
         if !self.clean || end.records > 0 || marks.position.is_none() {
             self.remember(&end)?;
         }
-        Ok(())
+        self.make_directory(gone)
     }
 
     fn nothing(&self, marks: &Marks, queued: i64) -> Result<(), OpenError> {
@@ -109,7 +113,15 @@ impl Recovery<'_> {
         if let Some(index) = self.index {
             index.truncate_to(0).map_err(|error| self.view(error))?;
         }
-        self.log.cut(0, 0, 0)
+        self.log.cut(0, 0, 0)?;
+        self.make_directory(self.queues.gone())
+    }
+
+    fn make_directory(&self, gone: bool) -> Result<(), OpenError> {
+        if !gone {
+            return Ok(());
+        }
+        self.queues.make_directory().map_err(|error| self.view(error))
     }
 
     /// Where reading starts.
@@ -285,6 +297,17 @@ impl Recovery<'_> {
         })
     }
 
+    /// Takes the checkpoint's word back: after a crash in the middle of the building all records
+    /// must be given to the queues once more.
+    fn forget(&self) -> Result<(), OpenError> {
+        self.checkpoint.update(|marks| {
+            marks.position = None;
+            marks.physic_timestamp = 0;
+            marks.logics_timestamp = 0;
+        });
+        self.flush_checkpoint()
+    }
+
     /// Writes down what has been found, so that a crash right now costs nothing again.
     fn remember(&self, end: &End) -> Result<(), OpenError> {
         self.queues.flush().map_err(|error| self.view(error))?;
@@ -296,6 +319,10 @@ impl Recovery<'_> {
                 marks.confirm_offset = last_record;
             }
         });
+        self.flush_checkpoint()
+    }
+
+    fn flush_checkpoint(&self) -> Result<(), OpenError> {
         let path = self.checkpoint.path();
         self.checkpoint.flush().map_err(|error| OpenError::io(path, "write", error))
     }

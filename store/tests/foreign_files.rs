@@ -258,11 +258,52 @@ fn views_whose_directory_is_gone_are_built_again() {
 
 #[test]
 fn topics_that_were_deleted_stay_so() {
+    for written in [true, false] {
+        for stop in [true, false] {
+            let directory = scratch();
+            let store = open(config(directory.path())).unwrap();
+            for n in 0..3 {
+                store.put(&message("T", n, b"x")).unwrap();
+            }
+            if written {
+                store.queues().write_tails().unwrap();
+            }
+            store.delete_topic("T").unwrap();
+            if stop {
+                store.stop().unwrap();
+            }
+            drop(store);
+            let store = open(config(directory.path())).unwrap();
+            assert_eq!(store.max_offset("T", 0), 0, "written {written}, stop {stop}");
+            assert_eq!(store.put(&message("T", 0, b"y")).unwrap().queue_offset, 0);
+        }
+    }
+}
+
+/// A kill in the middle of building leaves some files, an abort marker, and the checkpoint that
+/// was taken back.
+#[test]
+fn building_queues_goes_on_after_a_kill() {
     let directory = stopped();
     let root = &directory.path().join("store");
+    let sound = [0, 1].map(|queue_id| read_all(&open(config(root)).unwrap(), "T", queue_id));
+    fs::remove_dir_all(root.join("consumequeue")).unwrap();
+    drop(open(config(root)).unwrap());
+    // As far as the building itself had come: neither queue is whole.
+    let half = root.join(FIRST_UNITS);
+    assert!(half.exists());
+    for entry in fs::read_dir(root.join("consumequeue/T/0")).unwrap() {
+        let path = entry.unwrap().path();
+        if path != half {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    fs::remove_dir_all(root.join("consumequeue/T/1")).unwrap();
+    let checkpoint = root.join("checkpoint");
+    let mut bytes = fs::read(&checkpoint).unwrap();
+    bytes[..16].fill(0);
+    bytes[64..80].fill(0);
+    fs::write(&checkpoint, bytes).unwrap();
     let store = open(config(root)).unwrap();
-    store.delete_topic("T").unwrap();
-    store.stop().unwrap();
-    drop(store);
-    assert_eq!(open(config(root)).unwrap().max_offset("T", 0), 0);
+    assert_eq!([0, 1].map(|queue_id| read_all(&store, "T", queue_id)), sound);
 }

@@ -180,10 +180,17 @@ impl Queues {
         all
     }
 
-    /// Whether the directory of the queues is not there: nothing was stored yet, or somebody
-    /// wants them built again.
+    /// Whether the directory of the queues is not there: the store is new, or somebody wants them
+    /// built again. That there are no queues in it says neither: topics can be deleted.
     pub fn gone(&self) -> bool {
         !self.simple.root.exists()
+    }
+
+    /// Makes the directory of the queues: from now on it is missed when it is gone.
+    pub fn make_directory(&self) -> Result<(), ViewError> {
+        let root = &self.simple.root;
+        let made = fs::create_dir_all(root).and_then(|()| sync_dir(&self.root));
+        made.map_err(|source| ViewError::io(root, "create", source))
     }
 
     /// Number of queues.
