@@ -182,3 +182,17 @@ proptest! {
         run.step(&Step::Stop);
     }
 }
+
+/// The only topic of the store is deleted, used again, and the process killed.
+#[test]
+fn the_records_of_a_deleted_topic_stay_gone() {
+    let put = || Step::Put { topic: 2, queue: 1, len: 0 };
+    for end in [Step::Kill, Step::Stop] {
+        let mut run = Run::new();
+        for step in [put(), Step::DeleteTopic { topic: 2 }, put(), end] {
+            run.step(&step);
+        }
+        run.step(&Step::Kill);
+        run.step(&Step::Stop);
+    }
+}
