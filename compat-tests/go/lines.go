@@ -160,9 +160,9 @@ func everyKindOfSend(s *scenario) {
 func retriesAndDeadLetters(s *scenario) {
 	s.createTopic(s.topic, 2)
 	s.createTopic("%RETRY%"+s.group, 1)
-	received := &inbox{}
-	s.consumer(func(ctx context.Context, messages ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
-		received.add(messages...)
+	deliveries := &inbox{}
+	s.consumer(func(ctx context.Context, messages ...*received) (result, error) {
+		deliveries.add(messages...)
 		retry, _ := primitive.GetConcurrentlyCtx(ctx)
 		retry.DelayLevelWhenNextConsume = 1
 		for _, message := range messages {
@@ -177,8 +177,8 @@ func retriesAndDeadLetters(s *scenario) {
 	s.send(p, append(numbered("good", 8), "later", "poison")...)
 	expected := once(numbered("good", 8)...)
 	expected["later"], expected["poison"] = 2, 2
-	eventually(60*time.Second, "deliveries", expected, func() any { return received.counts() })
-	for _, message := range received.all() {
+	eventually(60*time.Second, "deliveries", expected, func() any { return deliveries.counts() })
+	for _, message := range deliveries.all() {
 		if message.ReconsumeTimes > 0 {
 			equal("topic shown of a retried message", s.topic, message.Topic)
 			equal("its reconsume times", int32(1), message.ReconsumeTimes)

@@ -58,7 +58,7 @@ func peerMain(mode, topic, group string) {
 	}
 }
 
-func printing(_ context.Context, messages ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
+func printing(_ context.Context, messages ...*received) (result, error) {
 	for _, message := range messages {
 		fmt.Println("GOT", message.Queue.QueueId, string(message.Body))
 	}

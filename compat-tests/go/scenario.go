@@ -189,9 +189,15 @@ func numbered(prefix string, count int) []string {
 	return bodies
 }
 
-type listener = func(context.Context, ...*primitive.MessageExt) (consumer.ConsumeResult, error)
+type (
+	received = primitive.MessageExt
+	result   = consumer.ConsumeResult
+	listener = func(context.Context, ...*received) (result, error)
+)
 
-func newConsumer(group, topic string, f listener, options ...consumer.Option) rocketmq.PushConsumer {
+func newConsumer(
+	group, topic string, f listener, options ...consumer.Option,
+) rocketmq.PushConsumer {
 	options = append(options, consumer.WithGroupName(group),
 		consumer.WithInstance(fmt.Sprintf("%s_%d", group, os.Getpid())),
 		consumer.WithNameServer(primitive.NamesrvAddr{nameServer}),
@@ -210,10 +216,10 @@ func (s *scenario) consumer(f listener, options ...consumer.Option) {
 
 // consume starts a consumer that accepts everything.
 func (s *scenario) consume(options ...consumer.Option) *inbox {
-	received := &inbox{}
-	s.consumer(func(_ context.Context, messages ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
-		received.add(messages...)
+	i := &inbox{}
+	s.consumer(func(_ context.Context, messages ...*received) (result, error) {
+		i.add(messages...)
 		return consumer.ConsumeSuccess, nil
 	}, options...)
-	return received
+	return i
 }

@@ -70,7 +70,8 @@ final class AdminScenarios {
         c.createTopic(c.settings.brokerA, other, 1, 6);
         String key = "order-" + c.group;
         c.producer.send(new Message(other, "", key, "elsewhere".getBytes()));
-        SendResult sent = c.producer.send(new Message(c.topic, "", key + " second", "b".getBytes()));
+        SendResult sent = c.producer.send(
+                new Message(c.topic, "", key + " second", "b".getBytes()));
         c.producer.send(new Message(c.topic, "", "unrelated", "c".getBytes()));
         long begin = System.currentTimeMillis() - 60_000;
         for (String wanted : List.of(key, "second")) {

@@ -21,7 +21,8 @@ final class RouteScenarios {
         Wire nameServer = c.wire(c.settings.nameServer);
         RemotingCommand unknown = nameServer.call(Wire.request(105, "topic", c.topic));
         Check.equal("route of an unknown topic", 17, unknown.getCode());
-        Check.equal("send", SendStatus.SEND_OK, c.producer.send(c.message("first")).getSendStatus());
+        Check.equal("send", SendStatus.SEND_OK,
+                c.producer.send(c.message("first")).getSendStatus());
         Check.eventually(1000, "route after the send", 0,
                 () -> nameServer.call(Wire.request(105, "topic", c.topic)).getCode());
         var route = c.admin.examineTopicRouteInfo(c.topic);
