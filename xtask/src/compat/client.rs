@@ -60,7 +60,7 @@ pub fn run(
     if let Some(peer) = &program.go_peer {
         env.push(("COMPAT_GO", peer.to_string_lossy().into_owned()));
     }
-    let log = toolchain::cache().join(format!("client-{client}.log"));
+    let log = toolchain::logs().join(format!("client-{client}.log"));
     let mut process = Process::start(&argv, &env, &log, true)?;
     let mut input = process.child.stdin.take().context("no standard input")?;
     let output = process.child.stdout.take().context("no standard output")?;

@@ -121,7 +121,11 @@ pub struct Suite {
 impl Suite {
     /// Starts the name server, broker-a and broker-b.
     pub fn start(servers: Servers) -> Result<Self> {
-        fs::create_dir_all(toolchain::cache())?;
+        let logs = toolchain::logs();
+        if logs.exists() {
+            fs::remove_dir_all(&logs)?;
+        }
+        fs::create_dir_all(&logs)?;
         let home = TempDir::with_prefix_in("servers-", toolchain::cache())?;
         // The Java servers want their logging configuration to exist; an empty one is silent.
         fs::create_dir_all(home.path().join("conf"))?;
@@ -303,7 +307,7 @@ fn spawn(servers: &Servers, role: Role, name: &str, home: &Path, config: &Path) 
 }
 
 fn log_file(name: &str) -> PathBuf {
-    toolchain::cache().join(format!("{name}.log"))
+    toolchain::logs().join(format!("{name}.log"))
 }
 
 /// The last lines of a log.

@@ -104,6 +104,11 @@ pub fn cache() -> PathBuf {
     workspace::target().join("compat")
 }
 
+/// The folder of what the processes of the last run said.
+pub fn logs() -> PathBuf {
+    cache().join("logs")
+}
+
 /// Options every JVM of the suite is started with: small, quick to start, quiet.
 pub fn jvm_options() -> Vec<String> {
     let home = cache().join("home");
