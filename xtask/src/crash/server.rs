@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::compat::{self, Process};
@@ -42,7 +41,7 @@ impl Server {
     pub fn prepare(binary: &Path, flush: &str) -> Result<Self> {
         fs::create_dir_all(compat::cache())?;
         let home = TempDir::with_prefix_in("crash-", compat::cache())?;
-        let ports = [free_port()?, free_port()?];
+        let ports = [compat::free_port()?, compat::free_port()?];
         let config = home.path().join("broker.conf");
         let settings = format!(
             "brokerIP1=127.0.0.1\nflushDiskType={flush}\nmappedFileSizeCommitLog=1048576\n\
@@ -89,9 +88,7 @@ impl Server {
         });
         let said = is_ready.recv_timeout(START_PATIENCE);
         if said.is_err() {
-            let log = fs::read_to_string(&log).unwrap_or_default();
-            let tail: Vec<&str> = log.lines().rev().take(5).collect();
-            anyhow::bail!("the server is not ready after {START_PATIENCE:?}: {tail:#?}");
+            bail!("the server is not ready after {START_PATIENCE:?}\n{}", compat::log_tail(&log));
         }
         self.process = Some(process);
         Ok(())
@@ -113,8 +110,4 @@ impl Server {
         process.stop(START_PATIENCE)?;
         Ok(start.elapsed())
     }
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
