@@ -12,6 +12,8 @@ use remoting::protocol::header::{HeaderError, NoHeader};
 use smallvec::SmallVec;
 use store::PutError;
 
+use crate::put::DueError;
+
 /// Extra response fields of a refusal.
 type Fields = SmallVec<[(&'static str, Cow<'static, str>); 2]>;
 
@@ -80,6 +82,17 @@ impl From<PutError> for Reject {
                 ResponseCode::ServiceNotAvailable
             }
             PutError::CreateSegmentFailed | PutError::QueueUnavailable => ResponseCode::SystemError,
+        };
+        Reject::new(code, error.to_string())
+    }
+}
+
+impl From<DueError> for Reject {
+    fn from(error: DueError) -> Self {
+        let code = match &error {
+            DueError::NoLevel(_) => return Reject::thrown(error.to_string()),
+            DueError::NotEnabled | DueError::Congested => ResponseCode::SystemError,
+            DueError::Illegal(_) => ResponseCode::MessageIllegal,
         };
         Reject::new(code, error.to_string())
     }

@@ -126,8 +126,8 @@ async fn refusals_have_javas_codes() {
             ResponseCode::NoPermission,
         ),
         (
-            Header { properties: Some("TIMER_DELAY_SEC\u{1}5\u{2}"), ..to("T") },
-            ResponseCode::SystemError,
+            Header { properties: Some("TIMER_DELAY_SEC\u{1}x\u{2}"), ..to("T") },
+            ResponseCode::MessageIllegal,
         ),
         (Header { batch: true, ..to("T") }, ResponseCode::SystemError),
         (Header { batch: true, ..to("%RETRY%cg") }, ResponseCode::MessageIllegal),

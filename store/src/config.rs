@@ -149,6 +149,37 @@ pub struct StoreConfig {
     /// Delays of the delay levels.
     #[property(default = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h", restart)]
     pub message_delay_level: String,
+    /// Whether messages can be timed to any millisecond; POP needs it.
+    #[property(default = true, restart)]
+    pub timer_wheel_enable: bool,
+    /// How far ahead a message can be timed, in seconds.
+    #[property(default = 259_200)]
+    pub timer_max_delay_sec: i64,
+    /// Milliseconds of a slot of the timer wheel: 100, 200, 500 or 1000. Delivery is exact to the
+    /// millisecond with any of them; a wheel written with another one cannot be read.
+    #[property(default = 1000, restart)]
+    pub timer_precision_ms: i32,
+    /// Slots a timer message waits at most before it is stored anew for the rest.
+    #[property(default = 172_800, restart)]
+    pub timer_roll_window_slot: i32,
+    /// Messages of one slot from which on further ones are refused: some, and all from twice on.
+    #[property(default = i32::MAX)]
+    pub timer_congest_num_each_slot: i32,
+    /// Size of one file of the timer log in bytes.
+    #[property(default = 104_857_600, restart)]
+    pub mapped_file_size_timer_log: i32,
+    /// Milliseconds between saves of the timer's state.
+    #[property(default = 1000, restart)]
+    pub timer_flush_interval_ms: i32,
+    /// Leaves new timer messages where they are.
+    #[property(default = false)]
+    pub timer_stop_enqueue: bool,
+    /// Tries a refused timer delivery for ever instead of dropping the message.
+    #[property(default = false)]
+    pub timer_enable_retry_until_success: bool,
+    /// Whether the numbers of waiting timer messages are counted anew once a day.
+    #[property(default = true)]
+    pub timer_enable_check_metrics: bool,
     /// Role in replication; a SLAVE is refused.
     #[property(default = "ASYNC_MASTER", restart)]
     pub broker_role: String,
@@ -174,6 +205,12 @@ pub struct StoreConfig {
 
 /// A log file must hold the longest record and the blank that ends the file.
 const SEGMENT_SIZE_MIN: i32 = 4096;
+
+/// A file of the timer log holds some units and the blank that ends it.
+const TIMER_LOG_SIZE_MIN: i32 = 4096;
+
+/// The furthest horizon of timer messages.
+const TIMER_DAYS_MAX: u32 = 366;
 
 impl StoreConfig {
     /// Directory of the store.
@@ -237,7 +274,18 @@ impl StoreConfig {
                 return Err(refuse("brokerRole", self.broker_role.clone(), reason));
             }
         }
+        let precision = self.timer_precision_ms;
+        if !matches!(precision, 100 | 200 | 500 | 1000) {
+            let reason = "expected 100, 200, 500 or 1000";
+            return Err(refuse("timerPrecisionMs", precision.to_string(), reason));
+        }
+        let days_max = i64::from(TIMER_DAYS_MAX);
+        if !(0..=days_max * 86_400).contains(&self.timer_max_delay_sec) {
+            let reason = "expected no more than 366 days";
+            return Err(refuse("timerMaxDelaySec", self.timer_max_delay_sec.to_string(), reason));
+        }
         for (key, value, min) in [
+            ("mappedFileSizeTimerLog", self.mapped_file_size_timer_log, TIMER_LOG_SIZE_MIN),
             ("mappedFileSizeCommitLog", self.mapped_file_size_commit_log, SEGMENT_SIZE_MIN),
             ("mappedFileSizeConsumeQueue", self.mapped_file_size_consume_queue, 20),
             ("mapperFileSizeBatchConsumeQueue", self.mapper_file_size_batch_consume_queue, 46),

@@ -20,6 +20,7 @@ pub mod message_store;
 pub mod recovery;
 pub mod retention;
 pub mod segment;
+pub mod timer;
 pub mod watermark;
 
 pub use config::{FlushDiskType, StoreConfig};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub(crate) use store::timer::TIMER_TOPIC;
+
 /// Prefix of the topic a group's failed messages are consumed again from.
 pub(crate) const RETRY_PREFIX: &str = "%RETRY%";
 /// Prefix of the topic of a group's dead letters.
@@ -21,7 +23,7 @@ const NEVER_SENT_TO: [&str; 7] = [
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
     // Better than Java, where one plain message stops every timer message behind it for good.
-    "rmq_sys_wheel_timer",
+    TIMER_TOPIC,
 ];
 
 /// Why a name is no topic; displays as Java words it.

@@ -2,7 +2,7 @@
 
 use remoting::protocol::body::TopicConfig;
 
-use super::names::SCHEDULE_TOPIC;
+use super::names::{SCHEDULE_TOPIC, TIMER_TOPIC};
 use super::{perm, plain};
 use crate::config::BrokerConfig;
 
@@ -75,7 +75,7 @@ impl SystemTopics {
             plain(&format!("rmq_sys_SYNC_BROKER_MEMBER_{name}"), 1, perm::INHERIT, 0),
             plain("RMQ_SYS_TRANS_HALF_TOPIC", 1, perm::READ_WRITE, 0),
             plain("RMQ_SYS_TRANS_OP_HALF_TOPIC", 1, perm::READ_WRITE, 0),
-            plain("rmq_sys_wheel_timer", 1, perm::READ_WRITE, 0),
+            plain(TIMER_TOPIC, 1, perm::READ_WRITE, 0),
         ];
         if config.auto_create_topic_enable {
             wanted.push(plain(TEMPLATE_TOPIC, config.default_topic_queue_nums, inherited, 0));

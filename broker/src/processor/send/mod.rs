@@ -4,7 +4,7 @@
 //! channel and no allocation. Under synchronous flush only the wait for the disk is left behind.
 //! The checks come in Java's order, because clients see which of several errors they get.
 //!
-//! Not here: transactional and timer messages are refused, batch queues too.
+//! Not here: transactional messages are refused, batch queues too.
 
 mod stamp;
 
@@ -25,9 +25,10 @@ use remoting::protocol::message::{PropertiesBuf, sys_flag};
 use runtime::clock::now_ms;
 use store::{NewBatch, NewMessage, Put, QueueKind, WaitError};
 
-use self::stamp::{Delay, Stamped, stamp};
+use self::stamp::{Stamped, stamp};
 use crate::broker::Broker;
 use crate::call::Call;
+use crate::put::Due;
 use crate::reject::Reject;
 use crate::topics::{
     self, Facts, NoSuchTopic, Template, dead_letter_topic, group_of_retry_topic, never_sent_to,
@@ -109,6 +110,7 @@ fn store(
     let dead = redirect.is_some();
     let stamped = stamp(broker, raw, !header.batch, dead, &mut scratch.properties)?;
     refuse_unsupported(header, &facts, &stamped)?;
+    let due = due(broker, header, &stamped)?;
 
     let message = NewMessage {
         topic: redirect.as_deref().unwrap_or(header.topic),
@@ -123,13 +125,11 @@ fn store(
         body: call.body(),
         properties: scratch.properties.as_str(),
     };
-    let put = match stamped.delay {
-        _ if header.batch => {
-            check_batch(broker, message.body)?;
-            broker.put_batch(&NewBatch { message })
-        }
-        Delay::Level(level) => broker.put_delayed(&message, level),
-        _ => broker.put(&message),
+    let put = if header.batch {
+        check_batch(broker, message.body)?;
+        broker.put_batch_due(&NewBatch { message }, due)
+    } else {
+        broker.put_due(&message, due)
     }?;
     write_ids(broker, &put, &mut scratch.message_id);
     let unique = &scratch.properties.as_str()[stamped.unique_key];
@@ -219,7 +219,11 @@ fn dead_letter(
     Ok(Some(topic))
 }
 
-fn refuse_unsupported(header: &Header<'_>, facts: &Facts, stamped: &Stamped) -> Result<(), Reject> {
+fn refuse_unsupported(
+    header: &Header<'_>,
+    facts: &Facts,
+    stamped: &Stamped<'_>,
+) -> Result<(), Reject> {
     let illegal = |remark: &'static str| Err(Reject::new(ResponseCode::MessageIllegal, remark));
     if facts.compacted && !stamped.has_keys {
         return illegal("a message of a compaction topic needs KEYS");
@@ -228,27 +232,28 @@ fn refuse_unsupported(header: &Header<'_>, facts: &Facts, stamped: &Stamped) -> 
         if topics::is_retry_topic(header.topic) {
             return illegal("a batch cannot be sent to a retry topic");
         }
-        if matches!(stamped.delay, Delay::Level(_)) {
+        if stamped.timing.level() > 0 {
             return illegal("a batch cannot be delayed");
         }
     }
-    let delayed_retry =
-        header.reconsume_times.unwrap_or(0) > 0 && matches!(stamped.delay, Delay::Level(_));
+    let delayed_retry = header.reconsume_times.unwrap_or(0) > 0 && stamped.timing.level() > 0;
     if stamped.transactional && !delayed_retry {
         let remark = "this broker does not accept transactional messages";
         return Err(Reject::new(ResponseCode::NoPermission, remark));
-    }
-    let committed = sys_flag::transaction(header.sys_flag);
-    let plain = committed == 0 || committed == sys_flag::TRANSACTION_COMMIT;
-    if stamped.timed && plain && !matches!(stamped.delay, Delay::Level(_)) {
-        let remark = "timer messages are not enabled on this broker";
-        return Err(Reject::new(ResponseCode::SystemError, remark));
     }
     if facts.kind == QueueKind::Batch {
         let remark = "batch queues are not supported by this broker";
         return Err(Reject::new(ResponseCode::SystemError, remark));
     }
     Ok(())
+}
+
+/// When the message is to be visible; what waits for its transaction waits for nothing else.
+fn due(broker: &Broker, header: &Header<'_>, stamped: &Stamped<'_>) -> Result<Due, Reject> {
+    match sys_flag::transaction(header.sys_flag) {
+        sys_flag::TRANSACTION_PREPARED | sys_flag::TRANSACTION_ROLLBACK => Ok(Due::Now),
+        _ => Ok(stamped.timing.due(broker, now_ms())?),
+    }
 }
 
 /// What Java finds out by an exception: a batch that is too large or no batch.

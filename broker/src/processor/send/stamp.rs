@@ -12,26 +12,16 @@ use remoting::protocol::message::{Properties, PropertiesBuf};
 use runtime::clock::now_ms;
 
 use crate::broker::Broker;
+use crate::put::Timing;
 use crate::reject::Reject;
-
-/// Whether and how far a message is delayed by level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Delay {
-    /// Not at all; a level of 0 or below means the same.
-    None,
-    /// By this level, from 1.
-    Level(i32),
-}
 
 /// What the properties of a send say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamped {
-    /// Delay level.
-    pub delay: Delay,
+pub(super) struct Stamped<'a> {
+    /// When it is to be visible.
+    pub timing: Timing<'a>,
     /// Whether it is a half message.
     pub transactional: bool,
-    /// Whether it asks for the timer.
-    pub timed: bool,
     /// Whether the sender waits for the disk.
     pub waits: bool,
     /// Whether it has keys.
@@ -43,25 +33,24 @@ pub(super) struct Stamped {
 /// Writes the properties to store into `out` and says what they mean.
 ///
 /// A dead letter loses its delay.
-pub(super) fn stamp(
+pub(super) fn stamp<'a>(
     broker: &Broker,
-    raw: &str,
+    raw: &'a str,
     make_key: bool,
     dead_letter: bool,
     out: &mut PropertiesBuf,
-) -> Result<Stamped, Reject> {
+) -> Result<Stamped<'a>, Reject> {
     use property as name;
     let mut stamped = Stamped {
-        delay: Delay::None,
+        timing: Timing::default(),
         transactional: false,
-        timed: false,
         waits: true,
         has_keys: false,
         unique_key: 0..0,
     };
-    let mut already_timed = false;
     out.clear();
     for (key, value) in Properties::new(raw) {
+        stamped.timing.see(key, value)?;
         match key {
             // The broker's own, and a receipt handle, which no sender has.
             name::MSG_REGION | name::TRACE_ON | name::CLUSTER | name::POP_CK => continue,
@@ -69,43 +58,23 @@ pub(super) fn stamp(
                 let start = out.len() + key.len() + 1;
                 stamped.unique_key = start..start + value.len();
             }
-            name::DELAY => {
-                stamped.delay = delay(value)?;
-                if dead_letter {
-                    continue;
-                }
-            }
+            name::DELAY if dead_letter => continue,
             name::TRANSACTION_PREPARED => stamped.transactional = is_true(value),
             name::WAIT => stamped.waits = is_true(value),
             name::KEYS => stamped.has_keys = true,
-            name::TIMER_DELAY_SEC | name::TIMER_DELAY_MS | name::TIMER_DELIVER_MS => {
-                stamped.timed = true;
-            }
-            name::TIMER_OUT_MS => already_timed = true,
             _ => {}
         }
         out.push(key, value);
     }
-    // A message that comes back from the timer is not timed again.
-    stamped.timed &= !already_timed;
     if make_key && stamped.unique_key.is_empty() {
         stamped.unique_key = broker.push_unique_key(now_ms(), out);
     }
     if dead_letter {
-        stamped.delay = Delay::None;
+        stamped.timing.drop_level();
         out.push(name::DELAY, "-1");
     }
     out.append_raw(&broker.stamp);
     Ok(stamped)
-}
-
-fn delay(value: &str) -> Result<Delay, Reject> {
-    // Java quirk: text that is no number is an exception, not an illegal message.
-    match value.parse() {
-        Ok(level) if level > 0 => Ok(Delay::Level(level)),
-        Ok(_) => Ok(Delay::None),
-        Err(_) => Err(Reject::thrown(format!("the delay level {value:?} is no number"))),
-    }
 }
 
 fn is_true(value: &str) -> bool {
