@@ -11,6 +11,9 @@ pub(crate) const DLQ_PREFIX: &str = "%DLQ%";
 /// Where delayed messages wait, one queue per level.
 pub(crate) const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 
+/// Stands between group and topic in a pop retry topic; no legal name contains it.
+const POP_RETRY_V2_SEPARATOR: char = '+';
+
 /// Longest name of a topic, in UTF-16 units.
 const TOPIC_LEN_MAX: usize = 127;
 
@@ -91,6 +94,30 @@ pub(crate) fn retry_topic(group: &str) -> String {
     format!("{RETRY_PREFIX}{group}")
 }
 
+/// The two ways to name the topic that popped messages of one topic and group return to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PopRetry {
+    /// `%RETRY%group_topic`, ambiguous when names contain `_`.
+    V1,
+    /// `%RETRY%group+topic`.
+    V2,
+}
+
+/// The topic a group's popped messages of a topic return to.
+pub(crate) fn pop_retry_topic(group: &str, topic: &str, version: PopRetry) -> String {
+    let separator = match version {
+        PopRetry::V1 => '_',
+        PopRetry::V2 => POP_RETRY_V2_SEPARATOR,
+    };
+    format!("{RETRY_PREFIX}{group}{separator}{topic}")
+}
+
+/// Which kind of retry topic this is; a group's own retry topic counts as the first kind.
+pub(crate) fn pop_retry_of(topic: &str) -> Option<PopRetry> {
+    let rest = group_of_retry_topic(topic)?;
+    Some(if rest.contains(POP_RETRY_V2_SEPARATOR) { PopRetry::V2 } else { PopRetry::V1 })
+}
+
 /// The dead-letter topic of a group.
 pub(crate) fn dead_letter_topic(group: &str) -> String {
     format!("{DLQ_PREFIX}{group}")
@@ -119,6 +146,17 @@ mod tests {
         assert_eq!(dead_letter_topic("g"), "%DLQ%g");
         assert_eq!(group_of_retry_topic("%RETRY%g"), Some("g"));
         assert_eq!(group_of_retry_topic("%DLQ%g"), None);
+    }
+
+    #[test]
+    fn pop_retry_topics_are_told_apart() {
+        let v1 = pop_retry_topic("g_1", "T_2", PopRetry::V1);
+        let v2 = pop_retry_topic("g_1", "T_2", PopRetry::V2);
+        assert_eq!((v1.as_str(), v2.as_str()), ("%RETRY%g_1_T_2", "%RETRY%g_1+T_2"));
+        assert_eq!(pop_retry_of(&v1), Some(PopRetry::V1));
+        assert_eq!(pop_retry_of(&v2), Some(PopRetry::V2));
+        assert_eq!(pop_retry_of(&retry_topic("g")), Some(PopRetry::V1));
+        assert_eq!(pop_retry_of("a+b"), None);
     }
 
     #[test]
