@@ -33,9 +33,10 @@ use crate::groups::Groups;
 use crate::locks::QueueLocks;
 use crate::offsets::ConsumerOffsets;
 use crate::peers::{self, Peers};
+use crate::pop::Orders;
 use crate::schedule::{self, LevelsError, Schedule};
 use crate::stats::Stats;
-use crate::topics::{SCHEDULE_TOPIC, Topics};
+use crate::topics::{SCHEDULE_TOPIC, Topics, revive_topic};
 
 /// Time the farewell to the name servers may take.
 const FAREWELL_DEADLINE: Duration = Duration::from_millis(600);
@@ -56,6 +57,9 @@ pub struct Broker {
     pub(crate) locks: QueueLocks,
     pub(crate) arrivals: Arc<Arrivals>,
     pub(crate) schedule: Arc<Schedule>,
+    pub(crate) orders: Orders,
+    /// Where check points and acknowledgements of pops go.
+    pub(crate) revive_topic: String,
     pub(crate) peers: Peers,
     pub(crate) stats: Stats,
     /// Properties that every stored message gets.
@@ -153,6 +157,7 @@ impl Broker {
         let step = u64::try_from(config.consumer_offset_update_version_step).unwrap_or(1);
         let offsets = ConsumerOffsets::load(&root, step)?;
         let groups = Groups::load(&root)?;
+        let orders = Orders::load(&root)?;
         let arrivals = Arc::new(Arrivals::default());
         let step = u64::try_from(config.delay_offset_update_version_step).unwrap_or(1);
         let levels = schedule::parse_levels(&settings.store.message_delay_level)?;
@@ -182,6 +187,8 @@ impl Broker {
             locks: QueueLocks::default(),
             arrivals,
             schedule,
+            orders,
+            revive_topic: revive_topic(&config.broker_cluster_name),
             stats: Stats::new(now_ms()),
             config,
             address: OnceLock::new(),
@@ -249,6 +256,7 @@ impl Broker {
         report("topics", self.topics.save());
         report("groups", self.groups.persist());
         report("offsets", self.offsets.persist());
+        report("orders", self.orders.persist());
     }
 }
 

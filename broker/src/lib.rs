@@ -17,6 +17,7 @@ mod groups;
 mod locks;
 mod offsets;
 mod peers;
+mod pop;
 mod processor;
 pub mod program;
 mod put;

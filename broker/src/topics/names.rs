@@ -11,6 +11,9 @@ pub(crate) const DLQ_PREFIX: &str = "%DLQ%";
 /// Where delayed messages wait, one queue per level.
 pub(crate) const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 
+/// Prefix of the topic of check points and acknowledgements of pops.
+const REVIVE_PREFIX: &str = "rmq_sys_REVIVE_LOG_";
+
 /// Stands between group and topic in a pop retry topic; no legal name contains it.
 const POP_RETRY_V2_SEPARATOR: char = '+';
 
@@ -116,6 +119,11 @@ pub(crate) fn pop_retry_topic(group: &str, topic: &str, version: PopRetry) -> St
 pub(crate) fn pop_retry_of(topic: &str) -> Option<PopRetry> {
     let rest = group_of_retry_topic(topic)?;
     Some(if rest.contains(POP_RETRY_V2_SEPARATOR) { PopRetry::V2 } else { PopRetry::V1 })
+}
+
+/// The topic of check points and acknowledgements of pops.
+pub(crate) fn revive_topic(cluster: &str) -> String {
+    format!("{REVIVE_PREFIX}{cluster}")
 }
 
 /// The dead-letter topic of a group.

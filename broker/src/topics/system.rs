@@ -2,7 +2,7 @@
 
 use remoting::protocol::body::TopicConfig;
 
-use super::names::{SCHEDULE_TOPIC, TIMER_TOPIC};
+use super::names::{SCHEDULE_TOPIC, TIMER_TOPIC, revive_topic};
 use super::{perm, plain};
 use crate::config::BrokerConfig;
 
@@ -66,12 +66,7 @@ impl SystemTopics {
             plain("OFFSET_MOVED_EVENT", 1, perm::READ_WRITE, 0),
             plain(SCHEDULE_TOPIC, 18, perm::READ_WRITE, 0),
             plain(&format!("{cluster}_REPLY_TOPIC"), 1, perm::READ_WRITE, 0),
-            plain(
-                &format!("rmq_sys_REVIVE_LOG_{cluster}"),
-                config.revive_queue_num,
-                perm::READ_WRITE,
-                0,
-            ),
+            plain(&revive_topic(cluster), config.revive_queue_num, perm::READ_WRITE, 0),
             plain(&format!("rmq_sys_SYNC_BROKER_MEMBER_{name}"), 1, perm::INHERIT, 0),
             plain("RMQ_SYS_TRANS_HALF_TOPIC", 1, perm::READ_WRITE, 0),
             plain("RMQ_SYS_TRANS_OP_HALF_TOPIC", 1, perm::READ_WRITE, 0),

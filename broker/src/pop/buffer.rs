@@ -1,0 +1,1 @@
+//! Check points that wait in memory for their acknowledgements (`enablePopBufferMerge`).
