@@ -1,6 +1,6 @@
 //! Held pulls, waiting on the queue they asked.
 //!
-//! A waiter hangs on one (topic, queue) with its tag filter; an append wakes the matching waiters
+//! A waiter hangs on one (topic, queue) with its filter; an append wakes the matching waiters
 //! of that queue and nobody else. The order is: subscribe, then look into the queue, then wait.
 //! An append between the look and the wait finds the waiter and leaves its wake-up behind.
 //! Nothing here knows a request: a waiter is woken, and whoever holds it looks again.
@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use store::Arrival;
 use tokio::sync::Notify;
 
-use crate::filter::TagFilter;
+use crate::filter::Filter;
 
 /// The waiters of all queues.
 #[derive(Default)]
@@ -30,7 +30,7 @@ struct TopicWaiters {
 }
 
 struct Hook {
-    filter: TagFilter,
+    filter: Filter,
     wake: Notify,
 }
 
@@ -48,7 +48,7 @@ impl Arrivals {
         self: &Arc<Self>,
         topic: &str,
         queue_id: i32,
-        filter: TagFilter,
+        filter: Filter,
     ) -> Option<Waiter> {
         let hook = Arc::new(Hook { filter, wake: Notify::new() });
         // Invariant: counted before listed, so that `waiting == 0` proves every list empty.
@@ -75,7 +75,9 @@ impl Arrivals {
         let Some(waiters) = self.topics.get(arrival.topic) else { return };
         let queues = waiters.lock();
         for hook in queues.get(&arrival.queue_id).into_iter().flatten() {
-            if hook.filter.matches(arrival.tags_code) {
+            let wanted = hook.filter.matches_unit(arrival.tags_code)
+                && hook.filter.matches_properties(arrival.properties);
+            if wanted {
                 hook.wake.notify_one();
             }
         }
@@ -137,10 +139,11 @@ mod tests {
     use remoting::protocol::message::hash::java_string_hash;
 
     use super::*;
+    use crate::filter::TagFilter;
 
     fn arrival<'a>(topic: &'a str, queue_id: i32, tag: &str) -> Arrival<'a> {
         let tags_code = i64::from(java_string_hash(tag));
-        Arrival { topic, queue_id, queue_offset: 0, tags_code, store_timestamp: 0 }
+        Arrival { topic, queue_id, queue_offset: 0, tags_code, store_timestamp: 0, properties: "" }
     }
 
     async fn woken(waiter: &Waiter) -> bool {
@@ -150,11 +153,11 @@ mod tests {
     #[tokio::test]
     async fn wakes_only_the_queue_and_the_tag() {
         let arrivals = Arc::new(Arrivals::default());
-        let tagged = TagFilter::parse(Some("a")).unwrap();
+        let tagged = Filter::Tags(TagFilter::parse(Some("a")).unwrap());
         let a = arrivals.subscribe("T", 1, tagged).unwrap();
-        let all = arrivals.subscribe("T", 1, TagFilter::All).unwrap();
-        let other_queue = arrivals.subscribe("T", 2, TagFilter::All).unwrap();
-        let other_topic = arrivals.subscribe("U", 1, TagFilter::All).unwrap();
+        let all = arrivals.subscribe("T", 1, Filter::ALL).unwrap();
+        let other_queue = arrivals.subscribe("T", 2, Filter::ALL).unwrap();
+        let other_topic = arrivals.subscribe("U", 1, Filter::ALL).unwrap();
 
         arrivals.arrived(&arrival("T", 1, "b"));
         assert!(!woken(&a).await);
@@ -168,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn an_arrival_before_the_wait_is_not_lost() {
         let arrivals = Arc::new(Arrivals::default());
-        let waiter = arrivals.subscribe("T", 0, TagFilter::All).unwrap();
+        let waiter = arrivals.subscribe("T", 0, Filter::ALL).unwrap();
         arrivals.arrived(&arrival("T", 0, ""));
         assert!(woken(&waiter).await);
         assert!(!woken(&waiter).await);
@@ -177,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_waiter_leaves_its_list() {
         let arrivals = Arc::new(Arrivals::default());
-        let waiter = arrivals.subscribe("T", 0, TagFilter::All).unwrap();
+        let waiter = arrivals.subscribe("T", 0, Filter::ALL).unwrap();
         assert_eq!(arrivals.waiting(), 1);
         drop(waiter);
         assert_eq!(arrivals.waiting(), 0);
@@ -189,10 +192,10 @@ mod tests {
     #[tokio::test]
     async fn close_wakes_everyone_and_refuses_the_next() {
         let arrivals = Arc::new(Arrivals::default());
-        let waiter = arrivals.subscribe("T", 0, TagFilter::All).unwrap();
+        let waiter = arrivals.subscribe("T", 0, Filter::ALL).unwrap();
         arrivals.close();
         assert!(woken(&waiter).await);
-        assert!(arrivals.subscribe("T", 0, TagFilter::All).is_none());
+        assert!(arrivals.subscribe("T", 0, Filter::ALL).is_none());
         drop(waiter);
         assert_eq!(arrivals.waiting(), 0);
     }

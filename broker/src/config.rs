@@ -121,6 +121,9 @@ pub struct BrokerConfig {
     /// Permits topics of message type MIXED.
     #[property(default = false, restart)]
     pub enable_mixed_message_type: bool,
+    /// Permits consumers to filter by SQL92 expressions over the properties of messages.
+    #[property(default = false, restart)]
+    pub enable_property_filter: bool,
     /// Deletes the retry topics of a topic's consumers along with the topic.
     #[property(default = true, restart)]
     pub clear_retry_topic_when_delete_topic: bool,

@@ -54,7 +54,7 @@ pub struct Put {
     pub ids: SmallVec<[i64; 1]>,
 }
 
-/// Told to the listener after a unit became visible.
+/// Told to the listener after a unit became visible; a listener stores nothing itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival<'a> {
     /// Topic of the queue.
@@ -67,4 +67,6 @@ pub struct Arrival<'a> {
     pub tags_code: i64,
     /// Its store time.
     pub store_timestamp: i64,
+    /// Its raw properties.
+    pub properties: &'a str,
 }

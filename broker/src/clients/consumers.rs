@@ -16,7 +16,7 @@ use remoting::protocol::code::RequestCode;
 use remoting::protocol::header::NotifyConsumerIdsChangedRequestHeader;
 
 use super::Client;
-use crate::filter::TagFilter;
+use crate::filter::{Filter, TagFilter};
 
 /// Topics that are remembered as subscribed to; clients choose the names.
 const TOPICS_SEEN_MAX: usize = 100_000;
@@ -48,8 +48,8 @@ pub(crate) struct ConsumerGroup {
 pub(crate) struct Subscription {
     /// As the heartbeat said.
     pub data: SubscriptionData,
-    /// Its tags as a filter.
-    pub filter: TagFilter,
+    /// The same as a filter.
+    pub filter: Filter,
 }
 
 /// Whether the members of a group hear of changes.
@@ -66,9 +66,9 @@ impl Subscription {
         // Class filters are evaluated elsewhere; such a subscription gets everything.
         let all = data.class_filter_mode || data.sub_string == "*";
         let filter = if all {
-            TagFilter::All
+            Filter::ALL
         } else {
-            TagFilter::Hashes(data.code_set.iter().copied().collect())
+            Filter::Tags(TagFilter::Hashes(data.code_set.iter().copied().collect()))
         };
         Subscription { data, filter }
     }
@@ -358,9 +358,10 @@ mod tests {
             Subscription::new(data).filter
         };
         let hashes = filter("a||b", false);
-        assert!(hashes.matches(1) && hashes.matches(-2) && !hashes.matches(97));
-        assert_eq!(filter("*", false), TagFilter::All);
-        assert_eq!(filter("a", true), TagFilter::All);
+        let matches = |code| hashes.matches_unit(code);
+        assert!(matches(1) && matches(-2) && !matches(97));
+        assert_eq!(filter("*", false), Filter::ALL);
+        assert_eq!(filter("a", true), Filter::ALL);
     }
 
     #[test]

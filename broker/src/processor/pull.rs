@@ -20,7 +20,7 @@ use store::{GetRequest, GetStatus, Got};
 
 use crate::broker::Broker;
 use crate::call::Call;
-use crate::filter::TagFilter;
+use crate::filter::{Filter, FilterError, is_tag_type};
 use crate::reject::Reject;
 use crate::topics::perm;
 
@@ -92,7 +92,7 @@ struct Ask {
     queue_id: i32,
     queue_offset: i64,
     count_max: i32,
-    filter: TagFilter,
+    filter: Filter,
     topic_sys_flag: i32,
     group_sys_flag: i32,
 }
@@ -125,7 +125,7 @@ fn check(broker: &Broker, header: &Header<'_>) -> Result<Ask, Reject> {
         return Err(Reject::new(ResponseCode::InvalidParameter, remark));
     }
     let filter = if header.sys_flag & SUBSCRIPTION != 0 {
-        filter_of_request(header)?
+        filter_of_request(broker, header)?
     } else {
         filter_of_group(broker, header, group_config.consume_broadcast_enable)?
     };
@@ -134,30 +134,27 @@ fn check(broker: &Broker, header: &Header<'_>) -> Result<Ask, Reject> {
         queue_offset: header.queue_offset,
         // A count of nothing delivers one message, as in Java.
         count_max: header.max_msg_nums.max(1),
-        filter: if header.sys_flag & CLASS_FILTER != 0 { TagFilter::All } else { filter },
+        filter: if header.sys_flag & CLASS_FILTER != 0 { Filter::ALL } else { filter },
         topic_sys_flag: facts.sys_flag,
         group_sys_flag: group_config.group_sys_flag,
     })
 }
 
-/// Whether an expression type stands for tags.
-fn is_tag_type(expression_type: Option<&str>) -> bool {
-    matches!(expression_type, None | Some("" | "TAG"))
-}
-
 /// The filter that the request itself carries.
-fn filter_of_request(header: &Header<'_>) -> Result<TagFilter, Reject> {
-    if is_tag_type(header.expression_type) {
-        return TagFilter::parse(header.subscription).map_err(|_| {
-            let remark = "parse the consumer's subscription failed";
-            Reject::new(ResponseCode::SubscriptionParseFailed, remark)
-        });
+fn filter_of_request(broker: &Broker, header: &Header<'_>) -> Result<Filter, Reject> {
+    let (kind, text) = (header.expression_type, header.subscription);
+    let parsed = Filter::parse(kind, text);
+    let empty = !is_tag_type(kind) && text.is_none_or(str::is_empty);
+    if empty || parsed == Err(FilterError::NoTags) {
+        let remark = "parse the consumer's subscription failed";
+        return Err(Reject::new(ResponseCode::SubscriptionParseFailed, remark));
     }
-    if header.expression_type == Some("SQL92") {
-        return Err(sql_not_enabled());
+    if !is_tag_type(kind) && !broker.config.enable_property_filter {
+        return Err(not_enabled(kind.unwrap_or_default()));
     }
-    // Java quirk: an unknown expression type filters nothing.
-    Ok(TagFilter::All)
+    // Java quirk: an expression that does not compile, or of an unknown type, filters nothing
+    // (`an_illegal_expression_in_a_pull_filters_nothing`).
+    Ok(parsed.unwrap_or(Filter::ALL))
 }
 
 /// The filter that the group's heartbeats brought.
@@ -165,7 +162,7 @@ fn filter_of_group(
     broker: &Broker,
     header: &Header<'_>,
     broadcast_enabled: bool,
-) -> Result<TagFilter, Reject> {
+) -> Result<Filter, Reject> {
     let (group, topic) = (header.consumer_group, header.topic);
     let missing = || {
         let remark =
@@ -187,13 +184,13 @@ fn filter_of_group(
         return Err(Reject::new(ResponseCode::SubscriptionNotLatest, remark));
     }
     if !is_tag_type(Some(&subscription.data.expression_type)) {
-        return Err(sql_not_enabled());
+        return Err(not_enabled(&subscription.data.expression_type));
     }
     Ok(subscription.filter.clone())
 }
 
-fn sql_not_enabled() -> Reject {
-    let remark = "the broker does not support consumer to filter message by SQL92";
+fn not_enabled(kind: &str) -> Reject {
+    let remark = format!("the broker does not support consumer to filter message by {kind}");
     Reject::new(ResponseCode::SystemError, remark)
 }
 
@@ -229,7 +226,7 @@ fn look(broker: &Broker, group: &str, topic: &str, ask: &Ask) -> Found {
         bytes_max: i32::MAX,
     };
     let begun = Instant::now();
-    let got = broker.store.get(&request, &|tags_code| filter.matches(tags_code));
+    let got = broker.get(&request, filter);
     let code = code_of(got.status, *queue_offset);
     broker.stats.got(u64::try_from(got.count).unwrap_or(0), begun.elapsed());
     broker.offsets.commit_pull(group, topic, *queue_id, got.next_offset);

@@ -143,13 +143,14 @@ pub struct Scanned {
 
 /// Looks through a queue (`None`: there is no such queue) from the offset asked for.
 ///
-/// The filter sees tags codes. One message is returned however large it is.
+/// The filter sees units whose records are in the log. One message is returned however large it
+/// is.
 pub fn scan(
     queue: Option<&Queue>,
     request: &GetRequest<'_>,
     limits: &ScanLimits,
     log: LogBounds,
-    filter: &dyn Fn(i64) -> bool,
+    filter: &dyn Fn(&Unit) -> bool,
 ) -> Result<Scanned, ViewError> {
     let (min_offset, max_offset) =
         queue.map_or((0, 0), |queue| (queue.min_offset(), queue.next_offset()));
@@ -225,22 +226,21 @@ impl<'a> Scan<'a> {
     }
 
     /// Takes a unit or passes over it. False when it is one too many.
-    fn look_at(&mut self, unit: &Unit, filter: &dyn Fn(i64) -> bool) -> bool {
+    fn look_at(&mut self, unit: &Unit, filter: &dyn Fn(&Unit) -> bool) -> bool {
         let distance = unit.queue_offset - self.request.queue_offset;
         if distance >= self.distance_max || self.is_full(unit) {
             return false;
         }
         self.found.next_offset = unit.next_offset();
-        if self.found.status == GetStatus::OffsetFoundNull {
-            self.found.status = GetStatus::NoMatchedMessage;
-        }
         let gone = unit.physical_offset < self.log.min || unit.physical_end() > self.log.max;
         if gone || unit.is_filler() {
             if self.found.count == 0 {
                 self.found.status = GetStatus::MessageWasRemoving;
             }
-        } else if filter(unit.tags_code) {
+        } else if filter(unit) {
             self.take(unit);
+        } else if self.found.count == 0 {
+            self.found.status = GetStatus::NoMatchedMessage;
         }
         true
     }

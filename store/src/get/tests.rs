@@ -62,7 +62,7 @@ impl Fixture {
         let request = GetRequest { topic: "T", queue_id: 0, queue_offset, count_max, bytes_max };
         let queue = self.queues.find("T", 0);
         let limits = ScanLimits { memory_bytes: 5000, ..ScanLimits::default() };
-        scan(queue.as_deref(), &request, &limits, self.log, filter).unwrap()
+        scan(queue.as_deref(), &request, &limits, self.log, &|unit| filter(unit.tags_code)).unwrap()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Storing: check, encode, append, make visible.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -30,6 +31,7 @@ const RECORD_SLACK: usize = 65_536;
 #[derive(Default)]
 struct Encoder {
     records: BytesMut,
+    /// Properties of the messages of a batch, one after the other.
     properties: String,
     batch: Vec<Encoded>,
 }
@@ -38,10 +40,9 @@ struct Encoder {
 struct Encoded {
     len: usize,
     tags_code: i64,
+    /// Where its properties stand in those of the whole batch.
+    properties: Range<usize>,
 }
-
-/// The tags codes of what a put has stored, in order.
-type TagsCodes = SmallVec<[i64; 1]>;
 
 thread_local! {
     static ENCODER: RefCell<Encoder> = RefCell::default();
@@ -51,14 +52,15 @@ impl MessageStore {
     /// Stores one message; it is visible when this returns.
     pub fn put(&self, message: &NewMessage<'_>) -> Result<Put, PutError> {
         self.check(message)?;
-        let stored = if message.sys_flag & sys_flag::INNER_BATCH != 0 {
+        let (put, tags_code) = if message.sys_flag & sys_flag::INNER_BATCH != 0 {
             self.put_inner_batch(message)
         } else if Properties::new(message.properties).contains(property::INNER_NUM) {
             Err(PutError::MessageIllegal("INNER_NUM on a message that is no inner batch"))
         } else {
             ENCODER.with_borrow_mut(|encoder| self.put_single(message, encoder))
-        };
-        self.tell(message, stored)
+        }?;
+        self.tell(message, &put, 0, tags_code, message.properties);
+        Ok(put)
     }
 
     /// Stores the messages of a batch one after the other, all or none.
@@ -71,15 +73,21 @@ impl MessageStore {
         if Properties::new(message.properties).contains(property::DELAY) {
             return Err(PutError::MessageIllegal("a batch cannot be delayed"));
         }
-        let stored = ENCODER.with_borrow_mut(|encoder| self.put_records(message, encoder));
-        self.tell(message, stored)
+        ENCODER.with_borrow_mut(|encoder| {
+            let put = self.put_records(message, encoder)?;
+            for (index, encoded) in encoder.batch.iter().enumerate() {
+                let properties = &encoder.properties[encoded.properties.clone()];
+                self.tell(message, &put, index, encoded.tags_code, properties);
+            }
+            Ok(put)
+        })
     }
 
     fn put_single(
         &self,
         message: &NewMessage<'_>,
         encoder: &mut Encoder,
-    ) -> Result<(Put, TagsCodes), PutError> {
+    ) -> Result<(Put, i64), PutError> {
         let queue = self.queue_of(message)?;
         encoder.records.clear();
         self.encode(message, message.body, message.properties, message.flag, encoder)?;
@@ -113,14 +121,14 @@ impl MessageStore {
             end: physical_offset + record.len() as i64,
             ids: SmallVec::new(),
         };
-        Ok((put, TagsCodes::from_buf([request.tags_code])))
+        Ok((put, request.tags_code))
     }
 
     fn put_records(
         &self,
         message: &NewMessage<'_>,
         encoder: &mut Encoder,
-    ) -> Result<(Put, TagsCodes), PutError> {
+    ) -> Result<Put, PutError> {
         let queue = self.queues.queue(message.topic, message.queue_id).map_err(refused)?;
         self.encode_batch(message, encoder)?;
         let Encoder { records, batch, .. } = encoder;
@@ -156,12 +164,11 @@ impl MessageStore {
         drop(log);
 
         let end = physical_offset + records.len() as i64;
-        let put = Put { physical_offset, queue_offset, store_timestamp: now, end, ids };
-        Ok((put, batch.iter().map(|encoded| encoded.tags_code).collect()))
+        Ok(Put { physical_offset, queue_offset, store_timestamp: now, end, ids })
     }
 
     /// One record for all messages of a batch; its queue counts them.
-    fn put_inner_batch(&self, message: &NewMessage<'_>) -> Result<(Put, TagsCodes), PutError> {
+    fn put_inner_batch(&self, message: &NewMessage<'_>) -> Result<(Put, i64), PutError> {
         let queue = self.queues.queue(message.topic, message.queue_id).map_err(refused)?;
         if queue.kind() != QueueKind::Batch {
             return Err(PutError::MessageIllegal("an inner batch needs a topic of type BatchCQ"));
@@ -190,7 +197,7 @@ impl MessageStore {
         let ids = SmallVec::new();
         let put = Put { physical_offset, queue_offset, store_timestamp: now, end, ids };
         let tags_code = tags_code(message.topic, message.properties, now, &self.delays);
-        Ok((put, TagsCodes::from_buf([tags_code])))
+        Ok((put, tags_code))
     }
 
     fn append_record(
@@ -277,16 +284,21 @@ impl MessageStore {
     ) -> Result<(), PutError> {
         encoder.records.clear();
         encoder.batch.clear();
+        encoder.properties.clear();
         for part in BatchMessages::new(message.body) {
             let part = part.map_err(|_| PutError::MessageIllegal("the batch is malformed"))?;
-            let mut properties = std::mem::take(&mut encoder.properties);
-            join_properties(&part, message.properties, &mut properties);
+            let mut all = std::mem::take(&mut encoder.properties);
+            let start = all.len();
+            join_properties(&part, message.properties, &mut all);
+            let properties = &all[start..];
             let before = encoder.records.len();
-            let encoded = self.encode(message, part.body, &properties, part.flag, encoder);
-            let tags_code = tags_code(message.topic, &properties, 0, &self.delays);
-            encoder.properties = properties;
+            let encoded = self.encode(message, part.body, properties, part.flag, encoder);
+            let tags_code = tags_code(message.topic, properties, 0, &self.delays);
+            let properties = start..all.len();
+            encoder.properties = all;
             encoded?;
-            encoder.batch.push(Encoded { len: encoder.records.len() - before, tags_code });
+            let len = encoder.records.len() - before;
+            encoder.batch.push(Encoded { len, tags_code, properties });
         }
         match encoder.batch.is_empty() {
             true => Err(PutError::MessageIllegal("the batch is empty")),
@@ -324,29 +336,29 @@ impl MessageStore {
         Ok(())
     }
 
-    /// Counts, and wakes whom a new message concerns: after the lock, on this thread.
+    /// Wakes whom the message at `index` of a put concerns: after the lock, on this thread.
     fn tell(
         &self,
         message: &NewMessage<'_>,
-        stored: Result<(Put, TagsCodes), PutError>,
-    ) -> Result<Put, PutError> {
-        let (put, tags_codes) = stored?;
+        put: &Put,
+        index: usize,
+        tags_code: i64,
+        properties: &str,
+    ) {
         let invisible = matches!(
             sys_flag::transaction(message.sys_flag),
             sys_flag::TRANSACTION_PREPARED | sys_flag::TRANSACTION_ROLLBACK
         );
         if !invisible {
-            for (index, tags_code) in tags_codes.into_iter().enumerate() {
-                (self.arrivals)(&Arrival {
-                    topic: message.topic,
-                    queue_id: message.queue_id,
-                    queue_offset: put.queue_offset + index as i64,
-                    tags_code,
-                    store_timestamp: put.store_timestamp,
-                });
-            }
+            (self.arrivals)(&Arrival {
+                topic: message.topic,
+                queue_id: message.queue_id,
+                queue_offset: put.queue_offset + index as i64,
+                tags_code,
+                store_timestamp: put.store_timestamp,
+                properties,
+            });
         }
-        Ok(put)
     }
 }
 
@@ -367,9 +379,9 @@ fn request_of<'a>(message: &NewMessage<'a>, len: usize) -> DispatchRequest<'a> {
 
 /// A message's own properties, then those of the request: of equal names the last one wins.
 fn join_properties(part: &BatchMessage<'_>, request: &str, out: &mut String) {
-    out.clear();
     out.push_str(part.properties);
-    if !out.is_empty() && !out.ends_with(VALUE_END) && !request.is_empty() {
+    let closed = part.properties.is_empty() || part.properties.ends_with(VALUE_END);
+    if !closed && !request.is_empty() {
         out.push(VALUE_END);
     }
     out.push_str(request);

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use tracing::error;
 
 use super::MessageStore;
+use crate::consume_queue::Unit;
 use crate::dispatch::{Dispatch, ViewError};
 use crate::get::{GetRequest, GetStatus, Got, LogBounds, Scanned, scan};
 use crate::{Boundary, LogSlice};
@@ -15,6 +16,27 @@ const QUERY_ROUNDS: usize = 3;
 impl MessageStore {
     /// Reads messages of a queue; the filter sees the tags code of each unit.
     pub fn get(&self, request: &GetRequest<'_>, filter: &dyn Fn(i64) -> bool) -> Got {
+        self.get_units(request, &|unit| filter(unit.tags_code))
+    }
+
+    /// Reads messages of a queue; `units` sees the tags code of each unit, then `records` the raw
+    /// properties of its record. What either turns down is passed over and counts as looked at.
+    pub fn get_matching(
+        &self,
+        request: &GetRequest<'_>,
+        units: &dyn Fn(i64) -> bool,
+        records: &dyn Fn(&str) -> bool,
+    ) -> Got {
+        self.get_units(request, &|unit| {
+            // A record that is gone meanwhile is found missing when its slice is taken.
+            units(unit.tags_code)
+                && self.log.slice(unit.physical_offset, unit.size as usize).is_none_or(|slice| {
+                    Record::decode(slice.as_ref()).is_ok_and(|record| records(record.properties))
+                })
+        })
+    }
+
+    fn get_units(&self, request: &GetRequest<'_>, filter: &dyn Fn(&Unit) -> bool) -> Got {
         let queue = self.queues.find(request.topic, request.queue_id);
         let bounds = LogBounds { min: self.log.min(), max: self.log.end() };
         match scan(queue.as_deref(), request, &self.limits, bounds, filter) {

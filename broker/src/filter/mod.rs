@@ -1,0 +1,89 @@
+//! What a subscription wants of a topic: tags, or an SQL expression over the properties.
+//!
+//! A filter decides twice. By the tags code of a unit, without touching the record; then, only
+//! for SQL, by the raw properties of the record. Both must agree. Whoever reads a queue for a
+//! client goes through [`Broker::get`].
+
+mod sql;
+mod tag;
+
+use std::sync::Arc;
+
+use store::{GetRequest, Got};
+
+pub(crate) use sql::{Sql, SqlError};
+pub(crate) use tag::TagFilter;
+
+use crate::broker::Broker;
+
+/// What a subscription wants.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Filter {
+    /// Messages with certain tags.
+    Tags(TagFilter),
+    /// Messages whose properties satisfy an expression.
+    Sql(Arc<Sql>),
+}
+
+/// Why an expression is no filter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FilterError {
+    /// A tag expression made of bars only.
+    #[error("a tag expression without tags")]
+    NoTags,
+    /// No SQL92.
+    #[error("{0}")]
+    Sql(#[from] SqlError),
+    /// An expression of no known type.
+    #[error("unknown expression type {0}")]
+    Kind(String),
+}
+
+/// Whether an expression type stands for tags.
+pub(crate) fn is_tag_type(kind: Option<&str>) -> bool {
+    matches!(kind, None | Some("" | "TAG"))
+}
+
+impl Filter {
+    /// Builds the filter of an expression and its type, as a request names them.
+    pub(crate) fn parse(kind: Option<&str>, text: Option<&str>) -> Result<Filter, FilterError> {
+        match kind {
+            None | Some("" | "TAG") => {
+                TagFilter::parse(text).map(Filter::Tags).map_err(|_| FilterError::NoTags)
+            }
+            Some("SQL92") => Ok(Filter::Sql(Arc::new(Sql::compile(text.unwrap_or(""))?))),
+            Some(other) => Err(FilterError::Kind(other.to_owned())),
+        }
+    }
+
+    /// Wants every message.
+    pub(crate) const ALL: Filter = Filter::Tags(TagFilter::All);
+
+    /// Whether a message whose unit has this tags code may pass.
+    pub(crate) fn matches_unit(&self, tags_code: i64) -> bool {
+        match self {
+            Filter::Tags(tags) => tags.matches(tags_code),
+            Filter::Sql(_) => true,
+        }
+    }
+
+    /// Whether a message with these raw properties passes.
+    pub(crate) fn matches_properties(&self, properties: &str) -> bool {
+        match self {
+            Filter::Tags(_) => true,
+            Filter::Sql(sql) => sql.matches(properties),
+        }
+    }
+}
+
+impl Broker {
+    /// Reads the messages of a queue that a filter wants.
+    pub(crate) fn get(&self, request: &GetRequest<'_>, filter: &Filter) -> Got {
+        match filter {
+            Filter::Tags(tags) => self.store.get(request, &|tags_code| tags.matches(tags_code)),
+            Filter::Sql(sql) => {
+                self.store.get_matching(request, &|_| true, &|properties| sql.matches(properties))
+            }
+        }
+    }
+}
