@@ -4,6 +4,7 @@ mod buffer;
 mod check_point;
 mod journal;
 mod order;
+mod receipt;
 
 use store::NewMessage;
 
