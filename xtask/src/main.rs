@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod compare;
 mod compat;
 mod crash;
 mod gate;
@@ -20,6 +21,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Compares answers and files with those of the Java broker, message by message
+    Compare(compare::Args),
     /// Runs the scenarios of compat-tests with real Java and Go clients
     Compat(compat::Args),
     /// Kills the server under the load of Java producers and looks for losses
@@ -34,6 +37,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Compare(args) => compare::run(&args),
         Command::Compat(args) => compat::run(&args),
         Command::Crash(args) => crash::run(&args),
         Command::Takeover(args) => takeover::run(&args),

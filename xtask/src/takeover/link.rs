@@ -37,6 +37,17 @@ impl Link {
         extra: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Frame> {
+        self.ask_raw(code as i32, header, extra, body).await
+    }
+
+    /// Sends a request by the number of its code.
+    pub async fn ask_raw(
+        &self,
+        code: i32,
+        header: &impl EncodeHeader,
+        extra: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Frame> {
         Ok(self.client.call(&self.broker, code, header, extra, body, TIMEOUT).await?)
     }
 

@@ -15,9 +15,9 @@ use crate::compat::{Client, Servers, Toolchain};
 use crate::workspace;
 
 mod content;
-mod link;
+pub mod link;
 mod round;
-mod site;
+pub mod site;
 mod snapshot;
 
 use round::{Round, Side};

@@ -57,7 +57,7 @@ impl<'a> Round<'a> {
         end: End,
         name_server: &NameServer,
     ) -> Result<Self> {
-        let site = Site::prepare(&format!("broker-{name}"), name_server)?;
+        let site = Site::prepare(&format!("broker-{name}"), name_server, &[])?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let leg = String::new();
         Ok(Self { first, second, end, leg, site, runtime, delayed: Vec::new(), indexed_from: 0 })

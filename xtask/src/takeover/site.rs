@@ -75,11 +75,17 @@ pub struct Site {
 
 impl Site {
     /// An empty directory; small files, so that every kind of file has several.
-    pub fn prepare(name: &str, name_server: &NameServer) -> Result<Self> {
+    ///
+    /// `more` are settings beyond those.
+    pub fn prepare(
+        name: &str,
+        name_server: &NameServer,
+        more: &[(&'static str, String)],
+    ) -> Result<Self> {
         let home = name_server.home.path().to_owned();
         let store = home.join(name);
         let port = compat::free_port()?;
-        let settings = [
+        let mut settings = vec![
             ("brokerName", name.to_owned()),
             ("brokerIP1", "127.0.0.1".to_owned()),
             ("namesrvAddr", name_server.address.to_string()),
@@ -96,6 +102,7 @@ impl Site {
             ("waitTimeMillsInSendQueue", "10000".to_owned()),
             ("waitTimeMillsInPullQueue", "10000".to_owned()),
         ];
+        settings.extend_from_slice(more);
         let config = compat::write_config(&home, name, &settings)?;
         let name = name.to_owned();
         let broker = compat::loopback(port);

@@ -1,0 +1,70 @@
+//! Differences that are wanted: the first column of the tables in `docs/quirks.md`.
+
+use std::cell::Cell;
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::workspace;
+
+/// The differences that the document explains.
+pub struct Quirks {
+    rows: Vec<(String, Cell<usize>)>,
+}
+
+impl Quirks {
+    /// Reads the document: every row that begins with text in backticks.
+    pub fn load() -> Result<Quirks> {
+        let path = workspace::root().join("docs/quirks.md");
+        let text = fs::read_to_string(&path).context("docs/quirks.md")?;
+        let pattern = |line: &str| {
+            let rest = line.strip_prefix("| `")?;
+            Some((rest.split_once('`')?.0.to_owned(), Cell::new(0)))
+        };
+        Ok(Quirks { rows: text.lines().filter_map(pattern).collect() })
+    }
+
+    /// Whether the document explains a difference.
+    pub fn explain(&self, difference: &str) -> bool {
+        let row = self.rows.iter().find(|(pattern, _)| matches(pattern, difference));
+        if let Some((_, count)) = row {
+            count.set(count.get() + 1);
+        }
+        row.is_some()
+    }
+
+    /// The rows that explained nothing.
+    pub fn idle(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().filter(|(_, count)| count.get() == 0).map(|(row, _)| row.as_str())
+    }
+}
+
+/// Whether `text` has the form of `pattern`, in which a star stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
+    let mut ends = !pattern.contains('*');
+    for part in parts {
+        ends = part.is_empty();
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    ends || rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        assert!(matches("a*c", "abbc") && matches("a*", "a") && matches("*", "x"));
+        assert!(matches("abc", "abc") && matches("*c", "abc"));
+        assert!(!matches("abc", "abcd") && !matches("a*d", "abc") && !matches("b*", "abc"));
+        assert!(!matches("a*b", "abc"));
+    }
+}
