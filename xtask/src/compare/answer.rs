@@ -135,8 +135,10 @@ fn shape_of(value: &Value) -> String {
                 let is_data = name.starts_with('{') || name.parse::<i64>().is_ok();
                 if is_data { "*".to_owned() } else { name.to_owned() }
             };
-            let mut members: Vec<String> =
-                all.iter().map(|(name, value)| format!("{}:{}", key(name), shape_of(value))).collect();
+            let mut members: Vec<String> = all
+                .iter()
+                .map(|(name, value)| format!("{}:{}", key(name), shape_of(value)))
+                .collect();
             members.sort();
             members.dedup();
             format!("{{{}}}", members.join(","))

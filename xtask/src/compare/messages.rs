@@ -74,8 +74,14 @@ fn shapes(number: usize, soon: i64) -> Vec<(&'static str, String)> {
         ("level text", with("DELAY\u{1}x\u{2}")),
         ("retry", with("RETRY_TOPIC\u{1}ComparePlain\u{2}ORIGIN_MESSAGE_ID\u{1}id\u{2}")),
         ("inner", with("INNER_NUM\u{1}3\u{2}")),
-        ("timed already", with(&format!("TIMER_OUT_MS\u{1}{soon}\u{2}TIMER_DELIVER_MS\u{1}{soon}\u{2}"))),
-        ("timer at", with(&format!("TIMER_DELIVER_MS\u{1}{soon}\u{2}TAGS\u{1}T\u{2}KEYS\u{1}t\u{2}"))),
+        (
+            "timed already",
+            with(&format!("TIMER_OUT_MS\u{1}{soon}\u{2}TIMER_DELIVER_MS\u{1}{soon}\u{2}")),
+        ),
+        (
+            "timer at",
+            with(&format!("TIMER_DELIVER_MS\u{1}{soon}\u{2}TAGS\u{1}T\u{2}KEYS\u{1}t\u{2}")),
+        ),
         ("timer exact", with(&format!("TIMER_DELIVER_MS\u{1}{}\u{2}", soon / 1000 * 1000))),
         ("timer past", with("TIMER_DELIVER_MS\u{1}1600000000000\u{2}TAGS\u{1}T\u{2}")),
         ("timer far", with("TIMER_DELIVER_MS\u{1}300000000000000\u{2}")),
@@ -85,7 +91,10 @@ fn shapes(number: usize, soon: i64) -> Vec<(&'static str, String)> {
         ("timer text", with("TIMER_DELAY_SEC\u{1}x\u{2}")),
         ("timer negative", with("TIMER_DELAY_MS\u{1}-5\u{2}")),
         ("timer and level", with("DELAY\u{1}15\u{2}TIMER_DELAY_SEC\u{1}60\u{2}")),
-        ("timer deletes", with(&format!("TIMER_DELIVER_MS\u{1}{soon}\u{2}TIMER_DEL_UNIQKEY\u{1}x+y\u{2}"))),
+        (
+            "timer deletes",
+            with(&format!("TIMER_DELIVER_MS\u{1}{soon}\u{2}TIMER_DEL_UNIQKEY\u{1}x+y\u{2}")),
+        ),
         ("request", with("CORRELATION_ID\u{1}c\u{2}REPLY_TO_CLIENT\u{1}r\u{2}TTL\u{1}3000\u{2}")),
         ("buyer", with("BUYER_ID\u{1}b\u{2}INSTANCE_ID\u{1}i\u{2}DUP_INFO\u{1}1_2\u{2}")),
         ("transaction false", with("TRAN_MSG\u{1}false\u{2}PGROUP\u{1}g\u{2}")),

@@ -202,17 +202,54 @@ const VALUES: &[(&str, &str)] =
 
 /// Fields that hold numbers.
 const NUMBERS: &[&str] = &[
-    "queueId", "timestamp", "commitOffset", "queueOffset", "maxMsgNums", "sysFlag", "invisibleTime",
-    "pollTime", "bornTime", "initMode", "offset", "maxNum", "beginTimestamp", "endTimestamp",
-    "readQueueNums", "writeQueueNums", "perm", "delayLevel", "maxReconsumeTimes",
-    "tranStateTableOffset", "commitLogOffset", "commitOrRollback", "d", "e", "f", "g", "h", "j",
+    "queueId",
+    "timestamp",
+    "commitOffset",
+    "queueOffset",
+    "maxMsgNums",
+    "sysFlag",
+    "invisibleTime",
+    "pollTime",
+    "bornTime",
+    "initMode",
+    "offset",
+    "maxNum",
+    "beginTimestamp",
+    "endTimestamp",
+    "readQueueNums",
+    "writeQueueNums",
+    "perm",
+    "delayLevel",
+    "maxReconsumeTimes",
+    "tranStateTableOffset",
+    "commitLogOffset",
+    "commitOrRollback",
+    "d",
+    "e",
+    "f",
+    "g",
+    "h",
+    "j",
 ];
 
 /// Fields that name something.
 const NAMES: &[&str] = &[
-    "topic", "consumerGroup", "group", "groupName", "compareGroup", "producerGroup", "b",
-    "extraInfo", "recallHandle", "msgId", "topicFilterType", "attributes", "subscription",
-    "expressionType", "exp", "expType",
+    "topic",
+    "consumerGroup",
+    "group",
+    "groupName",
+    "compareGroup",
+    "producerGroup",
+    "b",
+    "extraInfo",
+    "recallHandle",
+    "msgId",
+    "topicFilterType",
+    "attributes",
+    "subscription",
+    "expressionType",
+    "exp",
+    "expType",
 ];
 
 /// Requests whose bad variants would wait, or change what later requests ask for.
@@ -237,7 +274,9 @@ pub fn varied() -> Vec<Request> {
                 }
             }
             if NAMES.contains(&field.as_str()) {
-                for (word, value) in [("unknown", "CompareUnknown"), ("blank", " "), ("illegal", "a/../b")] {
+                for (word, value) in
+                    [("unknown", "CompareUnknown"), ("blank", " "), ("illegal", "a/../b")]
+                {
                     let bad = good.clone().with(field, value);
                     all.push(bad.named(format!("{name} {field} {word}")));
                 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use remoting::protocol::message::record::Record;
 use remoting::protocol::message::Properties;
+use remoting::protocol::message::record::Record;
 
 use super::Differences;
 use super::files::{Files, Place, Unit};
@@ -87,7 +87,11 @@ fn compare_records(ours: &[u8], java: &[u8], out: &mut Differences) {
     let prepared = |record: &Record<'_>| (record.prepared_transaction_offset != 0).to_string();
     check("prepared offset", prepared(&own), prepared(&theirs));
     check("body", own.body.escape_ascii().to_string(), theirs.body.escape_ascii().to_string());
-    check("body CRC", own.verify_crc().is_ok().to_string(), theirs.verify_crc().is_ok().to_string());
+    check(
+        "body CRC",
+        own.verify_crc().is_ok().to_string(),
+        theirs.verify_crc().is_ok().to_string(),
+    );
     compare_properties(topic, own.properties(), theirs.properties(), out);
 }
 
@@ -201,7 +205,10 @@ fn compare_index(ours: &Files, java: &Files, out: &mut Differences) {
     for (place, expected) in &theirs {
         let found = own.get(place).copied().unwrap_or(0);
         if found != *expected {
-            out.add(format!("index of {}: entries of a record [{place:?}: {expected} → {found}]", place.0));
+            out.add(format!(
+                "index of {}: entries of a record [{place:?}: {expected} → {found}]",
+                place.0
+            ));
         }
     }
     for place in own.keys().filter(|place| !theirs.contains_key(*place)) {
@@ -212,7 +219,8 @@ fn compare_index(ours: &Files, java: &Files, out: &mut Differences) {
     for (hash, place) in theirs.difference(&own) {
         let made = |files: &Files| {
             let record = files.records.get(place).and_then(|bytes| Record::decode(bytes).ok());
-            let key = record.and_then(|record| record.properties().get("UNIQ_KEY").map(str::to_owned));
+            let key =
+                record.and_then(|record| record.properties().get("UNIQ_KEY").map(str::to_owned));
             key.is_some_and(|key| mask("UNIQ_KEY", &key) == "<key>")
         };
         if !made(java) {
