@@ -70,6 +70,9 @@ pub struct BrokerConfig {
     /// Refuses transactional messages; at present they are always refused.
     #[property(default = false, restart)]
     pub reject_transaction_message: bool,
+    /// Stores replies after they were handed to their requester.
+    #[property(default = true, restart)]
+    pub store_reply_message_enable: bool,
     /// Region stamped on every message.
     #[property(default = "DefaultRegion", restart)]
     pub region_id: String,

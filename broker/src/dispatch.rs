@@ -56,6 +56,8 @@ pub(crate) fn serve(
         Code::SendMessage => send::send_message(broker, call, out),
         Code::SendMessageV2 => send::send_message_v2(broker, call, out),
         Code::SendBatchMessage => send::send_message_v2(broker, call, out),
+        Code::SendReplyMessage => send::send_reply(broker, call, out),
+        Code::SendReplyMessageV2 => send::send_reply_v2(broker, call, out),
         Code::PullMessage => pull::pull_message(broker, call, out),
         Code::LitePullMessage => pull::lite_pull_message(broker, call, out),
         Code::ConsumerSendMsgBack => send_back::send_back(broker, call, out),
@@ -183,8 +185,6 @@ pub(crate) fn serve(
         | Code::ViewBrokerStatsData
         | Code::QueryConsumeQueue
         | Code::ResumeCheckHalfMessage
-        | Code::SendReplyMessage
-        | Code::SendReplyMessageV2
         | Code::CheckRocksdbCqWriteProgress
         | Code::ExportRocksdbConfigToJson
         | Code::RecallMessage

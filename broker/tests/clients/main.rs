@@ -8,4 +8,5 @@ mod files;
 mod kit;
 mod membership;
 mod offsets;
+mod reply;
 mod retry;

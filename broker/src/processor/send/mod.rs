@@ -6,6 +6,7 @@
 //!
 //! Not here: transactional messages are refused, batch queues too.
 
+mod reply;
 mod stamp;
 
 use std::cell::RefCell;
@@ -24,6 +25,8 @@ use remoting::protocol::message::properties::property;
 use remoting::protocol::message::{PropertiesBuf, sys_flag};
 use runtime::clock::now_ms;
 use store::{NewBatch, NewMessage, Put, QueueKind, WaitError};
+
+pub(crate) use self::reply::{send_reply, send_reply_v2};
 
 use self::stamp::{Stamped, stamp};
 use crate::broker::Broker;
@@ -83,12 +86,21 @@ fn send(
     if call.body().is_empty() {
         return Err(Reject::thrown("the message has no body"));
     }
-    SCRATCH.with_borrow_mut(|scratch| store(broker, call, header, scratch, out)).map_err(|reject| {
-        let traced = if broker.config.trace_on { "true" } else { "false" };
-        reject
-            .with(property::MSG_REGION, broker.config.region_id.clone())
-            .with(property::TRACE_ON, traced)
-    })
+    SCRATCH
+        .with_borrow_mut(|scratch| store(broker, call, header, scratch, out))
+        .map_err(|reject| with_region(broker, reject))
+}
+
+/// Every refusal says the region, too.
+fn with_region(broker: &Broker, reject: Reject) -> Reject {
+    reject
+        .with(property::MSG_REGION, broker.config.region_id.clone())
+        .with(property::TRACE_ON, traced(broker))
+}
+
+/// Whether clients should trace, as text.
+fn traced(broker: &Broker) -> &'static str {
+    if broker.config.trace_on { "true" } else { "false" }
 }
 
 /// Checks, stores and answers; or leaves behind the wait for the disk.
@@ -100,11 +112,7 @@ fn store(
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     let facts = check(broker, header)?;
-    let queue_id = match header.queue_id {
-        id if id >= 0 => id,
-        _ if facts.write_queues <= 0 => return Err(Reject::thrown("the topic has no queue")),
-        _ => broker.next_queue(facts.write_queues),
-    };
+    let queue_id = queue_of(broker, header, &facts)?;
     let redirect = dead_letter(broker, call, header)?;
     let raw = header.properties.unwrap_or("");
     let dead = redirect.is_some();
@@ -146,6 +154,15 @@ fn store(
         return Ok(Outcome::Done);
     }
     Ok(wait_durable(broker, put.end, &sent, out.tag()))
+}
+
+/// The queue asked for, or one of the topic's when the sender leaves it to the broker.
+fn queue_of(broker: &Broker, header: &Header<'_>, facts: &Facts) -> Result<i32, Reject> {
+    match header.queue_id {
+        id if id >= 0 => Ok(id),
+        _ if facts.write_queues <= 0 => Err(Reject::thrown("the topic has no queue")),
+        _ => Ok(broker.next_queue(facts.write_queues)),
+    }
 }
 
 /// Java's checks of a send, in its order: 1, 16, 29, 16, 17, 29.
@@ -296,9 +313,8 @@ fn answer(
     sent: &SendMessageResponseHeader<'_>,
     out: &mut Responder<'_>,
 ) {
-    let traced = if broker.config.trace_on { "true" } else { "false" };
-    let extra =
-        [(property::MSG_REGION, broker.config.region_id.as_str()), (property::TRACE_ON, traced)];
+    let region = broker.config.region_id.as_str();
+    let extra = [(property::MSG_REGION, region), (property::TRACE_ON, traced(broker))];
     out.respond(code, remark, sent, &extra, &[]);
 }
 
@@ -313,9 +329,8 @@ fn wait_durable(
     let message_id = sent.msg_id.to_owned();
     let transaction_id = sent.transaction_id.map(str::to_owned);
     let (queue_id, queue_offset) = (sent.queue_id, sent.queue_offset);
-    let timeout = Duration::from_millis(broker.store.config().sync_flush_timeout.max(0) as u64);
     Outcome::Later(Box::pin(async move {
-        let waited = broker.store.wait_durable(end, timeout).await;
+        let waited = broker.store.wait_durable(end, flush_patience(&broker)).await;
         let (code, remark) = match waited {
             Ok(()) => (ResponseCode::Success, None),
             Err(WaitError::TimedOut) => {
@@ -337,4 +352,9 @@ fn wait_durable(
         answer(&broker, code, remark, &sent, &mut Responder::new(tag, &mut bytes));
         bytes
     }))
+}
+
+/// How long a sender waits for the disk.
+fn flush_patience(broker: &Broker) -> Duration {
+    Duration::from_millis(broker.store.config().sync_flush_timeout.max(0).unsigned_abs().into())
 }
