@@ -34,6 +34,8 @@ use crate::locks::QueueLocks;
 use crate::offsets::ConsumerOffsets;
 use crate::peers::{self, Peers};
 use crate::pop::Orders;
+use crate::request_modes::RequestModes;
+use crate::routes::{self, Routes};
 use crate::schedule::{self, LevelsError, Schedule};
 use crate::stats::Stats;
 use crate::topics::{SCHEDULE_TOPIC, Topics, revive_topic};
@@ -60,6 +62,8 @@ pub struct Broker {
     pub(crate) orders: Orders,
     /// Where check points and acknowledgements of pops go.
     pub(crate) revive_topic: String,
+    pub(crate) request_modes: RequestModes,
+    pub(crate) routes: Routes,
     pub(crate) peers: Peers,
     pub(crate) stats: Stats,
     /// Properties that every stored message gets.
@@ -158,6 +162,7 @@ impl Broker {
         let offsets = ConsumerOffsets::load(&root, step)?;
         let groups = Groups::load(&root)?;
         let orders = Orders::load(&root)?;
+        let request_modes = RequestModes::load(&root)?;
         let arrivals = Arc::new(Arrivals::default());
         let step = u64::try_from(config.delay_offset_update_version_step).unwrap_or(1);
         let levels = schedule::parse_levels(&settings.store.message_delay_level)?;
@@ -181,6 +186,8 @@ impl Broker {
             store: Arc::new(store),
             topics,
             groups,
+            request_modes,
+            routes: Routes::default(),
             offsets,
             producers: Producers::default(),
             consumers: Consumers::default(),
@@ -309,6 +316,8 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
         b.expire_clients();
         b.arrivals.tidy();
     });
+    let b = own();
+    services.run("routes", |stop| routes::refresh(b, stop));
     let (schedule, store) = (Arc::clone(&broker.schedule), Arc::clone(&broker.store));
     services.run("schedule", |stop| schedule.run(store, stop));
     let (b, server) = (own(), Arc::clone(server));

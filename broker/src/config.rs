@@ -10,6 +10,8 @@ use remoting_derive::Properties;
 use runtime::config::{self, Properties as _};
 use store::StoreConfig;
 
+use crate::request_modes::RequestMode;
+
 /// Settings of the broker itself.
 #[derive(Clone, Debug, Properties)]
 pub struct BrokerConfig {
@@ -94,6 +96,18 @@ pub struct BrokerConfig {
     /// Whether clients of a group hear at once that its members changed.
     #[property(default = true, restart)]
     pub notify_consumer_ids_changed_enable: bool,
+    /// How groups get messages that no administrator set: PULL or POP.
+    #[property(default = RequestMode::default(), restart)]
+    pub default_message_request_mode: RequestMode,
+    /// How many other clients share a popping client's queues; all of them if not positive.
+    #[property(default = -1, restart)]
+    pub default_pop_share_queue_num: i32,
+    /// Whether the broker shares queues out when asked; without it every client gets all.
+    #[property(default = true, restart)]
+    pub server_load_balancer_enable: bool,
+    /// Interval of asking name servers for the queues that are shared out, in ms.
+    #[property(default = 30_000, restart)]
+    pub load_balance_poll_name_server_interval: i64,
     /// Time after which a silent client is dropped.
     #[property(default = 120_000, restart)]
     pub channel_expired_timeout: i64,

@@ -14,7 +14,9 @@ use crate::call::Call;
 use crate::processor::admin::{
     clean, connections, forward, group, reset, runtime_info, stats, topic,
 };
-use crate::processor::{consumer, heartbeat, lock, offset, pull, query, send, send_back};
+use crate::processor::{
+    assignment, consumer, heartbeat, lock, offset, pull, query, send, send_back,
+};
 use crate::reject::Reject;
 
 /// The broker as the network sees it.
@@ -68,6 +70,9 @@ pub(crate) fn serve(
         Code::GetConsumerListByGroup => consumer::consumer_list(broker, call, out),
         Code::QueryConsumerOffset => consumer::query_offset(broker, call, out),
         Code::UpdateConsumerOffset => consumer::update_offset(broker, call, out),
+        Code::QueryAssignment => assignment::query(broker, call, out),
+        Code::SetMessageRequestMode => assignment::set_mode(broker, call, out),
+        Code::GetAllMessageRequestMode => assignment::all_modes(broker, call, out),
         Code::LockBatchMq => lock::lock_queues(broker, call, out),
         Code::UnlockBatchMq => lock::unlock_queues(broker, call, out),
 
@@ -188,9 +193,6 @@ pub(crate) fn serve(
         | Code::CheckRocksdbCqWriteProgress
         | Code::ExportRocksdbConfigToJson
         | Code::RecallMessage
-        | Code::QueryAssignment
-        | Code::SetMessageRequestMode
-        | Code::GetAllMessageRequestMode
         | Code::UpdateAndCreateStaticTopic
         | Code::NotifyMinBrokerIdChange
         | Code::ExchangeBrokerHaInfo

@@ -5,6 +5,7 @@
 //! Programs: `mqbroker`, and `mqserver`, which runs a name server in the same process.
 
 mod address;
+mod allocation;
 mod arrivals;
 mod attributes;
 mod broker;
@@ -22,6 +23,8 @@ mod processor;
 pub mod program;
 mod put;
 mod reject;
+mod request_modes;
+mod routes;
 mod schedule;
 mod stats;
 mod topics;
@@ -29,3 +32,4 @@ mod topics;
 pub use address::Address;
 pub use broker::{Broker, Running, StartError};
 pub use config::{BrokerConfig, ConfigError, NetworkConfig, Settings};
+pub use request_modes::RequestMode;

@@ -2,19 +2,23 @@
 //!
 //! Every name server of the list is served by its own loop, so that one that is down delays no
 //! other: the whole table at the start and every 30 s, changed topics at once, and a farewell at
-//! the stop. After a failure the next registration is a whole one again.
+//! the stop. After a failure the next registration is a whole one again. Questions for routes go to
+//! one name server, and to the others in turn while it does not answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use remoting::net::{CallError, Client, ClientOptions};
+use remoting::net::{CallError, Client, ClientOptions, NameServers};
 use remoting::protocol::body::{
-    Body, RegisterBrokerBody, TopicConfig, TopicConfigAndMappingSerializeWrapper,
+    Body, BodyError, RegisterBrokerBody, TopicConfig, TopicConfigAndMappingSerializeWrapper,
+    TopicRouteData,
 };
 use remoting::protocol::code::{RequestCode, ResponseCode};
-use remoting::protocol::header::{RegisterBrokerRequestHeader, UnRegisterBrokerRequestHeader};
+use remoting::protocol::header::{
+    GetRouteInfoRequestHeader, RegisterBrokerRequestHeader, UnRegisterBrokerRequestHeader,
+};
 use runtime::services::Stop;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
@@ -24,6 +28,8 @@ use crate::topics::{Changes, Topics, perm};
 
 /// Time a farewell may take; the stop does not wait longer for a name server that is down.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// Time a question for a route may take, for each name server.
+const ROUTE_PATIENCE: Duration = Duration::from_secs(3);
 /// Pause before a failed registration is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 /// Tables above this size are registered in parts, as the frame limit is near.
@@ -33,12 +39,28 @@ const WHOLE_TABLE_MAX: usize = 20_000;
 pub(crate) struct Peers {
     client: Client,
     servers: Vec<Server>,
+    /// The same servers, for questions that any of them answers.
+    asked: NameServers,
 }
 
 struct Server {
     address: String,
     /// Number of topic changes it was told of, or could not be told of.
     told: watch::Sender<u64>,
+}
+
+/// Why nothing is known of a route.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RouteError {
+    /// No name server answered.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The answer is not what it should be.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// It answered with another code.
+    #[error("refused with code {0}")]
+    Refused(i32),
 }
 
 /// Why a registration did not happen.
@@ -56,7 +78,21 @@ impl Peers {
         let server =
             |address: &&str| Server { address: (*address).to_owned(), told: watch::Sender::new(0) };
         let servers = addresses.iter().map(server).collect();
-        Peers { client: Client::new(ClientOptions::default()), servers }
+        let asked = NameServers::parse(&addresses.join(";"));
+        Peers { client: Client::new(ClientOptions::default()), servers, asked }
+    }
+
+    /// Asks the name servers who holds a topic; `None` when they know nobody.
+    pub(crate) async fn route(&self, topic: &str) -> Result<Option<TopicRouteData>, RouteError> {
+        let header =
+            GetRouteInfoRequestHeader { topic: topic.to_owned(), accept_standard_json_only: None };
+        let code = RequestCode::GetRouteinfoByTopic;
+        let answer = self.asked.call(&self.client, code, &header, &[], &[], ROUTE_PATIENCE).await?;
+        match ResponseCode::from_i32(answer.code()) {
+            Some(ResponseCode::Success) => Ok(Some(TopicRouteData::decode(answer.body())?)),
+            Some(ResponseCode::TopicNotExist) => Ok(None),
+            _ => Err(RouteError::Refused(answer.code())),
+        }
     }
 
     /// Waits until every name server was told of the topic changes up to now.

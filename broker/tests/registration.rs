@@ -2,34 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 mod common;
+#[path = "common/name_server.rs"]
+mod name_server;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use common::{Bench, PATIENCE, code};
-use namesrv::{NameServer, NamesrvConfig};
 use remoting::net::{Client, ClientOptions};
 use remoting::protocol::body::{Body, TopicRouteData};
 use remoting::protocol::code::{RequestCode, ResponseCode};
 use remoting::protocol::header::GetRouteInfoRequestHeader;
-use runtime::services::Services;
-use tokio::runtime::Handle;
-
-/// A name server on a free port, or on a given one.
-fn name_server(root: &Path, port: u16) -> (SocketAddr, Services) {
-    let file = |name: &str| root.join(name).display().to_string();
-    let config = NamesrvConfig {
-        listen_port: port,
-        bind_address: "127.0.0.1".to_owned(),
-        kv_config_path: file("kvConfig.json"),
-        config_store_path: file("namesrv.properties"),
-        ..NamesrvConfig::default()
-    };
-    let mut services = Services::new(Handle::current());
-    let address = NameServer::open(config, None).unwrap().start(&mut services).unwrap();
-    (address, services)
-}
 
 async fn route(client: &Client, name_server: SocketAddr, topic: &str) -> Option<TopicRouteData> {
     let header = GetRouteInfoRequestHeader { topic: topic.into(), ..Default::default() };
@@ -46,8 +29,8 @@ async fn route(client: &Client, name_server: SocketAddr, topic: &str) -> Option<
 #[tokio::test]
 async fn every_name_server_knows_the_broker_until_it_stops() {
     let roots = [(); 3].map(|()| tempfile::tempdir().unwrap());
-    let (first, first_services) = name_server(roots[0].path(), 0);
-    let (second, second_services) = name_server(roots[1].path(), 0);
+    let (first, first_services) = name_server::start(roots[0].path(), 0);
+    let (second, second_services) = name_server::start(roots[1].path(), 0);
     let list = format!("namesrvAddr={first};{second}");
     let bench = Bench::with(roots[2].path(), &list).await;
     bench.running.registered(PATIENCE).await;
@@ -79,7 +62,7 @@ async fn every_name_server_knows_the_broker_until_it_stops() {
 async fn a_name_server_that_comes_late_is_told_everything() {
     let roots = [(); 2].map(|()| tempfile::tempdir().unwrap());
     // A port that was free a moment ago.
-    let (address, services) = name_server(roots[0].path(), 0);
+    let (address, services) = name_server::start(roots[0].path(), 0);
     services.stop(PATIENCE).await;
     let list = format!("namesrvAddr={address}");
     let bench = Bench::with(roots[1].path(), &list).await;
@@ -87,7 +70,7 @@ async fn a_name_server_that_comes_late_is_told_everything() {
     // Nobody waits for a name server that is down.
     bench.running.registered(PATIENCE).await;
 
-    let (again, services) = name_server(roots[0].path(), address.port());
+    let (again, services) = name_server::start(roots[0].path(), address.port());
     assert_eq!(again, address);
     let client = Client::new(ClientOptions::default());
     let known = async {

@@ -1,6 +1,7 @@
 //! What each request means, one file per family.
 
 pub(crate) mod admin;
+pub(crate) mod assignment;
 pub(crate) mod consumer;
 pub(crate) mod heartbeat;
 pub(crate) mod lock;

@@ -53,6 +53,11 @@ impl Kit {
         self.running.stop().await.unwrap();
     }
 
+    /// Waits until the name servers know every topic.
+    pub async fn registered(&self) {
+        self.running.registered(PATIENCE).await;
+    }
+
     /// Connects a client.
     pub fn client(&self) -> TestClient {
         let (heard, hears) = mpsc::unbounded_channel();
@@ -93,6 +98,17 @@ impl TestClient {
     /// Sends a request and returns the answer.
     pub async fn call(&self, code: RequestCode, header: &impl EncodeHeader, body: &[u8]) -> Frame {
         self.client.call(&self.address, code, header, &[], body, PATIENCE).await.unwrap()
+    }
+
+    /// Sends a request to somebody else and returns the answer.
+    pub async fn call_at(
+        &self,
+        address: &str,
+        code: RequestCode,
+        header: &impl EncodeHeader,
+        body: &[u8],
+    ) -> Frame {
+        self.client.call(address, code, header, &[], body, PATIENCE).await.unwrap()
     }
 
     /// Sends a request that must succeed.

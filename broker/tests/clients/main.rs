@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used)] // Helpers stand outside of test functions.
 
 mod admin;
+mod assignment;
 mod delay;
 mod files;
 mod kit;
 mod membership;
+#[path = "../common/name_server.rs"]
+mod name_server;
 mod offsets;
 mod reply;
 mod retry;

@@ -29,7 +29,7 @@ fn ok_unset(out: &mut Responder<'_>) {
 }
 
 /// Does work that waits for the disk where blocking is allowed, and answers afterwards.
-fn after_disk_work(
+pub(super) fn after_disk_work(
     broker: &Arc<Broker>,
     tag: ResponseTag,
     work: impl FnOnce(&Broker) -> Result<(), Reject> + Send + 'static,
@@ -58,7 +58,7 @@ fn refuse(tag: ResponseTag, reject: &Reject) -> BytesMut {
 }
 
 /// Java throws when a file cannot be written.
-fn not_written(error: &JsonFileError) -> Reject {
+pub(super) fn not_written(error: &JsonFileError) -> Reject {
     tracing::error!(%error, "a change was made and could not be written");
     Reject::thrown(error.to_string())
 }

@@ -136,9 +136,9 @@ bodies! {
         topic: String,
     }
 
-    /// The queues of a consumer (400).
+    /// The queues of a consumer (400); none at all means that nobody knows them.
     Standard QueryAssignmentResponseBody {
-        message_queue_assignments: Vec<MessageQueueAssignment>,
+        message_queue_assignments: Option<Vec<MessageQueueAssignment>>,
     }
 
     /// One queue of a consumer.
