@@ -163,7 +163,7 @@ impl Broker {
         let groups = Groups::load(&root)?;
         let orders = Orders::load(&root)?;
         let request_modes = RequestModes::load(&root)?;
-        let arrivals = Arc::new(Arrivals::default());
+        let arrivals = Arc::new(Arrivals::new(config.pop_long_polling_force_notify_interval));
         let step = u64::try_from(config.delay_offset_update_version_step).unwrap_or(1);
         let levels = schedule::parse_levels(&settings.store.message_delay_level)?;
         let schedule = Arc::new(Schedule::load(&root, levels, step)?);
