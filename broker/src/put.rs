@@ -162,6 +162,23 @@ impl Broker {
         put
     }
 
+    /// Stores one record for so many messages; it cannot wait, as no parking topic counts them.
+    pub(crate) fn put_inner_batch(
+        &self,
+        message: &NewMessage<'_>,
+        count: i16,
+        due: Due,
+    ) -> Result<Put, PutError> {
+        if due != Due::Now {
+            return Err(PutError::MessageIllegal("a batch cannot be delayed"));
+        }
+        let begun = Instant::now();
+        let put = self.store.put(message);
+        let count = usize::from(count.unsigned_abs());
+        self.stats.put(put.is_ok(), count, message.body.len(), begun.elapsed());
+        put
+    }
+
     /// Stores a message, or parks it until it is due; the answer then describes what was parked.
     pub(crate) fn put_due(&self, message: &NewMessage<'_>, due: Due) -> Result<Put, PutError> {
         match due {

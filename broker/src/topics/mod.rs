@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use remoting::protocol::body::{DataVersion, TopicConfig};
+use remoting::protocol::body::{DataVersion, TopicConfig, TopicFilterType};
+use remoting::protocol::message::sys_flag;
 use runtime::clock::now_ms;
 use serde::{Deserialize, Serialize};
 use store::QueueKind;
@@ -79,8 +80,17 @@ pub(crate) struct Facts {
     pub compacted: bool,
     /// Kind of its queues.
     pub kind: QueueKind,
+    /// Whether the TAGS of a message may be several.
+    pub multi_tags: bool,
     /// Whether clients may send to it at all.
     pub sendable: bool,
+}
+
+impl Facts {
+    /// Flag bits that every message of the topic gets.
+    pub(crate) fn message_sys_flag(&self) -> i32 {
+        if self.multi_tags { sys_flag::MULTI_TAGS } else { 0 }
+    }
 }
 
 struct Known {
@@ -102,6 +112,7 @@ impl Known {
                 Some("BatchCQ") => QueueKind::Batch,
                 _ => QueueKind::Simple,
             },
+            multi_tags: config.topic_filter_type == Some(TopicFilterType::MultiTag),
             sendable: !never_sent_to(&config.topic_name),
         };
         Known { config: Arc::new(config), facts }

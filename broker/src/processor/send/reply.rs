@@ -18,9 +18,9 @@ use remoting::protocol::message::{Properties, PropertiesBuf};
 use runtime::clock::now_ms;
 use store::{NewMessage, Put};
 
-use super::{
-    Header, answer, born_host, check, flush_patience, queue_of, traced, with_region, write_ids,
-};
+use super::answer::{answer, flush_patience, traced, with_region, write_ids};
+use super::check::{check, queue_of};
+use super::{Header, born_host};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::put::Due;
