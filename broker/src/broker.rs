@@ -33,7 +33,7 @@ use crate::groups::Groups;
 use crate::locks::QueueLocks;
 use crate::offsets::ConsumerOffsets;
 use crate::peers::{self, Peers};
-use crate::pop::Orders;
+use crate::pop::{self, Orders, PopBuffer, Revive};
 use crate::request_modes::RequestModes;
 use crate::routes::{self, Routes};
 use crate::schedule::{self, LevelsError, Schedule};
@@ -60,6 +60,8 @@ pub struct Broker {
     pub(crate) arrivals: Arc<Arrivals>,
     pub(crate) schedule: Arc<Schedule>,
     pub(crate) orders: Orders,
+    pub(crate) pop_buffer: PopBuffer,
+    pub(crate) revive: Arc<Revive>,
     /// Where check points and acknowledgements of pops go.
     pub(crate) revive_topic: String,
     pub(crate) request_modes: RequestModes,
@@ -163,12 +165,17 @@ impl Broker {
         let groups = Groups::load(&root)?;
         let orders = Orders::load(&root)?;
         let request_modes = RequestModes::load(&root)?;
-        let arrivals = Arc::new(Arrivals::new(config.pop_long_polling_force_notify_interval));
+        let arrivals = Arc::new(Arrivals::default());
         let step = u64::try_from(config.delay_offset_update_version_step).unwrap_or(1);
         let levels = schedule::parse_levels(&settings.store.message_delay_level)?;
         let schedule = Arc::new(Schedule::load(&root, levels, step)?);
+        let reviving = revive_topic(&config.broker_cluster_name);
+        let revive_queues = topics.look(&reviving).map_or(0, |facts| facts.read_queues);
+        // A topic made with more queues than there are now may still have something in them.
+        let revive = Arc::new(Revive::new(revive_queues.max(config.revive_queue_num)));
         let (kinds, waiters, parked) =
             (Arc::clone(&topics), Arc::clone(&arrivals), Arc::clone(&schedule));
+        let (revived, revived_topic) = (Arc::clone(&revive), reviving.clone());
         let store = MessageStore::open_locked(
             lock,
             settings.store.clone(),
@@ -176,6 +183,8 @@ impl Broker {
             Box::new(move |arrival| {
                 if arrival.topic == SCHEDULE_TOPIC {
                     parked.arrived(arrival);
+                } else if arrival.topic == revived_topic {
+                    revived.arrived(arrival);
                 }
                 waiters.arrived(arrival);
             }),
@@ -195,7 +204,9 @@ impl Broker {
             arrivals,
             schedule,
             orders,
-            revive_topic: revive_topic(&config.broker_cluster_name),
+            pop_buffer: PopBuffer::new(&config),
+            revive,
+            revive_topic: reviving,
             stats: Stats::new(now_ms()),
             config,
             address: OnceLock::new(),
@@ -251,6 +262,14 @@ impl Broker {
         let start = out.len() + property::UNIQ_KEY.len() + 1;
         out.push(property::UNIQ_KEY, &key);
         start..start + key.len()
+    }
+
+    /// Forgets ordered pops of topics, groups and queues that are gone, and old ones.
+    fn tidy_orders(&self) {
+        self.orders.tidy(now_ms(), |topic, group| {
+            let facts = self.topics.look(topic)?;
+            self.groups.contains(group).then_some(facts.read_queues)
+        });
     }
 
     /// Writes every table that changed.
@@ -320,6 +339,7 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
     services.run("routes", |stop| routes::refresh(b, stop));
     let (schedule, store) = (Arc::clone(&broker.schedule), Arc::clone(&broker.store));
     services.run("schedule", |stop| schedule.run(store, stop));
+    start_pop_services(broker, &mut services);
     let (b, server) = (own(), Arc::clone(server));
     services.run("serve", |stop| async move {
         server
@@ -330,6 +350,20 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
             .await;
     });
     services
+}
+
+/// Starts what keeps the state of popping.
+fn start_pop_services(broker: &Arc<Broker>, services: &mut Services) {
+    let b = Arc::clone(broker);
+    services.every("tidy-pop-order", Duration::from_secs(60), move || b.tidy_orders());
+    if !broker.store.config().timer_wheel_enable {
+        // Java quirk: without the timer nothing is popped and nothing comes back.
+        return;
+    }
+    let (b, revive) = (Arc::clone(broker), Arc::clone(&broker.revive));
+    services.run("revive", |stop| revive.run(b, stop));
+    let b = Arc::clone(broker);
+    services.run("pop-buffer", |stop| pop::run_buffer(b, stop));
 }
 
 /// Writes the topics soon after one was created or changed.

@@ -60,36 +60,27 @@ pub struct BrokerConfig {
     /// Queues of the revive topic.
     #[property(default = 8, restart)]
     pub revive_queue_num: i32,
-    /// Pops held for one topic, group and queue.
-    #[property(default = 1024, restart)]
-    pub pop_polling_size: i32,
-    /// Pops held altogether.
-    #[property(default = 100_000, restart)]
-    pub max_pop_polling_size: i64,
-    /// Every so many messages of a queue wake a held pop, even if it filters them out.
-    #[property(default = 800, restart)]
-    pub pop_long_polling_force_notify_interval: i64,
-    /// Pops of a hundred that begin with what is retried.
-    #[property(default = 20, restart)]
-    pub pop_from_retry_probability: i32,
-    /// Whether messages that were not acknowledged return to `%RETRY%group+topic`.
+    /// Keeps check points in memory for a while, so that what is acknowledged soon is not written.
+    #[property(default = false, restart)]
+    pub enable_pop_buffer_merge: bool,
+    /// How long a check point stays in memory, in ms.
+    #[property(default = 10_000, restart)]
+    pub pop_ck_stay_buffer_time: i32,
+    /// How long before its messages come back a check point leaves the memory, in ms.
+    #[property(default = 3000, restart)]
+    pub pop_ck_stay_buffer_time_out: i32,
+    /// Check points in memory at most.
+    #[property(default = 200_000, restart)]
+    pub pop_ck_max_buffer_size: i32,
+    /// Check points in memory for one queue and group at most.
+    #[property(default = 20_000, restart)]
+    pub pop_ck_offset_max_queue_size: i32,
+    /// Gives popped messages up that could not be stored again 17 times.
+    #[property(name = "skipWhenCKRePutReachMaxTimes", default = false, restart)]
+    pub skip_when_ck_re_put_reach_max_times: bool,
+    /// Names retry topics of popped messages `%RETRY%group+topic`, not `%RETRY%group_topic`.
     #[property(default = false, restart)]
     pub enable_retry_topic_v2: bool,
-    /// Whether, with it, `%RETRY%group_topic` is still popped from.
-    #[property(default = true, restart)]
-    pub retrieve_message_from_pop_retry_topic_v1: bool,
-    /// Whether retried messages show the topic they were popped from.
-    #[property(default = false, restart)]
-    pub pop_response_return_actual_retry_topic: bool,
-    /// Whether a new group pops a young topic from its first message on.
-    #[property(default = true, restart)]
-    pub init_pop_offset_by_check_msg_in_mem: bool,
-    /// Whether a queue with too many messages that nobody acknowledged is not popped.
-    #[property(default = false, restart)]
-    pub enable_pop_message_threshold: bool,
-    /// How many are too many.
-    #[property(default = 10_000, restart)]
-    pub pop_inflight_message_threshold: i64,
     /// Whether an unknown consumer group is created when it appears.
     #[property(default = true, restart)]
     pub auto_create_subscription_group: bool,
@@ -369,6 +360,7 @@ fn check(
 
 const NO_REPLICAS: &str = "replication is not supported";
 const NO_ACCESS_CONTROL: &str = "access control is not supported";
+const NO_OTHER_POP: &str = "the state of popping is kept in the revive topic only";
 const NO_OTHER_STORE: &str = "only the file store is supported";
 
 /// Refuses what a user would believe to have: replicas, access control, another store.
@@ -385,6 +377,7 @@ fn refuse_missing_safety(key: &str, value: &str) -> Result<(), ConfigError> {
         "storeType" if !value.eq_ignore_ascii_case("default") => NO_OTHER_STORE,
         "messageStorePlugIn" if !value.is_empty() => NO_OTHER_STORE,
         "configManagerVersion" if value != "v1" => NO_OTHER_STORE,
+        "popConsumerKVServiceEnable" | "popConsumerKVServiceInit" if on => NO_OTHER_POP,
         "enableLmq" | "enableMultiDispatch" if on => "queues beside the topic's are not supported",
         _ => return Ok(()),
     };
@@ -446,6 +439,8 @@ mod tests {
             "inSyncReplicas=2",
             "enableControllerMode=true",
             "storeType=defaultRocksDB",
+            "popConsumerKVServiceEnable=true",
+            "popConsumerKVServiceInit=true",
         ] {
             let error = Settings::default().apply(&pairs(text)).unwrap_err();
             assert!(matches!(error, ConfigError::NotHonoured { .. }), "{text}: {error}");

@@ -22,6 +22,13 @@ pub(crate) const BATCH_ACK_TAG: &str = "bAck";
 /// Separates the parts of a unique key.
 const SPLIT: char = '@';
 
+/// Pauses before messages that could not be delivered again are tried once more.
+const AGAIN_AFTER_SECONDS: [i64; 17] =
+    [10, 20, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200];
+
+/// Java keeps the number of tries as a byte.
+const RE_PUTS_MAX: u8 = i8::MAX.unsigned_abs();
+
 /// Distances of popped messages from the first offset of their check point.
 pub(crate) type Differences = SmallVec<[i32; MESSAGES_MAX]>;
 
@@ -95,6 +102,12 @@ pub(crate) enum BodyError {
     /// Times that do not add up to one.
     #[error("no time: popped at {0}, hidden for {1} ms")]
     Time(i64, i64),
+    /// Not one of the three kinds.
+    #[error("tag {0:?}")]
+    Tag(String),
+    /// Longer than any broker writes.
+    #[error("a body of {0} bytes")]
+    Long(usize),
 }
 
 /// Longest body that is looked at.
@@ -185,6 +198,32 @@ impl CheckPoint<'_> {
         object.number("so", self.start_offset);
         object.text("t", Some(&self.topic));
         object.end();
+    }
+
+    /// The check point of one of its messages that could not be delivered again at `now`: the same,
+    /// to be looked at later and later.
+    pub(crate) fn for_another_try(&self, offset: i64, now_ms: i64) -> CheckPoint<'static> {
+        let last = AGAIN_AFTER_SECONDS.len() - 1;
+        let pause = AGAIN_AFTER_SECONDS[usize::from(self.re_puts).min(last)];
+        let late = self.revive_time() <= now_ms;
+        CheckPoint {
+            start_offset: offset,
+            pop_time: self.pop_time,
+            invisible_time: self.invisible_time.saturating_add(if late { pause * 1000 } else { 0 }),
+            acked: 0,
+            count: 1,
+            queue_id: self.queue_id,
+            topic: Cow::Owned(self.topic.clone().into_owned()),
+            group: Cow::Owned(self.group.clone().into_owned()),
+            differences: Differences::from_slice(&[0]),
+            broker_name: self.broker_name.clone().map(|name| Cow::Owned(name.into_owned())),
+            re_puts: self.re_puts.saturating_add(1).min(RE_PUTS_MAX),
+        }
+    }
+
+    /// Whether Java would give its messages up, were it told to.
+    pub(crate) fn tried_enough(&self) -> bool {
+        usize::from(self.re_puts) >= AGAIN_AFTER_SECONDS.len()
     }
 
     /// Takes the names along.
@@ -364,13 +403,15 @@ struct AckJson<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, BodyError> {
-    let body = body.get(..BODY_LEN_MAX).unwrap_or(body);
+    if body.len() > BODY_LEN_MAX {
+        return Err(BodyError::Long(body.len()));
+    }
     Ok(serde_json::from_slice(body)?)
 }
 
 /// Reads how often a check point was written again; what is no number counts as very often.
 fn re_puts(text: &str) -> u8 {
-    text.parse().unwrap_or(i8::MAX.unsigned_abs())
+    text.parse().map_or(RE_PUTS_MAX, |times: u8| times.min(RE_PUTS_MAX))
 }
 
 fn named<'a>(broker: Option<&'a str>, own: &'a str) -> &'a str {

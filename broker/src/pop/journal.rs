@@ -27,6 +27,9 @@ pub(crate) enum JournalError {
     /// The timer does not take it: too far away, or switched off.
     #[error(transparent)]
     Due(#[from] DueError),
+    /// The revive topic has no such queue: the handle is not from here.
+    #[error("no revive queue {0}")]
+    NoQueue(i32),
 }
 
 /// What a record is made of, reused by the thread.
@@ -51,6 +54,26 @@ pub(crate) fn put_check_point(
     revive_queue: i32,
 ) -> Result<Put, JournalError> {
     let due = check_point.revive_time().saturating_sub(ACK_TIME_MS);
+    PARTS.with_borrow_mut(|parts| {
+        check_point.encode(&mut parts.body);
+        check_point.write_unique_key(&mut parts.key);
+        put(broker, parts, CHECK_POINT_TAG, due, revive_queue)
+    })
+}
+
+/// Writes a check point that was read too early, to be read again when it should have been, or as
+/// late as the timer can.
+///
+/// # Errors
+/// Says why it is not in the log.
+pub(crate) fn put_check_point_early(
+    broker: &Broker,
+    check_point: &CheckPoint<'_>,
+    revive_queue: i32,
+) -> Result<Put, JournalError> {
+    let horizon = broker.store.config().timer_max_delay_sec.saturating_mul(1000);
+    let due = check_point.revive_time().saturating_sub(ACK_TIME_MS);
+    let due = due.min(now_ms().saturating_add(horizon));
     PARTS.with_borrow_mut(|parts| {
         check_point.encode(&mut parts.body);
         check_point.write_unique_key(&mut parts.key);
@@ -101,6 +124,9 @@ fn put(
     deliver_ms: i64,
     revive_queue: i32,
 ) -> Result<Put, JournalError> {
+    if !broker.revive.has_queue(revive_queue) {
+        return Err(JournalError::NoQueue(revive_queue));
+    }
     let mut digits = itoa::Buffer::new();
     let properties = &mut parts.properties;
     properties.clear();
