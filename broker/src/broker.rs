@@ -29,7 +29,7 @@ use crate::arrivals::Arrivals;
 use crate::clients::{Consumers, Producers};
 use crate::config::{BrokerConfig, ConfigError, NetworkConfig, Settings};
 use crate::dispatch::Frontend;
-use crate::groups::Groups;
+use crate::groups::{self, Groups};
 use crate::locks::QueueLocks;
 use crate::offsets::ConsumerOffsets;
 use crate::peers::{self, Peers};
@@ -42,6 +42,8 @@ use crate::topics::{SCHEDULE_TOPIC, Topics, revive_topic};
 
 /// Time the farewell to the name servers may take.
 const FAREWELL_DEADLINE: Duration = Duration::from_millis(600);
+/// Time between rounds of telling groups of their changes, where they do not hear at once.
+const TELL_INTERVAL: Duration = Duration::from_secs(15);
 /// Time all services together may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_millis(1000);
 /// Time held requests and unsent answers may take at the stop.
@@ -242,7 +244,7 @@ impl Broker {
 
     /// A group, made on its first use if the settings permit.
     pub(crate) fn group(&self, name: &str) -> Option<Arc<SubscriptionGroupConfig>> {
-        let system = self.config.enable_create_sys_group && name.starts_with("CID_RMQ_SYS_");
+        let system = self.config.enable_create_sys_group && groups::is_system_name(name);
         let create = self.config.auto_create_subscription_group || system;
         self.groups.find_or_create(name, create, now_ms())
     }
@@ -335,6 +337,10 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
         b.expire_clients();
         b.arrivals.tidy();
     });
+    if !broker.config.real_time_notify_consumer_change {
+        let b = own();
+        services.every("tell-groups", TELL_INTERVAL, move || b.consumers.tell_round());
+    }
     let b = own();
     services.run("routes", |stop| routes::refresh(b, stop));
     let (schedule, store) = (Arc::clone(&broker.schedule), Arc::clone(&broker.store));

@@ -117,6 +117,15 @@ pub struct BrokerConfig {
     /// Whether clients of a group hear at once that its members changed.
     #[property(default = true, restart)]
     pub notify_consumer_ids_changed_enable: bool,
+    /// Whether they hear of it at once; otherwise in rounds.
+    #[property(default = true, restart)]
+    pub real_time_notify_consumer_change: bool,
+    /// Whether producers are known; without it only while transactions are accepted.
+    #[property(default = true, restart)]
+    pub enable_register_producer: bool,
+    /// Tells slow consumers to read from the broker their group is set to.
+    #[property(default = false, restart)]
+    pub slave_read_enable: bool,
     /// How groups get messages that no administrator set: PULL or POP.
     #[property(default = RequestMode::default(), restart)]
     pub default_message_request_mode: RequestMode,

@@ -39,6 +39,13 @@ const SYSTEM_GROUPS: [&str; 8] = [
     "CID_RMQ_SYS_TRANS",
 ];
 
+/// Further groups of Java's tools that pull without a heartbeat.
+const UNANNOUNCED_GROUPS: [&str; 3] =
+    ["DEFAULT_CONSUMER", "SCHEDULE_CONSUMER", "__MONITOR_CONSUMER"];
+
+/// What the names of groups of the system begin with.
+const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
+
 /// The groups of this broker.
 pub(crate) struct Groups {
     path: PathBuf,
@@ -247,6 +254,16 @@ impl Groups {
     fn meta(&self) -> MutexGuard<'_, Meta> {
         self.meta.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the group belongs to the system, by its name.
+pub(crate) fn is_system_name(group: &str) -> bool {
+    group.starts_with(SYSTEM_GROUP_PREFIX)
+}
+
+/// Whether the group may pull without a heartbeat where others may not.
+pub(crate) fn pulls_unannounced(group: &str) -> bool {
+    is_system_name(group) || SYSTEM_GROUPS.contains(&group) || UNANNOUNCED_GROUPS.contains(&group)
 }
 
 /// Whether a group of that name may be made on use.

@@ -5,7 +5,7 @@
 //! every member (request 40), so that all rebalance at once. Broadcasting groups are not told.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use remoting::net::Peer;
@@ -16,6 +16,7 @@ use remoting::protocol::code::RequestCode;
 use remoting::protocol::header::NotifyConsumerIdsChangedRequestHeader;
 
 use super::Client;
+use super::assumed::Assumed;
 use crate::filter::{Filter, TagFilter};
 
 /// Topics that are remembered as subscribed to; clients choose the names.
@@ -27,6 +28,10 @@ pub(crate) struct Consumers {
     groups: DashMap<String, ConsumerGroup>,
     /// Fingerprints of the last heartbeats by group, for heartbeats without subscriptions.
     fingerprints: DashMap<String, i32>,
+    /// What groups want of topics beside what their heartbeats say.
+    pub(crate) assumed: Assumed,
+    /// Members to be told of a change at the next round, by group.
+    untold: Mutex<HashMap<String, Vec<Arc<Peer>>>>,
     /// Topics anybody has ever subscribed to. Java quirk: request 300 lists them as groups.
     topics_seen: Mutex<HashSet<String>>,
 }
@@ -55,8 +60,10 @@ pub(crate) struct Subscription {
 /// Whether the members of a group hear of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notify {
-    /// They are told.
+    /// They are told at once.
     Members,
+    /// They are told at the next round, once for all changes until then.
+    NextRound,
     /// They are not: the broker or the group is set so.
     Nobody,
 }
@@ -78,6 +85,11 @@ impl ConsumerGroup {
     /// Returns the members.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Client> {
         self.members.values()
+    }
+
+    /// Whether the consumer of a connection is a member.
+    pub(crate) fn has(&self, peer_id: u64) -> bool {
+        self.members.contains_key(&peer_id)
     }
 
     /// Whether every member gets every message.
@@ -161,7 +173,7 @@ impl Consumers {
             if group.broadcasts() { Vec::new() } else { group.peers() }
         };
         tracing::info!(group = name, client = client.client_id, "consumer group changed");
-        tell(name, &peers, notify);
+        self.tell(name, peers, notify);
         true
     }
 
@@ -179,12 +191,11 @@ impl Consumers {
     }
 
     /// Removes and disconnects consumers without a recent heartbeat.
-    pub(crate) fn expire(&self, now_ms: i64, notify: Notify) {
-        let expired = |group: &ConsumerGroup| group.members().any(|client| client.expired(now_ms));
-        for name in self.groups_where(expired) {
+    pub(crate) fn expire(&self, timeout_ms: i64, now_ms: i64, notify: Notify) {
+        let gone = |client: &&Client| client.silent_for(timeout_ms, now_ms);
+        for name in self.groups_where(|group| group.members().any(|client| gone(&client))) {
             let silent = self.with_group(&name, |group| {
-                let silent = group.members().filter(|client| client.expired(now_ms));
-                silent.cloned().collect::<Vec<Client>>()
+                group.members().filter(gone).cloned().collect::<Vec<Client>>()
             });
             for client in silent.unwrap_or_default() {
                 tracing::warn!(group = name, client = client.client_id, "consumer silent, removed");
@@ -201,7 +212,7 @@ impl Consumers {
             if group.broadcasts() { Vec::new() } else { group.peers() }
         };
         self.groups.remove_if(name, |_, group| group.members.is_empty());
-        tell(name, &peers, notify);
+        self.tell(name, peers, notify);
     }
 
     /// Calls `look` with a live group.
@@ -216,6 +227,12 @@ impl Consumers {
     /// Returns what a live group wants of a topic.
     pub(crate) fn subscription(&self, group: &str, topic: &str) -> Option<Arc<Subscription>> {
         self.groups.get(group)?.subscriptions.get(topic).map(Arc::clone)
+    }
+
+    /// Returns what a group wants of a topic, though no live member may say so.
+    pub(crate) fn wanted(&self, group: &str, topic: &str) -> Option<SubscriptionData> {
+        let announced = self.subscription(group, topic).map(|known| known.data.clone());
+        announced.or_else(|| self.assumed.find(group, topic))
     }
 
     /// Returns the number of topics a live group subscribes to.
@@ -253,6 +270,26 @@ impl Consumers {
         }
     }
 
+    fn tell(&self, group: &str, peers: Vec<Arc<Peer>>, notify: Notify) {
+        match notify {
+            Notify::Members => tell(group, &peers),
+            Notify::NextRound => {
+                self.untold().insert(group.to_owned(), peers);
+            }
+            Notify::Nobody => {}
+        }
+    }
+
+    /// Tells the members of all groups that changed since the last round.
+    pub(crate) fn tell_round(&self) {
+        let untold = std::mem::take(&mut *self.untold());
+        untold.iter().for_each(|(group, peers)| tell(group, peers));
+    }
+
+    fn untold(&self) -> MutexGuard<'_, HashMap<String, Vec<Arc<Peer>>>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn groups_where(&self, matches: impl Fn(&ConsumerGroup) -> bool) -> Vec<String> {
         let groups = self.groups.iter();
         groups.filter(|group| matches(group.value())).map(|group| group.key().clone()).collect()
@@ -261,10 +298,7 @@ impl Consumers {
 
 /// Tells members that the group changed; a connection that cannot take it finds out by itself at
 /// its next rebalance.
-fn tell(group: &str, peers: &[Arc<Peer>], notify: Notify) {
-    if notify == Notify::Nobody {
-        return;
-    }
+fn tell(group: &str, peers: &[Arc<Peer>]) {
     let header = NotifyConsumerIdsChangedRequestHeader { consumer_group: group.to_owned() };
     for peer in peers {
         if let Err(error) = peer.oneway(RequestCode::NotifyConsumerIdsChanged, &header, &[]) {
@@ -313,17 +347,31 @@ mod tests {
         let (old, young) = (client("old", 1_000), client("young", 50_000));
         assert!(consumers.register(&group(&[("T", 1)]), &old, true, Notify::Nobody));
         assert!(consumers.register(&group(&[("T", 1)]), &young, true, Notify::Nobody));
-        consumers.expire(121_000, Notify::Nobody);
+        consumers.expire(120_000, 121_000, Notify::Nobody);
         assert_eq!(consumers.client_ids("g").len(), 2);
-        consumers.expire(121_001, Notify::Nobody);
+        consumers.expire(120_000, 121_001, Notify::Nobody);
         assert_eq!(consumers.client_ids("g"), ["young"]);
         // A heartbeat keeps a member; the last one takes the group along.
         let alive = Client { last_seen: 150_000, ..young };
         assert!(!consumers.register(&group(&[("T", 1)]), &alive, true, Notify::Nobody));
-        consumers.expire(170_001, Notify::Nobody);
+        consumers.expire(120_000, 170_001, Notify::Nobody);
         assert_eq!(consumers.client_ids("g"), ["young"]);
-        consumers.expire(270_001, Notify::Nobody);
+        consumers.expire(120_000, 270_001, Notify::Nobody);
         assert!(consumers.with_group("g", |_| ()).is_none());
+    }
+
+    #[test]
+    fn changes_wait_for_the_round_once_for_each_group() {
+        let consumers = Consumers::default();
+        let (one, two) = (client("one", 0), client("two", 0));
+        consumers.register(&group(&[("T", 1)]), &one, true, Notify::NextRound);
+        consumers.register(&group(&[("T", 1)]), &two, true, Notify::NextRound);
+        let waiting = |consumers: &Consumers| consumers.untold().get("g").map(Vec::len);
+        assert_eq!(waiting(&consumers), Some(2), "the members there are by now");
+        consumers.unregister("g", two.peer.id(), Notify::NextRound);
+        assert_eq!(waiting(&consumers), Some(1));
+        consumers.tell_round();
+        assert_eq!(waiting(&consumers), None);
     }
 
     #[test]

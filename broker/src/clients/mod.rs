@@ -1,8 +1,9 @@
 //! Who is connected: producers and consumers by group, as their heartbeats say.
 //!
 //! A client belongs to the connection that carried its heartbeat. It leaves when it says so, when
-//! the connection closes, or when no heartbeat came for 120 s.
+//! the connection closes, or when no heartbeat came for `channelExpiredTimeout`.
 
+mod assumed;
 mod consumers;
 mod producers;
 
@@ -14,9 +15,6 @@ use remoting::protocol::code::LanguageCode;
 
 pub(crate) use consumers::{ConsumerGroup, Consumers, Notify};
 pub(crate) use producers::Producers;
-
-/// A client without a heartbeat for this long is gone.
-const EXPIRY_MS: i64 = 120_000;
 
 /// One client on one connection.
 #[derive(Clone)]
@@ -44,7 +42,8 @@ impl Client {
         }
     }
 
-    fn expired(&self, now_ms: i64) -> bool {
-        now_ms - self.last_seen > EXPIRY_MS
+    /// Whether the client has been silent for longer than that.
+    fn silent_for(&self, timeout_ms: i64, now_ms: i64) -> bool {
+        now_ms.saturating_sub(self.last_seen) > timeout_ms
     }
 }

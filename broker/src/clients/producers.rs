@@ -7,6 +7,9 @@ use remoting::net::Peer;
 
 use super::Client;
 
+/// A producer without a heartbeat for this long is gone; Java has no setting for it.
+const SILENCE_MAX_MS: i64 = 120_000;
+
 /// Clients by the id of their connection.
 type Members = HashMap<u64, Client>;
 
@@ -71,7 +74,8 @@ impl Producers {
 
     /// Removes and disconnects producers without a recent heartbeat.
     pub(crate) fn expire(&self, now_ms: i64) {
-        for (group, client) in self.remove_where(|client| client.expired(now_ms)) {
+        for (group, client) in self.remove_where(|client| client.silent_for(SILENCE_MAX_MS, now_ms))
+        {
             tracing::warn!(group, client = client.client_id, "producer silent, removed");
             client.peer.close();
         }

@@ -44,7 +44,10 @@ pub(crate) fn heartbeat(
         register_consumer(broker, consumer, &group, &client, with_subscriptions);
     }
     for producer in &data.producer_data_set {
-        broker.producers.register(&producer.group_name, &client);
+        // Without transactions nobody has to find a producer, so they need not be known.
+        if broker.config.enable_register_producer || !broker.config.reject_transaction_message {
+            broker.producers.register(&producer.group_name, &client);
+        }
     }
     let news = if news { "true" } else { "false" };
     let fields = [("IS_SUPPORT_HEART_BEAT_V2", "true"), ("IS_SUB_CHANGE", news)];
@@ -130,10 +133,10 @@ impl Broker {
     /// Whether the members of a group hear of changes.
     pub(crate) fn notify(&self, group: Option<&SubscriptionGroupConfig>) -> Notify {
         let group_wants = group.is_none_or(|group| group.notify_consumer_ids_changed_enable);
-        if self.config.notify_consumer_ids_changed_enable && group_wants {
-            Notify::Members
-        } else {
-            Notify::Nobody
+        match self.config.notify_consumer_ids_changed_enable && group_wants {
+            true if self.config.real_time_notify_consumer_change => Notify::Members,
+            true => Notify::NextRound,
+            false => Notify::Nobody,
         }
     }
 
@@ -141,7 +144,8 @@ impl Broker {
     pub(crate) fn expire_clients(&self) {
         let now = now_ms();
         self.producers.expire(now);
-        self.consumers.expire(now, self.notify(None));
+        self.consumers.expire(self.config.channel_expired_timeout, now, self.notify(None));
+        self.consumers.assumed.expire(now, self.config.subscription_expired_timeout);
         self.locks.sweep(now);
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use remoting::net::Outcome;
+use remoting::protocol::body::{ConsumeType, MASTER_ID};
 use remoting::protocol::code::ResponseCode;
 use remoting::protocol::command::Responder;
 use remoting::protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
@@ -21,6 +22,7 @@ use store::{GetRequest, GetStatus, Got};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::filter::{Filter, FilterError, is_tag_type};
+use crate::groups::pulls_unannounced;
 use crate::reject::Reject;
 use crate::topics::perm;
 
@@ -52,7 +54,7 @@ pub(crate) fn pull_message(
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     let header: Header<'_> = call.header()?;
-    pull(broker, &header, out)
+    pull(broker, call, &header, out)
 }
 
 /// Serves 361, the pull of lite consumers.
@@ -65,15 +67,16 @@ pub(crate) fn lite_pull_message(
     if !broker.config.lite_pull_message_enable {
         return Err(forbidden(Forbidden::Broker, "lite pull is not enabled on this broker"));
     }
-    pull(broker, &header, out)
+    pull(broker, call, &header, out)
 }
 
 fn pull(
     broker: &Arc<Broker>,
+    call: &Call<'_>,
     header: &Header<'_>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
-    let ask = check(broker, header)?;
+    let ask = check(broker, call, header)?;
     let (group, topic) = (header.consumer_group, header.topic);
     let commits = header.sys_flag & COMMIT_OFFSET != 0;
     // A pending reset is not overwritten by the pull that will deliver it.
@@ -95,10 +98,12 @@ struct Ask {
     filter: Filter,
     topic_sys_flag: i32,
     group_sys_flag: i32,
+    /// The broker to read from next, while the group keeps up and when it does not.
+    next_broker: [i64; 2],
 }
 
 /// Java's checks of a pull, in its order.
-fn check(broker: &Broker, header: &Header<'_>) -> Result<Ask, Reject> {
+fn check(broker: &Broker, call: &Call<'_>, header: &Header<'_>) -> Result<Ask, Reject> {
     let (group, topic) = (header.consumer_group, header.topic);
     if !perm::readable(broker.config.broker_permission) {
         return Err(forbidden(Forbidden::Broker, "pulling from this broker is forbidden"));
@@ -129,6 +134,13 @@ fn check(broker: &Broker, header: &Header<'_>) -> Result<Ask, Reject> {
     } else {
         filter_of_group(broker, header, group_config.consume_broadcast_enable)?
     };
+    if broker.config.reject_pull_consumer_enable {
+        refuse_pull_consumer(broker, call, group)?;
+    }
+    let next_broker = match broker.config.slave_read_enable {
+        true => [group_config.broker_id, group_config.which_broker_when_consume_slowly],
+        false => [MASTER_ID; 2],
+    };
     Ok(Ask {
         queue_id: header.queue_id,
         queue_offset: header.queue_offset,
@@ -137,7 +149,20 @@ fn check(broker: &Broker, header: &Header<'_>) -> Result<Ask, Reject> {
         filter: if header.sys_flag & CLASS_FILTER != 0 { Filter::ALL } else { filter },
         topic_sys_flag: facts.sys_flag,
         group_sys_flag: group_config.group_sys_flag,
+        next_broker,
     })
+}
+
+/// Refuses who pulls without being a member of a group that pushes.
+fn refuse_pull_consumer(broker: &Broker, call: &Call<'_>, group: &str) -> Result<(), Reject> {
+    let accepted = broker.consumers.with_group(group, |members| {
+        members.consume_type != Some(ConsumeType::Actively) || members.has(call.peer.id())
+    });
+    if accepted == Some(true) || pulls_unannounced(group) {
+        return Ok(());
+    }
+    let remark = "the consumer's group info not exist, or the pull consumer is rejected by server.";
+    Err(Reject::new(ResponseCode::SubscriptionNotExist, remark))
 }
 
 /// The filter that the request itself carries.
@@ -149,6 +174,7 @@ fn filter_of_request(broker: &Broker, header: &Header<'_>) -> Result<Filter, Rej
         let remark = "parse the consumer's subscription failed";
         return Err(Reject::new(ResponseCode::SubscriptionParseFailed, remark));
     }
+    broker.consumers.assumed.note(header.consumer_group, header.topic, kind, text, now_ms());
     if !is_tag_type(kind) && !broker.config.enable_property_filter {
         return Err(not_enabled(kind.unwrap_or_default()));
     }
@@ -304,7 +330,7 @@ fn answer(ask: Ask, found: Found, out: &mut Responder<'_>) -> Outcome {
 fn write(ask: &Ask, found: &Found, out: &mut Responder<'_>) {
     let Found { got, code, remark } = found;
     let header = PullMessageResponseHeader {
-        suggest_which_broker_id: 0,
+        suggest_which_broker_id: ask.next_broker[usize::from(got.from_disk)],
         next_begin_offset: got.next_offset,
         min_offset: got.min_offset,
         max_offset: got.max_offset,

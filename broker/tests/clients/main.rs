@@ -6,6 +6,7 @@ mod admin;
 mod assignment;
 mod delay;
 mod files;
+mod groups;
 mod kit;
 mod membership;
 #[path = "../common/name_server.rs"]

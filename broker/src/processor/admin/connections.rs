@@ -79,8 +79,7 @@ pub(crate) fn subscription(
 ) -> Result<Outcome, Reject> {
     let QuerySubscriptionByConsumerRequestHeader { group, topic } = call.header()?;
     let topic = topic.unwrap_or_default();
-    let subscription = broker.consumers.subscription(&group, &topic);
-    let subscription_data = subscription.map(|subscription| subscription.data.clone());
+    let subscription_data = broker.consumers.wanted(&group, &topic);
     out.ok_body(&QuerySubscriptionResponseBody { group, subscription_data, topic }.encode());
     Ok(Outcome::Done)
 }

@@ -90,7 +90,7 @@ fn topics_of(broker: &Broker, header: &GetConsumeStatsRequestHeader) -> BTreeSet
     };
     // What a live group does not subscribe to any more is left out.
     if broker.consumers.subscription_count(group) > 0 {
-        topics.retain(|topic| broker.consumers.subscription(group, topic).is_some());
+        topics.retain(|topic| broker.consumers.wanted(group, topic).is_some());
     }
     topics
 }
@@ -249,7 +249,7 @@ pub(crate) fn clone_offsets(
         let known = broker.topics.look(&topic).is_some();
         let unsubscribed = || {
             broker.consumers.subscription_count(from) > 0
-                && broker.consumers.subscription(from, &topic).is_none()
+                && broker.consumers.wanted(from, &topic).is_none()
         };
         if known && (header.offline || !unsubscribed()) {
             broker.offsets.clone_group(from, &header.dest_group, &topic);
