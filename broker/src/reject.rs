@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use remoting::protocol::body::BodyError;
 use remoting::protocol::code::ResponseCode;
 use remoting::protocol::command::Responder;
-use remoting::protocol::header::{HeaderError, NoHeader};
+use remoting::protocol::header::{EncodeHeader, HeaderError, NoHeader};
 use smallvec::SmallVec;
 use store::PutError;
 
@@ -50,6 +50,14 @@ impl Reject {
             self.fields.push((key, value.into()));
         }
         self
+    }
+
+    /// Writes the refusal with the fields of a response header, unless it stands for an exception.
+    pub(crate) fn write_with(&self, header: &impl EncodeHeader, out: &mut Responder<'_>) {
+        if self.thrown {
+            return self.write(out);
+        }
+        out.respond(self.code, Some(&self.remark), header, &[], &[]);
     }
 
     /// Writes the refusal as the answer.

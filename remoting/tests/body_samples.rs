@@ -105,6 +105,8 @@ samples! {
         "heartbeat.SubscriptionData" SubscriptionData,
     ;
     queues_of_clients:
+        "body.BatchAck" BatchAck,
+        "body.BatchAckMessageRequestBody" BatchAckMessageRequestBody,
         "body.LockBatchRequestBody" LockBatchRequestBody,
         "body.LockBatchResponseBody" LockBatchResponseBody,
         "body.UnlockBatchRequestBody" UnlockBatchRequestBody,

@@ -1,0 +1,108 @@
+//! How many popped messages of a queue nobody has acknowledged yet.
+//!
+//! Counted only while `enablePopMessageThreshold` is on: too many stop the pops of the queue. The
+//! numbers live in memory, so what was popped before the start is in none of them.
+
+use std::collections::HashMap;
+
+use dashmap::DashMap;
+
+/// The counts, while there is a threshold.
+pub(crate) struct InFlight {
+    threshold: Option<i64>,
+    since_ms: i64,
+    /// By topic and group, then by queue.
+    counts: DashMap<(Box<str>, Box<str>), HashMap<i32, i64>>,
+}
+
+impl InFlight {
+    /// Counts from `since_ms` on, if there is a threshold.
+    pub(crate) fn new(threshold: Option<i64>, since_ms: i64) -> InFlight {
+        InFlight { threshold, since_ms, counts: DashMap::new() }
+    }
+
+    /// Whether the queue must not be popped now.
+    pub(crate) fn too_many(&self, topic: &str, group: &str, queue_id: i32) -> bool {
+        let Some(threshold) = self.threshold else { return false };
+        let count = self.counts.get(&key(topic, group)).and_then(|c| c.get(&queue_id).copied());
+        count.unwrap_or(0) > threshold
+    }
+
+    /// Counts popped messages.
+    pub(crate) fn popped(&self, topic: &str, group: &str, queue_id: i32, count: usize) {
+        if self.threshold.is_none() {
+            return;
+        }
+        let mut counts = self.counts.entry(key(topic, group)).or_default();
+        *counts.entry(queue_id).or_default() += count as i64;
+    }
+
+    /// Takes away messages that were acknowledged, or that came back; true if it matters.
+    pub(crate) fn done(
+        &self,
+        topic: &str,
+        group: &str,
+        queue_id: i32,
+        count: usize,
+        pop_time: i64,
+    ) -> bool {
+        if self.threshold.is_none() || pop_time < self.since_ms {
+            return false;
+        }
+        self.change(topic, group, queue_id, |left| left - count as i64);
+        true
+    }
+
+    /// Forgets a queue, as a pop in order begins anew.
+    pub(crate) fn clear(&self, topic: &str, group: &str, queue_id: i32) {
+        if self.threshold.is_some() {
+            self.change(topic, group, queue_id, |_| 0);
+        }
+    }
+
+    fn change(&self, topic: &str, group: &str, queue_id: i32, to: impl FnOnce(i64) -> i64) {
+        let key = key(topic, group);
+        if let Some(mut counts) = self.counts.get_mut(&key)
+            && let Some(count) = counts.get_mut(&queue_id)
+        {
+            *count = to(*count);
+            if *count <= 0 {
+                counts.remove(&queue_id);
+            }
+        }
+        self.counts.remove_if(&key, |_, counts| counts.is_empty());
+    }
+}
+
+fn key(topic: &str, group: &str) -> (Box<str>, Box<str>) {
+    (topic.into(), group.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_the_threshold_are_too_many() {
+        let counts = InFlight::new(Some(3), 100);
+        counts.popped("T", "g", 0, 3);
+        assert!(!counts.too_many("T", "g", 0));
+        counts.popped("T", "g", 0, 1);
+        assert!(counts.too_many("T", "g", 0));
+        assert!(!counts.too_many("T", "g", 1) && !counts.too_many("T", "h", 0));
+        // Popped before the start: not in the count.
+        assert!(!counts.done("T", "g", 0, 1, 99));
+        assert!(counts.too_many("T", "g", 0));
+        assert!(counts.done("T", "g", 0, 1, 100));
+        assert!(!counts.too_many("T", "g", 0));
+        counts.done("T", "g", 0, 9, 100);
+        assert!(counts.counts.is_empty());
+    }
+
+    #[test]
+    fn without_a_threshold_nothing_is_counted() {
+        let counts = InFlight::new(None, 0);
+        counts.popped("T", "g", 0, 1000);
+        assert!(!counts.too_many("T", "g", 0) && counts.counts.is_empty());
+    }
+}
