@@ -33,7 +33,7 @@ use crate::groups::{self, Groups};
 use crate::locks::QueueLocks;
 use crate::offsets::ConsumerOffsets;
 use crate::peers::{self, Peers};
-use crate::pop::{self, Orders, PopBuffer, Revive};
+use crate::pop::{self, Orders, PopBuffer, Pops, Revive};
 use crate::request_modes::RequestModes;
 use crate::routes::{self, Routes};
 use crate::schedule::{self, LevelsError, Schedule};
@@ -63,6 +63,7 @@ pub struct Broker {
     pub(crate) schedule: Arc<Schedule>,
     pub(crate) orders: Orders,
     pub(crate) pop_buffer: PopBuffer,
+    pub(crate) pops: Pops,
     pub(crate) revive: Arc<Revive>,
     /// Where check points and acknowledgements of pops go.
     pub(crate) revive_topic: String,
@@ -167,7 +168,7 @@ impl Broker {
         let groups = Groups::load(&root)?;
         let orders = Orders::load(&root)?;
         let request_modes = RequestModes::load(&root)?;
-        let arrivals = Arc::new(Arrivals::default());
+        let arrivals = Arc::new(Arrivals::new(config.pop_long_polling_force_notify_interval));
         let step = u64::try_from(config.delay_offset_update_version_step).unwrap_or(1);
         let levels = schedule::parse_levels(&settings.store.message_delay_level)?;
         let schedule = Arc::new(Schedule::load(&root, levels, step)?);
@@ -206,6 +207,7 @@ impl Broker {
             arrivals,
             schedule,
             orders,
+            pops: Pops::new(&config, now_ms()),
             pop_buffer: PopBuffer::new(&config),
             revive,
             revive_topic: reviving,
@@ -336,6 +338,7 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
     services.every("clients", Duration::from_secs(10), move || {
         b.expire_clients();
         b.arrivals.tidy();
+        b.pops.topics.tidy(now_ms(), b.config.subscription_expired_timeout);
     });
     if !broker.config.real_time_notify_consumer_change {
         let b = own();

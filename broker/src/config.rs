@@ -81,6 +81,33 @@ pub struct BrokerConfig {
     /// Names retry topics of popped messages `%RETRY%group+topic`, not `%RETRY%group_topic`.
     #[property(default = false, restart)]
     pub enable_retry_topic_v2: bool,
+    /// Pops held for one topic, group and queue.
+    #[property(default = 1024, restart)]
+    pub pop_polling_size: i32,
+    /// Pops held altogether.
+    #[property(default = 100_000, restart)]
+    pub max_pop_polling_size: i64,
+    /// Every so many messages of a queue wake a held pop, even if it filters them out.
+    #[property(default = 800, restart)]
+    pub pop_long_polling_force_notify_interval: i64,
+    /// Pops of a hundred that begin with what is retried.
+    #[property(default = 20, restart)]
+    pub pop_from_retry_probability: i32,
+    /// Whether `%RETRY%group_topic` is popped from while retry topics have the other name.
+    #[property(default = true, restart)]
+    pub retrieve_message_from_pop_retry_topic_v1: bool,
+    /// Whether retried messages show the topic they were popped from.
+    #[property(default = false, restart)]
+    pub pop_response_return_actual_retry_topic: bool,
+    /// Whether a new group pops a young topic from its first message on.
+    #[property(default = true, restart)]
+    pub init_pop_offset_by_check_msg_in_mem: bool,
+    /// Whether a queue with too many messages that nobody acknowledged is not popped.
+    #[property(default = false, restart)]
+    pub enable_pop_message_threshold: bool,
+    /// How many are too many.
+    #[property(default = 10_000, restart)]
+    pub pop_inflight_message_threshold: i64,
     /// Whether an unknown consumer group is created when it appears.
     #[property(default = true, restart)]
     pub auto_create_subscription_group: bool,

@@ -28,10 +28,15 @@
 
 mod buffer;
 mod check_point;
+mod in_flight;
 mod journal;
+mod locks;
 mod order;
 mod pending;
-mod receipt;
+pub(crate) mod polling;
+mod popped;
+mod pops;
+pub(crate) mod receipt;
 mod retry;
 mod revive;
 
@@ -49,6 +54,7 @@ use buffer::{Buffer, BufferLimits};
 pub(crate) use check_point::{Ack, BatchAck, CheckPoint, Differences};
 pub(crate) use journal::JournalError;
 pub(crate) use order::{Consumed, OrderedAck, OrderedPop, Orders};
+pub(crate) use pops::Pops;
 pub(crate) use revive::Revive;
 
 /// Messages of one pop from one queue at most.
@@ -111,6 +117,35 @@ pub(crate) fn hide(
         broker.offsets.commit(group, topic, queue_id, next_offset, now_ms);
     }
     Ok(())
+}
+
+/// Moves the group's next pop of a queue behind messages that it does not want.
+pub(crate) fn pass_over(
+    broker: &Broker,
+    topic: &str,
+    group: &str,
+    queue_id: i32,
+    next_offset: i64,
+    now_ms: i64,
+) {
+    let nothing = CheckPoint {
+        start_offset: next_offset,
+        pop_time: now_ms,
+        invisible_time: 0,
+        acked: 0,
+        count: 0,
+        queue_id,
+        topic: topic.into(),
+        group: group.into(),
+        differences: Differences::new(),
+        broker_name: None,
+        re_puts: 0,
+    };
+    let mut buffer = broker.pop_buffer.lock();
+    let waits = buffer.as_mut().is_some_and(|buffer| buffer.stand_in_line(&nothing, next_offset));
+    if !waits {
+        broker.offsets.commit(group, topic, queue_id, next_offset, now_ms);
+    }
 }
 
 /// Hides one message anew, for `change invisible time`: a check point of its own, which moves no
