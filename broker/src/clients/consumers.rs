@@ -112,7 +112,7 @@ impl ConsumerGroup {
     }
 
     /// Returns the connections of the members.
-    pub(crate) fn peers(&self) -> Vec<Arc<Peer>> {
+    fn peers(&self) -> Vec<Arc<Peer>> {
         self.members().map(|client| Arc::clone(&client.peer)).collect()
     }
 

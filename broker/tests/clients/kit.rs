@@ -60,8 +60,13 @@ impl Kit {
 
     /// Connects a client.
     pub fn client(&self) -> TestClient {
+        self.client_answering(None)
+    }
+
+    /// Connects a client that answers every question with this code and body.
+    pub fn client_answering(&self, answer: Option<(i32, Vec<u8>)>) -> TestClient {
         let (heard, hears) = mpsc::unbounded_channel();
-        let service: Arc<dyn Service> = Arc::new(Ear { heard });
+        let service: Arc<dyn Service> = Arc::new(Ear { heard, answer });
         let client = Client::with_service(ClientOptions::default(), service);
         TestClient { client, address: self.address.clone(), hears }
     }
@@ -71,12 +76,13 @@ impl Kit {
 pub struct TestClient {
     client: Client,
     address: String,
-    hears: mpsc::UnboundedReceiver<(i32, String)>,
+    hears: mpsc::UnboundedReceiver<Frame>,
 }
 
-/// Notes the code and the first field of each request.
+/// Notes the requests nobody waits for, and answers the others.
 struct Ear {
-    heard: mpsc::UnboundedSender<(i32, String)>,
+    heard: mpsc::UnboundedSender<Frame>,
+    answer: Option<(i32, Vec<u8>)>,
 }
 
 impl Service for Ear {
@@ -84,12 +90,15 @@ impl Service for Ear {
         if !frame.is_oneway() {
             // A question handed on by the broker: what came goes back, with a code of its own.
             let fields: Vec<(&str, &str)> = frame.fields().collect();
-            out.respond(0, Some("heard"), &NoHeader, &fields, frame.body());
+            let (code, body) = match &self.answer {
+                Some((code, body)) => (*code, body.as_slice()),
+                None => (0, frame.body()),
+            };
+            out.respond(code, Some("heard"), &NoHeader, &fields, body);
             return Outcome::Done;
         }
-        let group = frame.field("consumerGroup").or(frame.field("group")).unwrap_or_default();
         // The test may have ended.
-        let _ = self.heard.send((frame.code(), group.to_owned()));
+        let _ = self.heard.send(frame);
         Outcome::Done
     }
 }
@@ -132,8 +141,15 @@ impl TestClient {
     }
 
     /// Waits for the next request of the broker.
-    pub async fn hear(&mut self) -> (i32, String) {
+    pub async fn hear_whole(&mut self) -> Frame {
         tokio::time::timeout(PATIENCE, self.hears.recv()).await.unwrap().unwrap()
+    }
+
+    /// Waits for it, too, and returns its code and the group it is about.
+    pub async fn hear(&mut self) -> (i32, String) {
+        let frame = self.hear_whole().await;
+        let group = frame.field("consumerGroup").or(frame.field("group")).unwrap_or_default();
+        (frame.code(), group.to_owned())
     }
 
     /// Whether the broker has sent nothing more. A round trip first: what it sent lies before

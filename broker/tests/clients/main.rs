@@ -12,5 +12,6 @@ mod membership;
 #[path = "../common/name_server.rs"]
 mod name_server;
 mod offsets;
+mod questions;
 mod reply;
 mod retry;

@@ -19,7 +19,7 @@ use remoting::protocol::header::{
 };
 use remoting::protocol::message::id::OffsetMessageId;
 
-use super::refuse;
+use super::{knows_offset_requests, refuse};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::clients::Client;
@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long it may take to tell where it is.
 const STATUS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// First client version that answers questions (Java's V3_1_8_SNAPSHOT).
+const ANSWERS_QUESTIONS: i32 = 62;
 
 /// Fields handed on as they came.
 struct Fields(Vec<(String, String)>);
@@ -77,7 +80,8 @@ pub(crate) fn consume_directly(
     let message_id = header.msg_id.as_deref().and_then(OffsetMessageId::parse);
     let place = message_id.ok_or_else(|| Reject::thrown("msgId is no offset message id"))?;
     let record = broker.store.read(place.physical_offset);
-    let body = record.map(|record| record.as_ref().to_vec()).unwrap_or_default();
+    let record = record.ok_or_else(|| Reject::thrown("no message is stored at that msgId"))?;
+    let body = record.as_ref().to_vec();
     let group = header.consumer_group;
     let mut fields = Fields::of(call.frame);
     fields.set("brokerName", broker.config.broker_name.clone());
@@ -92,10 +96,19 @@ pub(crate) fn consume_directly(
 }
 
 fn online(broker: &Broker, group: &str, client_id: &str) -> Result<Client, Reject> {
-    broker.consumers.client(group, client_id).ok_or_else(|| {
+    let client = broker.consumers.client(group, client_id).ok_or_else(|| {
         let remark = format!("The Consumer <{group}> <{client_id}> not online");
         Reject::new(ResponseCode::SystemError, remark)
-    })
+    })?;
+    if client.version < ANSWERS_QUESTIONS {
+        let remark = format!(
+            "The Consumer <{client_id}> Version <{}> too low to finish, please upgrade it to \
+             V3_1_8_SNAPSHOT",
+            client.version
+        );
+        return Err(Reject::new(ResponseCode::SystemError, remark));
+    }
+    Ok(client)
 }
 
 fn hand_on(
@@ -149,6 +162,7 @@ pub(crate) fn consumer_status(
         Reject::new(ResponseCode::SystemError, remark)
     })?;
     members.retain(|client| wanted.trim().is_empty() || client.client_id == wanted);
+    members.iter().try_for_each(knows_offset_requests)?;
     let request = GetConsumerStatusRequestHeader { topic, group, client_addr: None };
     let tag = out.tag();
     Ok(Outcome::Later(Box::pin(async move {
@@ -156,6 +170,9 @@ pub(crate) fn consumer_status(
         for client in members {
             let code = RequestCode::GetConsumerStatusFromClient;
             match client.peer.request(code, &request, &[], STATUS_PATIENCE).await {
+                Ok(answer) if answer.code() != i32::from(ResponseCode::Success) => {
+                    tracing::warn!(code = answer.code(), client.client_id, "status refused");
+                }
                 Ok(answer) => match GetConsumerStatusBody::decode(answer.body()) {
                     Ok(body) => {
                         consumer_table.insert(client.client_id, body.message_queue_table);

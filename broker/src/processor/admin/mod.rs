@@ -10,6 +10,7 @@ use remoting::protocol::header::NoHeader;
 use store::json_file::JsonFileError;
 
 use crate::broker::Broker;
+use crate::clients::Client;
 use crate::reject::Reject;
 
 pub(crate) mod clean;
@@ -57,8 +58,44 @@ fn refuse(tag: ResponseTag, reject: &Reject) -> BytesMut {
     bytes
 }
 
+/// First client version that is told of resets and asked for offsets (Java's V3_0_7_SNAPSHOT).
+const OFFSET_REQUESTS: i32 = 28;
+
+/// Refuses where a client is too old for the requests 220 and 221.
+fn knows_offset_requests(client: &Client) -> Result<(), Reject> {
+    if client.version >= OFFSET_REQUESTS {
+        return Ok(());
+    }
+    let remark = format!("the client does not support this feature. version={}", client.version);
+    Err(Reject::new(ResponseCode::SystemError, remark))
+}
+
 /// Java throws when a file cannot be written.
 pub(super) fn not_written(error: &JsonFileError) -> Reject {
     tracing::error!(%error, "a change was made and could not be written");
     Reject::thrown(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use remoting::net::Peer;
+    use remoting::protocol::code::LanguageCode;
+
+    use super::*;
+
+    #[test]
+    fn clients_of_old_are_not_asked_for_offsets() {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        let client = |version| Client {
+            peer: Arc::new(Peer::unconnected(nowhere)),
+            client_id: "c".to_owned(),
+            language: LanguageCode::Java,
+            version,
+            last_seen: 0,
+        };
+        assert!(knows_offset_requests(&client(27)).is_err());
+        assert!(knows_offset_requests(&client(28)).is_ok());
+    }
 }

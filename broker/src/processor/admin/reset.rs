@@ -16,9 +16,10 @@ use remoting::protocol::command::Responder;
 use remoting::protocol::header::ResetOffsetRequestHeader;
 use store::Boundary;
 
+use super::knows_offset_requests;
 use crate::broker::Broker;
 use crate::call::Call;
-use crate::clients::ConsumerGroup;
+use crate::clients::Client;
 use crate::reject::Reject;
 use crate::topics::Facts;
 
@@ -127,13 +128,16 @@ fn tell_consumers(
     offsets: &Offsets,
 ) -> Result<(), Reject> {
     let ResetOffsetRequestHeader { topic, group, timestamp, .. } = header;
-    let peers = broker.consumers.with_group(group, ConsumerGroup::peers).ok_or_else(|| {
+    let members: Option<Vec<Client>> =
+        broker.consumers.with_group(group, |live| live.members().cloned().collect());
+    let members = members.ok_or_else(|| {
         let remark = format!(
             "Consumer not online, so can not reset offset, Group: {group} Topic: {topic} \
              Timestamp: {timestamp}"
         );
         Reject::new(ResponseCode::ConsumerNotOnline, remark)
     })?;
+    members.iter().try_for_each(knows_offset_requests)?;
     let request = ResetOffsetRequestHeader {
         topic: topic.clone(),
         group: group.clone(),
@@ -146,7 +150,7 @@ fn tell_consumers(
     // Java quirk: the language of the administrator decides what the consumers get.
     let for_c = i32::from(call.frame.language()) == i32::from(LanguageCode::Cpp);
     let body = if for_c { list_of(table).encode() } else { table.encode() };
-    for peer in peers {
+    for Client { peer, .. } in &members {
         if let Err(error) = peer.oneway(RequestCode::ResetConsumerClientOffset, &request, &body) {
             tracing::warn!(%error, group, peer = %peer.remote(), "consumer not told of a reset");
         }
