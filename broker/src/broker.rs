@@ -39,6 +39,7 @@ use crate::routes::{self, Routes};
 use crate::schedule::{self, LevelsError, Schedule};
 use crate::stats::Stats;
 use crate::topics::{SCHEDULE_TOPIC, Topics, revive_topic};
+use crate::transaction::{self, Transactions};
 
 /// Time the farewell to the name servers may take.
 const FAREWELL_DEADLINE: Duration = Duration::from_millis(600);
@@ -69,6 +70,7 @@ pub struct Broker {
     pub(crate) revive_topic: String,
     pub(crate) request_modes: RequestModes,
     pub(crate) routes: Routes,
+    pub(crate) transactions: Transactions,
     pub(crate) peers: Peers,
     pub(crate) stats: Stats,
     /// Properties that every stored message gets.
@@ -192,7 +194,16 @@ impl Broker {
                 waiters.arrived(arrival);
             }),
         )?;
+        let op_len_max = config.op_len_max();
+        let transactions = match Transactions::open(&root, &store, &offsets, op_len_max) {
+            Ok(transactions) => transactions,
+            Err(error) => {
+                close(&store);
+                return Err(error.into());
+            }
+        };
         Ok(Broker {
+            transactions,
             stamp: stamp(&config),
             peers: Peers::new(&settings.name_servers()),
             store: Arc::new(store),
@@ -233,9 +244,7 @@ impl Broker {
 
     /// Leaves a store that never served as clean as it was found.
     fn close_store(&self) {
-        if let Err(error) = self.store.stop() {
-            error!(%error, "the store did not close");
-        }
+        close(&self.store);
     }
 
     /// The address of this broker in routes, records and message ids.
@@ -287,6 +296,12 @@ impl Broker {
         report("groups", self.groups.persist());
         report("offsets", self.offsets.persist());
         report("orders", self.orders.persist());
+    }
+}
+
+fn close(store: &MessageStore) {
+    if let Err(error) = store.stop() {
+        error!(%error, "the store did not close");
     }
 }
 
@@ -349,6 +364,7 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
     let (schedule, store) = (Arc::clone(&broker.schedule), Arc::clone(&broker.store));
     services.run("schedule", |stop| schedule.run(store, stop));
     start_pop_services(broker, &mut services);
+    start_transactions(broker, &mut services);
     let (b, server) = (own(), Arc::clone(server));
     services.run("serve", |stop| async move {
         server
@@ -373,6 +389,19 @@ fn start_pop_services(broker: &Arc<Broker>, services: &mut Services) {
     services.run("revive", |stop| revive.run(b, stop));
     let b = Arc::clone(broker);
     services.run("pop-buffer", |stop| pop::run_buffer(b, stop));
+}
+
+fn start_transactions(broker: &Arc<Broker>, services: &mut Services) {
+    let own = || Arc::clone(broker);
+    let millis = |ms: i64| Duration::from_millis(ms.max(1).unsigned_abs());
+    let b = own();
+    let interval = broker.config.transaction_op_batch_interval.clamp(50, 1_000);
+    services.every("transactions", millis(interval), move || b.transactions.tick(&b));
+    let b = own();
+    let interval = millis(broker.config.transaction_metric_flush_interval);
+    services.every("transaction-metrics", interval, move || b.transactions.save_metrics());
+    let b = own();
+    services.thread("transaction-check", move |stop| transaction::run(&b, &stop));
 }
 
 /// Writes the topics soon after one was created or changed.
@@ -449,6 +478,7 @@ impl Running {
         }
         let broker = self.broker;
         let stopped = tokio::task::spawn_blocking(move || {
+            broker.transactions.close(&broker);
             broker.save_tables();
             let stopped = broker.store.stop();
             // Behind the log: what is delivered must be on disk before the progress says so.

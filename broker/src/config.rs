@@ -117,12 +117,30 @@ pub struct BrokerConfig {
     /// Refuses sends until this time, in ms.
     #[property(default = 0, restart)]
     pub start_accept_send_request_time_stamp: i64,
-    /// Refuses transactional messages; at present they are always refused.
+    /// Refuses transactional messages.
     #[property(default = false, restart)]
     pub reject_transaction_message: bool,
     /// Stores replies after they were handed to their requester.
     #[property(default = true, restart)]
     pub store_reply_message_enable: bool,
+    /// Age in ms from which the producer of an open half message is asked.
+    #[property(default = 6000, restart)]
+    pub transaction_time_out: i64,
+    /// How often a producer is asked before its half message is given up.
+    #[property(default = 15, restart)]
+    pub transaction_check_max: i32,
+    /// Pause between two rounds of questions, in ms.
+    #[property(default = 30_000, restart)]
+    pub transaction_check_interval: i64,
+    /// Characters of one message that says which half messages have ended.
+    #[property(default = 4096, restart)]
+    pub transaction_op_msg_max_size: i32,
+    /// Longest time such a message is put off, in ms.
+    #[property(default = 3000, restart)]
+    pub transaction_op_batch_interval: i64,
+    /// Interval of writing the number of open half messages, in ms.
+    #[property(default = 3000, restart)]
+    pub transaction_metric_flush_interval: i64,
     /// Region stamped on every message.
     #[property(default = "DefaultRegion", restart)]
     pub region_id: String,

@@ -15,7 +15,7 @@ use crate::processor::admin::{
     clean, connections, forward, group, reset, runtime_info, stats, topic,
 };
 use crate::processor::{
-    assignment, consumer, heartbeat, lock, offset, pull, query, send, send_back,
+    assignment, consumer, heartbeat, lock, offset, pull, query, send, send_back, transaction,
 };
 use crate::reject::Reject;
 
@@ -63,6 +63,9 @@ pub(crate) fn serve(
         Code::PullMessage => pull::pull_message(broker, call, out),
         Code::LitePullMessage => pull::lite_pull_message(broker, call, out),
         Code::ConsumerSendMsgBack => send_back::send_back(broker, call, out),
+
+        Code::EndTransaction => transaction::end_transaction(broker, call, out),
+        Code::ResumeCheckHalfMessage => transaction::resume_check(broker, call, out),
 
         Code::HeartBeat => heartbeat::heartbeat(broker, call, out),
         Code::UnregisterClient => heartbeat::unregister_client(broker, call, out),
@@ -170,7 +173,6 @@ pub(crate) fn serve(
         | Code::UpdateBrokerConfig
         | Code::GetBrokerConfig
         | Code::TriggerDeleteFiles
-        | Code::EndTransaction
         | Code::GetClientConfig
         | Code::UpdateAndCreateAclConfig
         | Code::DeleteAclConfig
@@ -189,7 +191,6 @@ pub(crate) fn serve(
         | Code::RegisterMessageFilterClass
         | Code::ViewBrokerStatsData
         | Code::QueryConsumeQueue
-        | Code::ResumeCheckHalfMessage
         | Code::CheckRocksdbCqWriteProgress
         | Code::ExportRocksdbConfigToJson
         | Code::RecallMessage

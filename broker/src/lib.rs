@@ -28,6 +28,7 @@ mod routes;
 mod schedule;
 mod stats;
 mod topics;
+mod transaction;
 
 pub use address::Address;
 pub use broker::{Broker, Running, StartError};

@@ -1,17 +1,21 @@
 //! Producers by group, and by client id for who has a reply for one of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use remoting::net::Peer;
+use smallvec::SmallVec;
 
 use super::Client;
 
 /// A producer without a heartbeat for this long is gone; Java has no setting for it.
 const SILENCE_MAX_MS: i64 = 120_000;
 
+/// Connections of a group that are tried for one question.
+const CANDIDATES: usize = 4;
+
 /// Clients by the id of their connection.
-type Members = HashMap<u64, Client>;
+type Members = BTreeMap<u64, Client>;
 
 /// The connected producers.
 #[derive(Default)]
@@ -86,7 +90,7 @@ impl Producers {
         let mut tables = self.tables();
         let Tables { groups, seats } = &mut *tables;
         groups.retain(|group, members| {
-            let leaving = members.extract_if(|_, client| gone(client));
+            let leaving = members.extract_if(.., |_, client| gone(client));
             removed.extend(leaving.map(|(_, client)| (group.clone(), client)));
             !members.is_empty()
         });
@@ -103,6 +107,16 @@ impl Producers {
     pub(crate) fn connection_of(&self, client_id: &str) -> Option<Arc<Peer>> {
         let tables = self.tables();
         tables.seats.get(client_id)?.last().map(|seat| Arc::clone(&seat.peer))
+    }
+
+    /// Returns live connections of a group, beginning with the one whose turn it is.
+    pub(crate) fn in_turn(&self, group: &str, turn: usize) -> SmallVec<[Arc<Peer>; CANDIDATES]> {
+        let tables = self.tables();
+        let Some(members) = tables.groups.get(group) else { return SmallVec::new() };
+        let first = turn % members.len().max(1);
+        let peers = members.values().map(|client| &client.peer);
+        let from_first = peers.clone().skip(first).chain(peers.take(first));
+        from_first.filter(|peer| peer.is_open()).take(CANDIDATES).cloned().collect()
     }
 
     /// Returns all producers by group.

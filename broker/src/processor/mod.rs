@@ -10,3 +10,4 @@ pub(crate) mod pull;
 pub(crate) mod query;
 pub(crate) mod send;
 pub(crate) mod send_back;
+pub(crate) mod transaction;

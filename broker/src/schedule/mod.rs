@@ -28,10 +28,7 @@ use tokio::sync::Notify;
 
 use progress::Progress;
 
-use crate::topics::SCHEDULE_TOPIC;
-
-/// Java's topic of half messages: nothing is delivered to it.
-const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
+use crate::topics::{HALF_TOPIC, SCHEDULE_TOPIC};
 
 const BATCH_COUNT_MAX: i32 = 64;
 const BATCH_BYTES_MAX: i32 = 1 << 20;

@@ -10,6 +10,12 @@ pub(crate) const RETRY_PREFIX: &str = "%RETRY%";
 pub(crate) const DLQ_PREFIX: &str = "%DLQ%";
 /// Where delayed messages wait, one queue per level.
 pub(crate) const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
+/// Where messages wait for the end of their transaction.
+pub(crate) const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
+/// Says which half messages have ended.
+pub(crate) const OP_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
+/// Where half messages go whose producers were asked too often in vain.
+pub(crate) const CHECKED_OUT_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 
 /// Prefix of the topic of check points and acknowledgements of pops.
 const REVIVE_PREFIX: &str = "rmq_sys_REVIVE_LOG_";
@@ -23,9 +29,9 @@ const TOPIC_LEN_MAX: usize = 127;
 /// Topics only the broker writes to.
 const NEVER_SENT_TO: [&str; 7] = [
     SCHEDULE_TOPIC,
-    "RMQ_SYS_TRANS_HALF_TOPIC",
-    "RMQ_SYS_TRANS_OP_HALF_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
+    HALF_TOPIC,
+    OP_TOPIC,
+    CHECKED_OUT_TOPIC,
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
     // Better than Java, where one plain message stops every timer message behind it for good.

@@ -2,7 +2,9 @@
 
 use remoting::protocol::body::TopicConfig;
 
-use super::names::{SCHEDULE_TOPIC, TIMER_TOPIC, revive_topic};
+use super::names::{
+    CHECKED_OUT_TOPIC, HALF_TOPIC, OP_TOPIC, SCHEDULE_TOPIC, TIMER_TOPIC, revive_topic,
+};
 use super::{perm, plain};
 use crate::config::BrokerConfig;
 
@@ -16,10 +18,10 @@ const ALWAYS: [&str; 10] = [
     TEMPLATE_TOPIC,
     SCHEDULE_TOPIC,
     "BenchmarkTest",
-    "RMQ_SYS_TRANS_HALF_TOPIC",
+    HALF_TOPIC,
     "RMQ_SYS_TRACE_TOPIC",
-    "RMQ_SYS_TRANS_OP_HALF_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
+    OP_TOPIC,
+    CHECKED_OUT_TOPIC,
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
     "CHECKPOINT_TOPIC",
@@ -68,8 +70,8 @@ impl SystemTopics {
             plain(&format!("{cluster}_REPLY_TOPIC"), 1, perm::READ_WRITE, 0),
             plain(&revive_topic(cluster), config.revive_queue_num, perm::READ_WRITE, 0),
             plain(&format!("rmq_sys_SYNC_BROKER_MEMBER_{name}"), 1, perm::INHERIT, 0),
-            plain("RMQ_SYS_TRANS_HALF_TOPIC", 1, perm::READ_WRITE, 0),
-            plain("RMQ_SYS_TRANS_OP_HALF_TOPIC", 1, perm::READ_WRITE, 0),
+            plain(HALF_TOPIC, 1, perm::READ_WRITE, 0),
+            plain(OP_TOPIC, 1, perm::READ_WRITE, 0),
             plain(TIMER_TOPIC, 1, perm::READ_WRITE, 0),
         ];
         if config.auto_create_topic_enable {

@@ -69,9 +69,9 @@ async fn everything_is_there_after_a_restart() {
 }
 
 /// Unpacks a store that a Java broker left behind.
-fn unpack(version: &str, into: &Path) -> PathBuf {
+pub fn unpack(version: &str, into: &Path) -> PathBuf {
     let archive = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(format!("../compat-tests/fixtures/store-{version}-clean.tar.gz"));
+        .join(format!("../compat-tests/fixtures/store-{version}.tar.gz"));
     let status = Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(into).status().unwrap();
     assert!(status.success(), "{}", archive.display());
     into.join("store")
@@ -79,7 +79,7 @@ fn unpack(version: &str, into: &Path) -> PathBuf {
 
 async fn java_store(version: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let root = unpack(version, dir.path());
+    let root = unpack(&format!("{version}-clean"), dir.path());
     let read = |name: &str| std::fs::read(root.join("config").join(name)).unwrap();
     let java_offsets =
         ConsumerOffsetSerializeWrapper::decode(&read("consumerOffset.json")).unwrap().offset_table;

@@ -15,3 +15,4 @@ mod offsets;
 mod questions;
 mod reply;
 mod retry;
+mod transaction;

@@ -170,6 +170,17 @@ impl Peer {
         self.post(code.into(), true, header, &[], body).map(|_| ())
     }
 
+    /// Sends a request that nobody answers, with further fields behind its header.
+    pub fn oneway_with(
+        &self,
+        code: impl Into<i32>,
+        header: &impl EncodeHeader,
+        extra: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<(), CallError> {
+        self.post(code.into(), true, header, extra, body).map(|_| ())
+    }
+
     /// Sends a request and waits for its answer, whatever its code.
     pub async fn request(
         &self,

@@ -23,7 +23,7 @@ pub(crate) mod stats;
 pub(crate) mod topic;
 
 /// Success as Java answers it where a handler sets nothing but the code.
-fn ok_unset(out: &mut Responder<'_>) {
+pub(super) fn ok_unset(out: &mut Responder<'_>) {
     // Java quirk: success with the remark of a missing code.
     let remark = Some("not set any response code");
     out.respond(ResponseCode::Success, remark, &NoHeader, &[], &[]);

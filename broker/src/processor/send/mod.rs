@@ -3,8 +3,6 @@
 //! A send under asynchronous flush runs to its end on the connection's thread: no spawn, no
 //! channel and no allocation. Under synchronous flush only the wait for the disk is left behind.
 //! The checks come in Java's order, because clients see which of several errors they get.
-//!
-//! Not here: transactional messages are refused.
 
 mod answer;
 mod batch;
@@ -97,7 +95,7 @@ fn store(
     let raw = header.properties.unwrap_or("");
     let dead = redirect.is_some();
     let stamped = stamp(broker, raw, !header.batch, dead, &mut scratch.properties)?;
-    refuse_unsupported(header, &facts, &stamped)?;
+    refuse_unsupported(broker, header, &facts, &stamped)?;
     let due = due(broker, header, &stamped)?;
     let shape = Shape::of(broker, header, &facts, &stamped, call.body())?;
     if let Shape::InnerBatch(count) = shape {
@@ -118,6 +116,7 @@ fn store(
         properties: scratch.properties.as_str(),
     };
     let put = match shape {
+        Shape::Single if stamped.is_half(header) => broker.put_half(&message),
         Shape::Single => broker.put_due(&message, due),
         Shape::Batch => broker.put_batch_due(&NewBatch { message }, due),
         Shape::InnerBatch(count) => broker.put_inner_batch(&message, count, due),
@@ -141,6 +140,7 @@ fn store(
 }
 
 fn refuse_unsupported(
+    broker: &Broker,
     header: &Header<'_>,
     facts: &Facts,
     stamped: &Stamped<'_>,
@@ -157,9 +157,9 @@ fn refuse_unsupported(
             return illegal("a batch cannot be delayed");
         }
     }
-    let delayed_retry = header.reconsume_times.unwrap_or(0) > 0 && stamped.timing.level() > 0;
-    if stamped.transactional && !delayed_retry {
-        let remark = "this broker does not accept transactional messages";
+    if stamped.is_half(header) && broker.config.reject_transaction_message {
+        let address = broker.store_host().ip();
+        let remark = format!("the broker[{address}] sending transaction message is forbidden");
         return Err(Reject::new(ResponseCode::NoPermission, remark));
     }
     Ok(())
@@ -167,6 +167,9 @@ fn refuse_unsupported(
 
 /// When the message is to be visible; what waits for its transaction waits for nothing else.
 fn due(broker: &Broker, header: &Header<'_>, stamped: &Stamped<'_>) -> Result<Due, Reject> {
+    if stamped.is_half(header) {
+        return Ok(Due::Now);
+    }
     match sys_flag::transaction(header.sys_flag) {
         sys_flag::TRANSACTION_PREPARED | sys_flag::TRANSACTION_ROLLBACK => Ok(Due::Now),
         _ => Ok(stamped.timing.due(broker, now_ms())?),

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use remoting::protocol::header::SendMessageRequestHeader;
 use remoting::protocol::message::properties::property;
 use remoting::protocol::message::{Properties, PropertiesBuf};
 use runtime::clock::now_ms;
@@ -20,7 +21,7 @@ use crate::reject::Reject;
 pub(super) struct Stamped<'a> {
     /// When it is to be visible.
     pub timing: Timing<'a>,
-    /// Whether it is a half message.
+    /// Whether it says that it is a half message.
     pub transactional: bool,
     /// Whether the sender waits for the disk.
     pub waits: bool,
@@ -30,6 +31,15 @@ pub(super) struct Stamped<'a> {
     pub inner_num: Option<i16>,
     /// Where the unique key stands in the stamped properties; empty if there is none.
     pub unique_key: Range<usize>,
+}
+
+impl Stamped<'_> {
+    /// Whether the message waits for the end of a transaction: not in a batch, and not when a
+    /// consumer has it back with a delay.
+    pub(super) fn is_half(&self, header: &SendMessageRequestHeader<'_>) -> bool {
+        let delayed_retry = header.reconsume_times.unwrap_or(0) > 0 && self.timing.level() > 0;
+        self.transactional && !header.batch && !delayed_retry
+    }
 }
 
 /// Writes the properties to store into `out` and says what they mean.
