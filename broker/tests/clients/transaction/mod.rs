@@ -244,6 +244,7 @@ async fn with_records<R>(
 
 /// What a kill at this moment would leave of a store.
 fn killed(root: &Path, into: &Path) -> PathBuf {
+    std::fs::create_dir(into).unwrap();
     let status =
         Command::new("cp").args(["-r", "--sparse=always"]).args([root, into]).status().unwrap();
     assert!(status.success());
