@@ -167,7 +167,7 @@ impl Round<'_> {
         if self.stop.stopped() || self.begun.elapsed() > ROUND_MAX {
             return Ok(ControlFlow::Break(()));
         }
-        let Some(half) = Half::parked(record.clone()) else {
+        let Some(half) = Half::parked(*record) else {
             tracing::error!(offset, "a half message says not where it belongs, given up");
             self.give_up_record(record)?;
             return Ok(ControlFlow::Continue(()));
@@ -266,7 +266,7 @@ impl Round<'_> {
     fn give_up_record(&mut self, record: &Record<'_>) -> Result<bool, PutError> {
         let broker = self.broker;
         broker.topics.find_or_create_plain(CHECKED_OUT_TOPIC, 1, perm::READ_WRITE, 0, false);
-        let half = Half::parked(record.clone());
+        let half = Half::parked(*record);
         let identity = half.map_or(0, |half| half.identity(&self.transactions.keys));
         let mut ledger = self.transactions.ledger();
         if ledger.ended.contains(record.queue_offset) {

@@ -119,7 +119,7 @@ impl Rebuild<'_> {
 
     fn read_half(&mut self, record: &Record<'_>) {
         // One that is none stays open without being listed: the round of questions gives it up.
-        let half = Half::parked(record.clone());
+        let half = Half::parked(*record);
         let identity = half.as_ref().map_or(0, |half| half.identity(self.keys));
         self.identities.push(identity);
         let Some(half) = half else { return };
@@ -181,7 +181,7 @@ impl Rebuild<'_> {
         let mut found = None;
         look(self.store, HALF_TOPIC, offset, &mut |record| {
             if record.queue_offset == offset {
-                found = Half::parked(record.clone()).map(|half| half.identity(self.keys));
+                found = Half::parked(*record).map(|half| half.identity(self.keys));
             }
             ControlFlow::Break(())
         });
