@@ -23,7 +23,10 @@ var entries = []entry{
 	{"line-2", onewayIsAnswered},
 	{"line-10", routeOfTwoBrokers},
 	{"line-33", everyKindOfSend},
+	{"line-34", transactions},
+	{"line-35", requestAndReply},
 	{"line-56", retriesAndDeadLetters},
+	{"line-57", sqlFilter},
 	{"line-58", killedOrderlyOwner},
 	{"line-59", killedConsumer},
 }

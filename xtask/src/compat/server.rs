@@ -145,7 +145,7 @@ impl Suite {
         let brokers = BTreeMap::new();
         let mut suite = Self { servers, home, name_server, brokers, name_server_process };
         for (name, creates_topics) in [("broker-a", true), ("broker-b", false)] {
-            suite.spawn_broker(name, creates_topics)?;
+            suite.spawn_broker(name, creates_topics, &[])?;
         }
         for name in ["broker-a", "broker-b"] {
             suite.wait_registered(name)?;
@@ -173,13 +173,16 @@ impl Suite {
         ]
     }
 
-    /// Does what a scenario asked for: `start NAME`, `stop NAME` or `kill NAME` of a broker, or
-    /// `server NAME` for an mqserver without configuration; answers with its address.
+    /// Does what a scenario asked for: `start NAME KEY=VALUE...`, `stop NAME` or `kill NAME` of a
+    /// broker, or `server NAME` for an mqserver without configuration; answers with its address.
     pub fn serve(&mut self, request: &str) -> Result<String> {
         match request.split_once(' ') {
-            Some(("start", name)) => {
+            Some(("start", rest)) => {
+                let mut words = rest.split(' ');
+                let name = words.next().unwrap_or_default();
                 ensure!(!self.brokers.contains_key(name), "{name} runs already");
-                self.spawn_broker(name, false)?;
+                let settings: Vec<_> = words.filter_map(|word| word.split_once('=')).collect();
+                self.spawn_broker(name, false, &settings)?;
                 self.wait_registered(name)?;
                 Ok(self.address(name))
             }
@@ -230,7 +233,12 @@ impl Suite {
         Ok(())
     }
 
-    fn spawn_broker(&mut self, name: &str, creates_topics: bool) -> Result<()> {
+    fn spawn_broker(
+        &mut self,
+        name: &str,
+        creates_topics: bool,
+        special: &[(&str, &str)],
+    ) -> Result<()> {
         let port = free_port()?;
         let store = self.home.path().join(name);
         let mut settings = vec![
@@ -247,11 +255,25 @@ impl Suite {
             // Without them a stopping broker asks nobody to go elsewhere.
             ("enableShutdownGracefully", "true".to_owned()),
             ("shutdownWaitTimeSeconds", "1".to_owned()),
+            // An open transaction is settled, or given up, within seconds.
+            ("transactionTimeOut", "3000".to_owned()),
+            ("transactionCheckInterval", "5000".to_owned()),
+            ("transactionCheckMax", "3".to_owned()),
+            ("transactionOpBatchInterval", "1000".to_owned()),
+            ("popPollingSize", "8".to_owned()),
         ];
+        if name == "broker-a" {
+            settings.extend([
+                ("recallMessageEnable", "true".to_owned()),
+                ("traceTopicEnable", "true".to_owned()),
+            ]);
+        }
         if name == "broker-b" {
             // It soon deletes what it stores, so that a topic can be old.
             let hours: Vec<String> = (0..24).map(|hour| hour.to_string()).collect();
             settings.extend([
+                ("regionId", "region-b".to_owned()),
+                ("traceOn", "false".to_owned()),
                 ("mappedFileSizeCommitLog", (1 << 20).to_string()),
                 ("fileReservedTime", "0".to_owned()),
                 ("deleteWhen", hours.join(";")),
@@ -267,6 +289,7 @@ impl Suite {
                 ("waitTimeMillsInHeartbeatQueue", "31000".to_owned()),
             ]);
         }
+        settings.extend(special.iter().map(|(key, value)| (*key, (*value).to_owned())));
         let config = write_config(self.home.path(), name, &settings)?;
         let process = spawn(&self.servers, Role::Broker, name, self.home.path(), &config)?;
         self.brokers.insert(name.to_owned(), (loopback(port), process));

@@ -132,6 +132,12 @@ final class Context implements AutoCloseable {
         return inbox;
     }
 
+    /** The same for a topic that was made another way and has {@code queues} queues. */
+    Inbox consume(String group, int queues) throws Exception {
+        this.queues = queues;
+        return consume(group);
+    }
+
     /**
      * Starts the only member of its group and waits until it has every queue of the scenario's
      * topic: where it starts in a queue is then settled, whatever is sent next.
@@ -142,11 +148,17 @@ final class Context implements AutoCloseable {
                 () -> queuesOf(consumer).size());
     }
 
-    /** The queues of the scenario's topic that a consumer has now. */
+    /** The queues of the scenario's topic that a consumer has now, by number. */
     Set<Integer> queuesOf(DefaultMQPushConsumer consumer) {
+        return assigned(consumer).stream().map(MessageQueue::getQueueId)
+                .collect(Collectors.toCollection(TreeSet::new));
+    }
+
+    /** The queues of the scenario's topic that a consumer has now, on every broker. */
+    Set<MessageQueue> assigned(DefaultMQPushConsumer consumer) {
         return consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl().getProcessQueueTable()
                 .keySet().stream().filter(queue -> queue.getTopic().equals(topic))
-                .map(MessageQueue::getQueueId).collect(Collectors.toCollection(TreeSet::new));
+                .collect(Collectors.toCollection(TreeSet::new));
     }
 
     /** Creates the scenario's topic on broker-a. */

@@ -41,9 +41,10 @@ final class Runner {
         }
     }
 
-    /** Starts one more broker; answers with its address. */
-    String startBroker(String name) throws Exception {
-        return need("start " + name).get(180, TimeUnit.SECONDS);
+    /** Starts one more broker with settings such as key=value; answers with its address. */
+    String startBroker(String name, String... settings) throws Exception {
+        String words = String.join(" ", settings);
+        return need(("start " + name + " " + words).trim()).get(180, TimeUnit.SECONDS);
     }
 
     /** Starts an mqserver without configuration; answers with its name server's address. */
