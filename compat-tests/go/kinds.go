@@ -49,14 +49,21 @@ func (d *decider) count(body string) int {
 	return d.checks[body]
 }
 
+// besideConsumer makes a producer one client with the scenario's consumer, whose start greets the
+// broker for both: a producer alone is unknown there for up to 30 s.
+func (s *scenario) besideConsumer() []producer.Option {
+	return []producer.Option{
+		producer.WithGroupName(s.group + "_beside"),
+		producer.WithInstanceName(fmt.Sprintf("%s_%d", s.group, os.Getpid())),
+		producer.WithNameServer(primitive.NamesrvAddr{nameServer}),
+	}
+}
+
 // The Go client ends transactions without naming their topic.
 func transactions(s *scenario) {
 	s.createTopic(s.topic, 2)
 	d := &decider{checks: map[string]int{}}
-	// One client with the consumer, whose start greets the broker for both.
-	p, err := rocketmq.NewTransactionProducer(d, producer.WithGroupName(s.group+"_tx"),
-		producer.WithInstanceName(fmt.Sprintf("%s_%d", s.group, os.Getpid())),
-		producer.WithNameServer(primitive.NamesrvAddr{nameServer}))
+	p, err := rocketmq.NewTransactionProducer(d, s.besideConsumer()...)
 	ok(err)
 	ok(p.Start())
 	s.atEnd(func() { _ = p.Shutdown() })
@@ -83,6 +90,10 @@ func transactions(s *scenario) {
 // which the broker refuses as it refuses every message without one; so the replier adds it.
 func requestAndReply(s *scenario) {
 	s.createTopic(s.topic, 1)
+	requester, err := rocketmq.NewProducer(s.besideConsumer()...)
+	ok(err)
+	ok(requester.Start())
+	s.atEnd(func() { _ = requester.Shutdown() })
 	replier := newProducer(s.group + "_replier")
 	s.atEnd(func() { _ = replier.Shutdown() })
 	failures := make(chan error, 100)
@@ -102,8 +113,6 @@ func requestAndReply(s *scenario) {
 		}
 		return consumer.ConsumeSuccess, nil
 	})
-	requester := newProducer(s.group + "_requester")
-	s.atEnd(func() { _ = requester.Shutdown() })
 	for _, body := range numbered("ask", 5) {
 		reply, err := requester.Request(context.Background(), 10*time.Second, s.message(body))
 		ok(err)
@@ -111,7 +120,7 @@ func requestAndReply(s *scenario) {
 		equal("its body", "re: "+body, string(reply.Body))
 	}
 	equal("failures of the replier", 0, len(failures))
-	_, err := requester.Request(context.Background(), time.Second, s.message("empty"))
+	_, err = requester.Request(context.Background(), time.Second, s.message("empty"))
 	if err == nil {
 		panic("a reply without a body came")
 	}

@@ -240,6 +240,21 @@ impl Suite {
         special: &[(&str, &str)],
     ) -> Result<()> {
         let port = free_port()?;
+        let mut settings = self.settings(name, port, creates_topics)?;
+        settings.extend(special.iter().map(|(key, value)| (*key, (*value).to_owned())));
+        let config = write_config(self.home.path(), name, &settings)?;
+        let process = spawn(&self.servers, Role::Broker, name, self.home.path(), &config)?;
+        self.brokers.insert(name.to_owned(), (loopback(port), process));
+        Ok(())
+    }
+
+    /// The configuration of a broker, before what is special to it.
+    fn settings(
+        &self,
+        name: &str,
+        port: u16,
+        creates_topics: bool,
+    ) -> Result<Vec<(&'static str, String)>> {
         let store = self.home.path().join(name);
         let mut settings = vec![
             ("brokerClusterName", CLUSTER.to_owned()),
@@ -289,11 +304,7 @@ impl Suite {
                 ("waitTimeMillsInHeartbeatQueue", "31000".to_owned()),
             ]);
         }
-        settings.extend(special.iter().map(|(key, value)| (*key, (*value).to_owned())));
-        let config = write_config(self.home.path(), name, &settings)?;
-        let process = spawn(&self.servers, Role::Broker, name, self.home.path(), &config)?;
-        self.brokers.insert(name.to_owned(), (loopback(port), process));
-        Ok(())
+        Ok(settings)
     }
 
     fn wait_registered(&mut self, name: &str) -> Result<()> {
