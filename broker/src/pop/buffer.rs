@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::pop::check_point::CheckPoint;
 use crate::pop::{Ack, BatchAck};
 
-/// Margin before a check point leaves in which it takes no acknowledgement any more, in ms.
+/// How much longer than until it leaves a check point must be worth keeping, in ms.
 const LEAVING_MS: i64 = 1500;
 
 /// How long and how much is kept, by Java's settings.
@@ -129,23 +129,22 @@ impl Buffer {
         self.lines.remove(&(topic.to_owned(), group.to_owned(), queue_id));
     }
 
-    /// Marks a message as consumed; returns false when its check point is not here or about to go.
-    pub(crate) fn ack(&mut self, ack: &Ack<'_>, now_ms: i64) -> bool {
+    /// Marks a message as consumed; returns false when its check point is not here.
+    ///
+    /// Java refuses what is about to leave, as it writes both at the same time. Here the mark goes
+    /// along, and no acknowledgement can come to the revive topic before its check point.
+    pub(crate) fn ack(&mut self, ack: &Ack<'_>) -> bool {
         ack.write_merge_key(&self.own_broker, &mut self.key);
-        self.acknowledge(&[ack.offset], now_ms)
+        self.acknowledge(&[ack.offset])
     }
 
     /// Marks several messages as consumed.
-    pub(crate) fn ack_batch(&mut self, batch: &BatchAck<'_>, now_ms: i64) -> bool {
+    pub(crate) fn ack_batch(&mut self, batch: &BatchAck<'_>) -> bool {
         batch.ack.write_merge_key(&self.own_broker, &mut self.key);
-        self.acknowledge(&batch.offsets, now_ms)
+        self.acknowledge(&batch.offsets)
     }
 
-    fn acknowledge(&mut self, offsets: &[i64], now_ms: i64) -> bool {
-        let Some(held) = self.held.get(&self.key) else { return false };
-        if self.leaves_at(&held.point) - LEAVING_MS <= now_ms {
-            return false;
-        }
+    fn acknowledge(&mut self, offsets: &[i64]) -> bool {
         let Some(held) = self.held.get_mut(&self.key) else { return false };
         for offset in offsets {
             held.point.ack(*offset);

@@ -31,6 +31,8 @@ mod check_point;
 mod in_flight;
 mod journal;
 mod locks;
+#[cfg(test)]
+mod model;
 mod order;
 mod pending;
 pub(crate) mod polling;
@@ -172,9 +174,8 @@ pub(crate) fn acknowledge(
     ack: &Ack<'_>,
     invisible_time: i64,
     revive_queue: i32,
-    now_ms: i64,
 ) -> Result<(), JournalError> {
-    if broker.pop_buffer.lock().is_some_and(|mut buffer| buffer.ack(ack, now_ms)) {
+    if broker.pop_buffer.lock().is_some_and(|mut buffer| buffer.ack(ack)) {
         return Ok(());
     }
     journal::put_ack(broker, ack, invisible_time, revive_queue)?;
@@ -190,9 +191,8 @@ pub(crate) fn acknowledge_batch(
     batch: &BatchAck<'_>,
     invisible_time: i64,
     revive_queue: i32,
-    now_ms: i64,
 ) -> Result<(), JournalError> {
-    if broker.pop_buffer.lock().is_some_and(|mut buffer| buffer.ack_batch(batch, now_ms)) {
+    if broker.pop_buffer.lock().is_some_and(|mut buffer| buffer.ack_batch(batch)) {
         return Ok(());
     }
     journal::put_batch_ack(broker, batch, invisible_time, revive_queue)?;
