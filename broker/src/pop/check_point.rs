@@ -523,3 +523,6 @@ impl<'a> Object<'a> {
         self.out.push(b'}');
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -366,3 +366,6 @@ fn split_key(key: &str) -> Option<(&str, &str)> {
     let (topic, group) = key.split_once(SEPARATOR)?;
     (!group.contains(SEPARATOR)).then_some((topic, group))
 }
+
+#[cfg(test)]
+mod tests;
