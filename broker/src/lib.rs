@@ -33,4 +33,5 @@ mod transaction;
 pub use address::Address;
 pub use broker::{Broker, Running, StartError};
 pub use config::{BrokerConfig, ConfigError, NetworkConfig, Settings};
+pub use filter::{Sql, SqlError};
 pub use request_modes::RequestMode;

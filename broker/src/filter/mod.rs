@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use store::{GetRequest, Got};
 
-pub(crate) use sql::{Sql, SqlError};
+pub use sql::{Sql, SqlError};
 pub(crate) use tag::TagFilter;
 
 use crate::broker::Broker;
