@@ -1,4 +1,7 @@
 //! Clients that come, stay and go: requests 34, 35 and 46.
+//!
+//! A heartbeat of the second version has a fingerprint of its subscriptions and may leave them
+//! out; the answer tells whether they are news (`IS_SUB_CHANGE`), and the client then sends them.
 
 use std::sync::Arc;
 
@@ -41,6 +44,10 @@ pub(crate) fn heartbeat(
         let Some(group) = broker.group(&consumer.group_name) else { continue };
         let former = broker.consumers.note_fingerprint(&consumer.group_name, fingerprint);
         news |= former.is_some_and(|former| former != fingerprint);
+        // Better than Java, where a client that was here before a restart of the broker goes on
+        // sending no subscriptions, and pulls are refused for lack of them.
+        let strange = || broker.consumers.with_group(&consumer.group_name, |_| ()).is_none();
+        news |= !with_subscriptions && strange();
         register_consumer(broker, consumer, &group, &client, with_subscriptions);
     }
     for producer in &data.producer_data_set {

@@ -109,6 +109,20 @@ impl TestClient {
         self.client.call(&self.address, code, header, &[], body, PATIENCE).await.unwrap()
     }
 
+    /// Sends a request with further fields that must succeed.
+    pub async fn ok_with(
+        &self,
+        code: RequestCode,
+        header: &impl EncodeHeader,
+        extra: &[(&str, &str)],
+        body: &[u8],
+    ) -> Frame {
+        let answer = self.client.call(&self.address, code, header, extra, body, PATIENCE).await;
+        let answer = answer.unwrap();
+        assert_eq!(answer.code(), 0, "{code:?}: {:?}", answer.remark());
+        answer
+    }
+
     /// Sends a request to somebody else and returns the answer.
     pub async fn call_at(
         &self,

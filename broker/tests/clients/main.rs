@@ -11,6 +11,7 @@ mod kit;
 mod membership;
 #[path = "../common/name_server.rs"]
 mod name_server;
+mod namespaces;
 mod offsets;
 mod questions;
 mod reply;

@@ -117,6 +117,37 @@ async fn heartbeats_without_subscriptions_keep_them() {
 }
 
 #[tokio::test]
+async fn fingerprints_are_the_groups_not_the_clients() {
+    let dir = tempfile::tempdir().unwrap();
+    let kit = Kit::start(dir.path()).await;
+    let (a, b) = (kit.client(), kit.client());
+    let beat = |id: &str, fingerprint, without_sub| {
+        let mut data = consumer(id, "g", if without_sub { &[] } else { &["T"] });
+        data.heartbeat_fingerprint = fingerprint;
+        data.without_sub = without_sub;
+        data
+    };
+    let news = async |client: &TestClient, data| {
+        let answer = client.heartbeat(&data).await;
+        assert_eq!(answer.field("IS_SUPPORT_HEART_BEAT_V2"), Some("true"));
+        answer.field("IS_SUB_CHANGE").map(str::to_owned).unwrap() == "true"
+    };
+    // A client that was here before the broker's last start is asked for its subscriptions.
+    assert!(news(&a, beat("a", 7, true)).await);
+    assert!(!news(&a, beat("a", 7, false)).await);
+    assert!(!news(&b, beat("b", 7, true)).await, "the group's subscriptions are known");
+    assert!(!news(&a, beat("a", 7, true)).await);
+    assert!(news(&b, beat("b", 8, false)).await);
+    assert!(news(&a, beat("a", 7, true)).await, "another member brought others");
+    // The classic heartbeat has none, which is a fingerprint, too.
+    assert!(news(&b, beat("b", 0, false)).await);
+    assert!(news(&a, beat("a", 7, false)).await);
+    assert!(!news(&a, beat("a", 7, true)).await);
+    assert_eq!(members(&a, "g").await, ["a", "b"]);
+    kit.stop().await;
+}
+
+#[tokio::test]
 async fn groups_that_may_not_be_made_are_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
