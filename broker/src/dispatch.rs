@@ -12,7 +12,7 @@ use remoting::protocol::command::{Frame, Responder};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::processor::admin::{
-    clean, connections, forward, group, reset, runtime_info, stats, topic,
+    clean, connections, forward, group, pop_rollback, reset, runtime_info, stats, topic,
 };
 use crate::processor::{
     assignment, consumer, heartbeat, lock, offset, pull, query, send, send_back, transaction,
@@ -113,6 +113,7 @@ pub(crate) fn serve(
         Code::GetProducerConnectionList => connections::producers(broker, call, out),
         Code::GetAllProducerInfo => connections::all_producers(broker, call, out),
         Code::QuerySubscriptionByConsumer => connections::subscription(broker, call, out),
+        Code::PopRollback => pop_rollback::pop_rollback(broker, call, out),
         Code::CleanExpiredConsumequeue => clean::expired_queues(broker, call, out),
         Code::CleanUnusedTopic => clean::unused_topics(broker, call, out),
         Code::DeleteExpiredCommitlog => clean::expired_log(broker, call, out),
@@ -222,7 +223,6 @@ pub(crate) fn serve(
         | Code::ChangeMessageInvisibletime
         | Code::Notification
         | Code::PollingInfo
-        | Code::PopRollback
         | Code::PopLiteMessage
         | Code::LiteSubscriptionCtl
         | Code::AckLiteMessage

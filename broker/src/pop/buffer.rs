@@ -211,3 +211,97 @@ impl Buffer {
 fn line_name(point: &CheckPoint<'_>) -> LineName {
     (point.topic.clone().into_owned(), point.group.clone().into_owned(), point.queue_id)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::pop::Differences;
+
+    const LIMITS: BufferLimits =
+        BufferLimits { stay_ms: 10_000, leave_ms: 3000, points_max: 3, per_queue_max: 2 };
+
+    fn point(group: &'static str, start: i64) -> CheckPoint<'static> {
+        CheckPoint {
+            start_offset: start,
+            pop_time: 1000,
+            invisible_time: 60_000,
+            acked: 0,
+            count: 2,
+            queue_id: 0,
+            topic: Cow::Borrowed("T"),
+            group: Cow::Borrowed(group),
+            differences: Differences::new(),
+            broker_name: None,
+            re_puts: 0,
+        }
+    }
+
+    fn ack(group: &'static str, start: i64, offset: i64) -> Ack<'static> {
+        Ack {
+            offset,
+            start_offset: start,
+            group: Cow::Borrowed(group),
+            topic: Cow::Borrowed("T"),
+            queue_id: 0,
+            pop_time: 1000,
+            broker_name: Some(Cow::Borrowed("own")),
+        }
+    }
+
+    fn offsets(buffer: &mut Buffer) -> Vec<i64> {
+        buffer.commits().into_iter().map(|commit| commit.offset).collect()
+    }
+
+    #[test]
+    fn offsets_follow_the_oldest_open_pop() {
+        let mut buffer = Buffer::new(LIMITS, "own");
+        assert!(buffer.hold(&point("g", 0), 1, 2, 1000) && buffer.hold(&point("g", 2), 1, 4, 1000));
+        assert!(
+            buffer.stand_in_line(&point("g", 4), 6) && !buffer.stand_in_line(&point("h", 4), 6)
+        );
+        assert_eq!(buffer.latest("T", "g", 0), Some(6));
+        assert_eq!(buffer.latest("T", "h", 0), None);
+        assert!(buffer.ack(&ack("g", 2, 2)) && buffer.ack(&ack("g", 2, 3)));
+        assert_eq!(offsets(&mut buffer), [] as [i64; 0], "0 and 1 are open");
+        let batch = BatchAck { ack: ack("g", 0, -1), offsets: vec![0, 1] };
+        assert!(buffer.ack_batch(&batch) && !buffer.ack_batch(&batch));
+        assert_eq!(offsets(&mut buffer), [6]);
+        assert_eq!(buffer.latest("T", "g", 0), None);
+    }
+
+    #[test]
+    fn what_stays_too_long_leaves_with_its_marks() {
+        let mut buffer = Buffer::new(LIMITS, "own");
+        assert!(buffer.hold(&point("g", 0), 5, 2, 1000));
+        buffer.ack(&ack("g", 0, 1));
+        assert!(buffer.leaving(10_999, false).is_empty());
+        let leaving = buffer.leaving(11_000, false);
+        assert_eq!((leaving.len(), buffer.leaving(0, true).len()), (1, 1));
+        let (left, queue) = buffer.find(&leaving[0]).unwrap();
+        assert_eq!((left.acked, queue), (0b10, 5));
+        buffer.remove(&leaving[0]);
+        assert_eq!(offsets(&mut buffer), [2]);
+        assert!(!buffer.ack(&ack("g", 0, 0)), "goes to the log from here on");
+    }
+
+    #[test]
+    fn only_so_many_and_for_so_long() {
+        let mut buffer = Buffer::new(LIMITS, "own");
+        let short = CheckPoint { invisible_time: 4500, ..point("g", 0) };
+        assert!(!buffer.hold(&short, 0, 2, 1000));
+        assert!(
+            buffer.hold(&point("g", 0), 0, 2, 1000) && !buffer.hold(&point("g", 0), 0, 2, 1000)
+        );
+        assert!(
+            buffer.hold(&point("g", 2), 0, 4, 1000) && !buffer.hold(&point("g", 4), 0, 6, 1000)
+        );
+        assert!(
+            buffer.hold(&point("h", 0), 0, 2, 1000) && !buffer.hold(&point("i", 0), 0, 2, 1000)
+        );
+        assert_eq!(buffer.len(), 3);
+        buffer.forget_line("T", "g", 0);
+        assert_eq!(buffer.latest("T", "g", 0), None);
+    }
+}

@@ -226,3 +226,105 @@ impl Pending {
         self.points.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::pop::Differences;
+
+    fn point(start: i64, revive_time: i64) -> CheckPoint<'static> {
+        CheckPoint {
+            start_offset: start,
+            pop_time: revive_time - 1000,
+            invisible_time: 1000,
+            acked: 0,
+            count: 1,
+            queue_id: 0,
+            topic: Cow::Borrowed("T"),
+            group: Cow::Borrowed("g"),
+            differences: Differences::new(),
+            broker_name: None,
+            re_puts: 0,
+        }
+    }
+
+    fn ack(of: &CheckPoint<'static>) -> Entry<'static> {
+        Entry::Ack(Ack {
+            offset: of.start_offset,
+            start_offset: of.start_offset,
+            group: of.group.clone(),
+            topic: of.topic.clone(),
+            queue_id: 0,
+            pop_time: of.pop_time,
+            broker_name: Some(Cow::Borrowed("own")),
+        })
+    }
+
+    fn due(pending: &mut Pending) -> Option<i64> {
+        pending.take_due().map(|(_, point)| point.start_offset)
+    }
+
+    #[test]
+    fn judged_when_the_queue_is_read_to_where_the_timer_was() {
+        let mut pending = Pending::new(5, "own");
+        assert_eq!((pending.done_until(), pending.next_due()), (4, None));
+        pending.see(Entry::CheckPoint(point(1, 5000)), Some(4000));
+        pending.see(Entry::CheckPoint(point(2, 5000)), Some(4000));
+        pending.mark(4999, 7);
+        assert_eq!((due(&mut pending), pending.done_until()), (None, 4));
+        // The timer is far enough, but the queue ends behind the acknowledgement.
+        pending.mark(5000, 8);
+        assert_eq!(due(&mut pending), None);
+        pending.see(ack(&point(1, 5000)), Some(5000));
+        assert_eq!((pending.done_until(), due(&mut pending)), (5, Some(2)));
+        assert_eq!((pending.done_until(), pending.len(), pending.next()), (7, 0, 8));
+    }
+
+    #[test]
+    fn a_long_way_to_read_is_judged_as_it_goes() {
+        let mut pending = Pending::new(0, "own");
+        pending.mark(100_000, 1_000_000);
+        pending.see(Entry::CheckPoint(point(1, 5000)), Some(4000));
+        pending.see(Entry::Foreign, Some(6999));
+        assert_eq!(due(&mut pending), None);
+        // Not through the timer: says nothing of the order.
+        pending.see(Entry::Foreign, None);
+        assert_eq!(due(&mut pending), None);
+        pending.see(Entry::Foreign, Some(7000));
+        assert_eq!(due(&mut pending), Some(1));
+    }
+
+    #[test]
+    fn what_found_no_room_is_read_again() {
+        let mut pending = Pending::new(0, "own").with_room(2);
+        for start in 0..4 {
+            pending.see(Entry::CheckPoint(point(start, 5000)), Some(4000));
+        }
+        assert_eq!((pending.len(), pending.done_until()), (2, -1));
+        pending.see(ack(&point(0, 5000)), Some(5000));
+        assert_eq!((pending.next(), pending.done_until()), (2, 0), "back to the third");
+        pending.mark(9000, 5);
+        assert_eq!(due(&mut pending), None, "its acknowledgements are to be read again");
+        pending.see(Entry::CheckPoint(point(2, 5000)), Some(4000));
+        pending.see(Entry::CheckPoint(point(3, 5000)), Some(4000));
+        pending.see(ack(&point(0, 5000)), Some(5000));
+        assert_eq!(due(&mut pending), Some(1));
+    }
+
+    #[test]
+    fn what_could_not_be_stored_is_kept_for_later() {
+        let mut pending = Pending::new(0, "own");
+        pending.see(Entry::CheckPoint(point(1, 5000)), Some(4000));
+        pending.see(Entry::CheckPoint(point(1, 5000)), Some(4000));
+        assert_eq!(pending.len(), 1, "the timer delivers at least once");
+        pending.mark(5000, 2);
+        let (at, taken) = pending.take_due().unwrap();
+        pending.put_back(at, taken, 6000);
+        assert_eq!((pending.next_due(), pending.done_until()), (Some(6000), -1));
+        assert_eq!(due(&mut pending), None);
+        pending.mark(6000, 2);
+        assert_eq!((due(&mut pending), pending.done_until()), (Some(1), 1));
+    }
+}

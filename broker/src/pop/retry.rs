@@ -97,7 +97,11 @@ fn copy(broker: &Broker, point: &CheckPoint<'_>, offset: i64) -> Copied {
         return Copied::Gone;
     };
     match store(broker, point, &record) {
-        Ok(end) => Copied::Stored(end),
+        Ok(end) => {
+            let (topic, group) = (&point.topic, &point.group);
+            broker.pops.in_flight.done(topic, group, point.queue_id, 1, point.pop_time);
+            Copied::Stored(end)
+        }
         Err(error) => {
             tracing::warn!(%error, topic = %point.topic, offset, "a popped message waits");
             Copied::Failed

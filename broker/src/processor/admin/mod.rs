@@ -17,6 +17,7 @@ pub(crate) mod clean;
 pub(crate) mod connections;
 pub(crate) mod forward;
 pub(crate) mod group;
+pub(crate) mod pop_rollback;
 pub(crate) mod reset;
 pub(crate) mod runtime_info;
 pub(crate) mod stats;
