@@ -353,7 +353,6 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
     services.every("clients", Duration::from_secs(10), move || {
         b.expire_clients();
         b.arrivals.tidy();
-        b.pops.topics.tidy(now_ms(), b.config.subscription_expired_timeout);
     });
     if !broker.config.real_time_notify_consumer_change {
         let b = own();

@@ -15,7 +15,7 @@ use crate::processor::admin::{
     clean, connections, forward, group, pop_rollback, reset, runtime_info, stats, topic,
 };
 use crate::processor::{
-    assignment, consumer, heartbeat, lock, offset, pull, query, send, send_back, transaction,
+    assignment, consumer, heartbeat, lock, offset, pop, pull, query, send, send_back, transaction,
 };
 use crate::reject::Reject;
 
@@ -66,6 +66,14 @@ pub(crate) fn serve(
 
         Code::EndTransaction => transaction::end_transaction(broker, call, out),
         Code::ResumeCheckHalfMessage => transaction::resume_check(broker, call, out),
+
+        Code::PopMessage => pop::pop_message(broker, call, out),
+        Code::AckMessage => pop::ack_message(broker, call, out),
+        Code::BatchAckMessage => pop::batch_ack_message(broker, call, out),
+        Code::ChangeMessageInvisibletime => pop::change_invisible_time(broker, call, out),
+        Code::Notification => pop::notification(broker, call, out),
+        Code::PollingInfo => pop::polling_info(broker, call, out),
+        Code::PeekMessage => pop::peek_message(broker, call, out),
 
         Code::HeartBeat => heartbeat::heartbeat(broker, call, out),
         Code::UnregisterClient => heartbeat::unregister_client(broker, call, out),
@@ -217,12 +225,6 @@ pub(crate) fn serve(
         | Code::AuthGetAcl
         | Code::AuthListAcl
         | Code::SwitchTimerEngine
-        | Code::PopMessage
-        | Code::AckMessage
-        | Code::PeekMessage
-        | Code::ChangeMessageInvisibletime
-        | Code::Notification
-        | Code::PollingInfo
         | Code::PopLiteMessage
         | Code::LiteSubscriptionCtl
         | Code::AckLiteMessage
@@ -232,7 +234,6 @@ pub(crate) fn serve(
         | Code::GetLiteTopicInfo
         | Code::GetLiteClientInfo
         | Code::GetLiteGroupInfo
-        | Code::TriggerLiteDispatch
-        | Code::BatchAckMessage => Err(Reject::not_supported(number)),
+        | Code::TriggerLiteDispatch => Err(Reject::not_supported(number)),
     }
 }

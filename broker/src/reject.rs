@@ -12,6 +12,8 @@ use remoting::protocol::header::{EncodeHeader, HeaderError, NoHeader};
 use smallvec::SmallVec;
 use store::PutError;
 
+use crate::pop::JournalError;
+use crate::pop::receipt::NoReceipt;
 use crate::put::DueError;
 
 /// Extra response fields of a refusal.
@@ -103,5 +105,22 @@ impl From<DueError> for Reject {
             DueError::Illegal(_) => ResponseCode::MessageIllegal,
         };
         Reject::new(code, error.to_string())
+    }
+}
+
+impl From<JournalError> for Reject {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Put(error) => error.into(),
+            JournalError::Due(error) => error.into(),
+            // The receipt is of a broker with more revive queues, or made up.
+            JournalError::NoQueue(_) => Reject::thrown(error.to_string()),
+        }
+    }
+}
+
+impl From<NoReceipt> for Reject {
+    fn from(error: NoReceipt) -> Self {
+        Reject::thrown(error.to_string())
     }
 }

@@ -36,7 +36,6 @@ mod model;
 mod order;
 mod pending;
 pub(crate) mod polling;
-mod popped;
 mod pops;
 pub(crate) mod receipt;
 mod retry;

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::in_flight::InFlight;
 use super::locks::PopLocks;
-use super::popped::PoppedTopics;
 use crate::config::BrokerConfig;
 
 /// The state of popping that lives in memory.
@@ -14,8 +13,6 @@ pub(crate) struct Pops {
     pub locks: PopLocks,
     /// Messages nobody has acknowledged.
     pub in_flight: InFlight,
-    /// Who pops what.
-    pub topics: PoppedTopics,
     revive_queues: i32,
     turn: AtomicU64,
     throws: AtomicU64,
@@ -30,7 +27,6 @@ impl Pops {
         Pops {
             locks: PopLocks::default(),
             in_flight: InFlight::new(threshold, now_ms),
-            topics: PoppedTopics::default(),
             revive_queues: config.revive_queue_num.max(1),
             turn: AtomicU64::new(0),
             throws: AtomicU64::new(0),
@@ -42,11 +38,6 @@ impl Pops {
     pub(crate) fn next_revive_queue(&self) -> i32 {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         (turn % u64::from(self.revive_queues.unsigned_abs())) as i32
-    }
-
-    /// Whether a check point can be in this queue.
-    pub(crate) fn has_revive_queue(&self, queue_id: i32) -> bool {
-        (0..self.revive_queues).contains(&queue_id)
     }
 
     /// A number below a hundred that nobody can guess.
@@ -65,8 +56,6 @@ mod tests {
         let pops = Pops::new(&BrokerConfig { revive_queue_num: 3, ..BrokerConfig::default() }, 0);
         let queues: Vec<i32> = (0..4).map(|_| pops.next_revive_queue()).collect();
         assert_eq!(queues, [0, 1, 2, 0]);
-        assert!(pops.has_revive_queue(2) && !pops.has_revive_queue(3));
-        assert!(!pops.has_revive_queue(-1));
         let chances: std::collections::BTreeSet<i32> = (0..1000).map(|_| pops.chance()).collect();
         assert!(chances.len() > 50 && chances.iter().all(|chance| (0..100).contains(chance)));
     }

@@ -60,7 +60,7 @@ pub(crate) fn query_offset(
 }
 
 /// Whether the message at offset 0 is there and not so old that it has left the memory.
-fn first_in_memory(broker: &Broker, topic: &str, queue_id: i32) -> bool {
+pub(super) fn first_in_memory(broker: &Broker, topic: &str, queue_id: i32) -> bool {
     let first = GetRequest { topic, queue_id, queue_offset: 0, count_max: 1, bytes_max: 1 };
     let got = broker.store.get(&first, &|_| true);
     got.status == GetStatus::Found && !got.from_disk
