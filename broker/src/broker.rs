@@ -164,10 +164,11 @@ impl Broker {
         let lock = MessageStore::lock(&settings.store)?;
         let config = settings.broker.clone();
         let root = PathBuf::from(&settings.store.store_path_root_dir);
-        let topics = Arc::new(Topics::load(&root, &config)?);
+        let light = settings.store.enable_lmq;
+        let topics = Arc::new(Topics::load(&root, &config)?.with_light(light));
         let step = u64::try_from(config.consumer_offset_update_version_step).unwrap_or(1);
-        let offsets = ConsumerOffsets::load(&root, step)?;
-        let groups = Groups::load(&root)?;
+        let offsets = ConsumerOffsets::load(&root, step, light)?;
+        let groups = Groups::load(&root)?.with_light(light);
         let orders = Orders::load(&root)?;
         let request_modes = RequestModes::load(&root)?;
         let arrivals = Arc::new(Arrivals::new(config.pop_long_polling_force_notify_interval));

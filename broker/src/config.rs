@@ -432,7 +432,6 @@ fn refuse_missing_safety(key: &str, value: &str) -> Result<(), ConfigError> {
         "messageStorePlugIn" if !value.is_empty() => NO_OTHER_STORE,
         "configManagerVersion" if value != "v1" => NO_OTHER_STORE,
         "popConsumerKVServiceEnable" | "popConsumerKVServiceInit" if on => NO_OTHER_POP,
-        "enableLmq" | "enableMultiDispatch" if on => "queues beside the topic's are not supported",
         _ => return Ok(()),
     };
     Err(ConfigError::NotHonoured { key: key.to_owned(), value: value.to_owned(), reason })

@@ -49,6 +49,8 @@ const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
 /// The groups of this broker.
 pub(crate) struct Groups {
     path: PathBuf,
+    /// Whether groups that are named like light queues are known without having been made.
+    light: bool,
     table: DashMap<String, Arc<SubscriptionGroupConfig>>,
     meta: Mutex<Meta>,
     /// Held while a snapshot is taken and written, so that an older one never replaces a newer.
@@ -95,6 +97,7 @@ impl Groups {
         };
         Ok(Groups {
             path,
+            light: false,
             table,
             meta: Mutex::new(meta),
             saving: Mutex::new(()),
@@ -102,8 +105,20 @@ impl Groups {
         })
     }
 
+    /// The same groups and, with light queues, every group that is named like one.
+    pub(crate) fn with_light(self, light: bool) -> Groups {
+        Groups { light, ..self }
+    }
+
+    fn is_light(&self, group: &str) -> bool {
+        self.light && store::light::is_light(group)
+    }
+
     /// Returns a known group.
     pub(crate) fn find(&self, group: &str) -> Option<Arc<SubscriptionGroupConfig>> {
+        if self.is_light(group) {
+            return Some(Arc::new(SubscriptionGroupConfig::new(group)));
+        }
         self.table.get(group).map(|config| Arc::clone(&config))
     }
 
@@ -116,7 +131,7 @@ impl Groups {
 
     /// Whether the group is known.
     pub(crate) fn contains(&self, group: &str) -> bool {
-        self.table.contains_key(group)
+        self.is_light(group) || self.table.contains_key(group)
     }
 
     /// Returns a group, making it when `auto_create` allows and the name is legal.
@@ -158,6 +173,10 @@ impl Groups {
             ready.push(config);
         }
         for config in ready {
+            if self.is_light(&config.group_name) {
+                // Java quirk: a success that changes nothing.
+                continue;
+            }
             tracing::info!(group = config.group_name, "consumer group updated");
             self.table.insert(config.group_name.clone(), Arc::new(config));
             self.bump(now_ms);

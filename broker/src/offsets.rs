@@ -5,6 +5,9 @@
 //! this version does not know. A commit of a known queue allocates nothing. The file is written
 //! every 5 s when something changed, and at the stop; a damaged file stops the start.
 //!
+//! With light queues there is another file, `config/lmqConsumerOffset.json`, where groups that are
+//! named like light queues have one offset per topic.
+//!
 //! Reset offsets (request 222) live in memory: they hide the stored offset and block commits until
 //! a pull has taken them.
 
@@ -18,6 +21,7 @@ use dashmap::DashMap;
 use remoting::protocol::body::{ConsumerOffsetSerializeWrapper, DataVersion};
 use serde::{Deserialize, Serialize};
 use store::json_file::{JsonFile, JsonFileError};
+use store::light;
 
 /// Offsets of one topic and group by queue.
 pub(crate) type QueueOffsets = BTreeMap<i32, i64>;
@@ -27,11 +31,16 @@ type Table = DashMap<String, QueueOffsets>;
 /// Name of the file below `config/`.
 pub(crate) const FILE_NAME: &str = "consumerOffset.json";
 
+/// Name of the file when there are light queues.
+pub(crate) const LIGHT_FILE_NAME: &str = "lmqConsumerOffset.json";
+
 const SEPARATOR: char = '@';
 
 /// The committed, pulled and reset offsets of all groups.
 pub(crate) struct ConsumerOffsets {
     path: PathBuf,
+    /// Whether there are light queues.
+    light: bool,
     committed: Table,
     pulled: Table,
     resets: Table,
@@ -51,18 +60,29 @@ struct OffsetFile {
     group_topic_map: BTreeMap<String, BTreeSet<String>>,
     /// Required: a JSON object without it is another file.
     offset_table: BTreeMap<String, QueueOffsets>,
+    /// Of groups that are named like light queues, without a queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lmq_offset_table: Option<BTreeMap<String, i64>>,
     #[serde(flatten)]
     unknown: serde_json::Map<String, serde_json::Value>,
 }
 
 impl ConsumerOffsets {
     /// Loads the offsets of the store below `root`; a missing file means none yet.
-    pub(crate) fn load(root: &Path, version_step: u64) -> Result<ConsumerOffsets, JsonFileError> {
-        let path = root.join("config").join(FILE_NAME);
+    pub(crate) fn load(
+        root: &Path,
+        version_step: u64,
+        light: bool,
+    ) -> Result<ConsumerOffsets, JsonFileError> {
+        let path = root.join("config").join(if light { LIGHT_FILE_NAME } else { FILE_NAME });
         let file: OffsetFile = JsonFile::load(&path)?.unwrap_or_default();
+        let of_light = file.lmq_offset_table.unwrap_or_default().into_iter();
+        let of_light =
+            of_light.map(|(key, offset)| (key, QueueOffsets::from([(light::QUEUE_ID, offset)])));
         Ok(ConsumerOffsets {
             path,
-            committed: file.offset_table.into_iter().collect(),
+            light,
+            committed: file.offset_table.into_iter().chain(of_light).collect(),
             pulled: Table::new(),
             resets: Table::new(),
             version: Mutex::new(file.data_version),
@@ -75,13 +95,23 @@ impl ConsumerOffsets {
 
     /// Stores what a group has consumed of a queue; any offset is taken as it is.
     pub(crate) fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64, now_ms: i64) {
-        put(&self.committed, topic, group, queue_id, offset);
+        put(&self.committed, topic, group, self.queue_of(group, queue_id), offset);
         self.changed.store(true, Ordering::Release);
         let commits = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
         if commits.is_multiple_of(self.version_step) {
             let mut version = self.version.lock().unwrap_or_else(PoisonError::into_inner);
             version.bump(now_ms, 0);
         }
+    }
+
+    /// Java quirk: a group that is named like a light queue has one offset whatever the queue.
+    /// Pinned by `light_groups_have_one_offset_per_topic`.
+    fn queue_of(&self, group: &str, queue_id: i32) -> i32 {
+        if self.is_light(group) { light::QUEUE_ID } else { queue_id }
+    }
+
+    fn is_light(&self, group: &str) -> bool {
+        self.light && light::is_light(group)
     }
 
     /// Remembers how far a group has pulled a queue; not written to disk.
@@ -92,7 +122,7 @@ impl ConsumerOffsets {
     /// Returns the offset a group goes on from: a pending reset, else the committed one.
     pub(crate) fn query(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
         find(&self.resets, topic, group, queue_id)
-            .or_else(|| find(&self.committed, topic, group, queue_id))
+            .or_else(|| find(&self.committed, topic, group, self.queue_of(group, queue_id)))
     }
 
     /// Returns how far a group has pulled, else what it goes on from.
@@ -176,7 +206,7 @@ impl ConsumerOffsets {
             return;
         }
         put(&self.resets, topic, group, queue_id, offset);
-        put(&self.committed, topic, group, queue_id, offset);
+        put(&self.committed, topic, group, self.queue_of(group, queue_id), offset);
         self.changed.store(true, Ordering::Release);
     }
 
@@ -215,17 +245,28 @@ impl ConsumerOffsets {
     }
 
     fn snapshot(&self) -> OffsetFile {
-        let offset_table: BTreeMap<String, QueueOffsets> = self
-            .committed
-            .iter()
-            .map(|entry| (entry.key().clone(), entry.value().clone()))
-            .collect();
+        let mut offset_table = BTreeMap::new();
+        let mut of_light = BTreeMap::new();
+        for entry in &self.committed {
+            let (key, offsets) = (entry.key(), entry.value());
+            let single = offsets.get(&light::QUEUE_ID).copied();
+            match split_key(key).and(single) {
+                Some(offset) if split_key(key).is_some_and(|(_, group)| self.is_light(group)) => {
+                    of_light.insert(key.clone(), offset);
+                }
+                _ => {
+                    offset_table.insert(key.clone(), offsets.clone());
+                }
+            }
+        }
         let mut group_topic_map: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (topic, group) in offset_table.keys().filter_map(|key| split_key(key)) {
             group_topic_map.entry(group.to_owned()).or_default().insert(topic.to_owned());
         }
         let data_version = self.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        OffsetFile { data_version, group_topic_map, offset_table, unknown: self.unknown.clone() }
+        let lmq_offset_table = self.light.then_some(of_light);
+        let unknown = self.unknown.clone();
+        OffsetFile { data_version, group_topic_map, offset_table, lmq_offset_table, unknown }
     }
 }
 
@@ -273,7 +314,7 @@ mod tests {
     use super::*;
 
     fn empty(root: &Path) -> ConsumerOffsets {
-        ConsumerOffsets::load(root, 2).unwrap()
+        ConsumerOffsets::load(root, 2, false).unwrap()
     }
 
     #[test]
@@ -315,7 +356,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("config")).unwrap();
         let path = dir.path().join("config").join(FILE_NAME);
         std::fs::write(&path, "{\"offsetTable\":{\"T@g\":{0:").unwrap();
-        assert!(ConsumerOffsets::load(dir.path(), 500).is_err());
+        assert!(ConsumerOffsets::load(dir.path(), 500, false).is_err());
     }
 
     #[test]
@@ -372,6 +413,31 @@ mod tests {
         assert_eq!(least, QueueOffsets::from([(0, 3), (1, 9)]));
         let least = offsets.min_of_all_groups("T", "b,d", |_| 2);
         assert_eq!(least, QueueOffsets::from([(0, 5)]));
+    }
+
+    #[test]
+    fn light_groups_have_one_offset_per_topic() {
+        let dir = tempfile::tempdir().unwrap();
+        empty(dir.path()).persist().unwrap();
+        let offsets = ConsumerOffsets::load(dir.path(), 2, true).unwrap();
+        offsets.commit("%LMQ%g", "%LMQ%a", 0, 5, 1);
+        offsets.commit("%LMQ%g", "%LMQ%a", 3, 6, 1);
+        offsets.commit("g", "%LMQ%a", 0, 7, 1);
+        assert_eq!(offsets.query("%LMQ%g", "%LMQ%a", 9), Some(6));
+        assert_eq!(offsets.of("%LMQ%g", "%LMQ%a"), Some(QueueOffsets::from([(0, 6)])));
+        offsets.persist().unwrap();
+        let text = std::fs::read_to_string(dir.path().join("config").join(LIGHT_FILE_NAME));
+        let json: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
+        assert_eq!(json["lmqOffsetTable"], serde_json::json!({"%LMQ%a@%LMQ%g": 6}));
+        assert_eq!(json["offsetTable"], serde_json::json!({"%LMQ%a@g": {"0": 7}}));
+
+        let again = ConsumerOffsets::load(dir.path(), 2, true).unwrap();
+        assert_eq!(again.query("%LMQ%g", "%LMQ%a", 0), Some(6));
+        assert_eq!(again.query("g", "%LMQ%a", 0), Some(7));
+        again.remove_group("%LMQ%g");
+        assert_eq!(again.query("%LMQ%g", "%LMQ%a", 0), None);
+        // The other file knows nothing of it.
+        assert_eq!(empty(dir.path()).query("g", "%LMQ%a", 0), None);
     }
 
     #[test]

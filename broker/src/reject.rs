@@ -91,7 +91,9 @@ impl From<PutError> for Reject {
             PutError::Stopped | PutError::Poisoned | PutError::DiskFull => {
                 ResponseCode::ServiceNotAvailable
             }
-            PutError::CreateSegmentFailed | PutError::QueueUnavailable => ResponseCode::SystemError,
+            PutError::CreateSegmentFailed
+            | PutError::QueueUnavailable
+            | PutError::LightQueuesExceeded { .. } => ResponseCode::SystemError,
         };
         Reject::new(code, error.to_string())
     }

@@ -59,6 +59,15 @@ pub struct StoreConfig {
     /// Size of one batch ConsumeQueue file in bytes.
     #[property(default = 13_800_000, restart)]
     pub mapper_file_size_batch_consume_queue: i32,
+    /// Whether there are light queues, with `enableMultiDispatch`; also which offset file is used.
+    #[property(default = false, restart)]
+    pub enable_lmq: bool,
+    /// Whether messages stand in the light queues they name.
+    #[property(default = false, restart)]
+    pub enable_multi_dispatch: bool,
+    /// Light queues at most.
+    #[property(default = 20_000, restart)]
+    pub max_lmq_consume_queue_num: i32,
     /// Hash slots of one index file.
     #[property(default = 5_000_000, restart)]
     pub max_hash_slot_num: i32,
@@ -216,6 +225,11 @@ impl StoreConfig {
     /// Directory of the store.
     pub fn root(&self) -> &Path {
         Path::new(&self.store_path_root_dir)
+    }
+
+    /// Whether messages stand in the light queues they name.
+    pub fn light_queues(&self) -> bool {
+        self.enable_lmq && self.enable_multi_dispatch
     }
 
     /// Directories that get new log files, in the order Java deals them out: sorted.

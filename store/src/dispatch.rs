@@ -6,8 +6,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use remoting::protocol::message::properties::property;
-use remoting::protocol::message::{Properties, Record, hash, sys_flag};
+use remoting::protocol::message::{Record, sys_flag};
+
+use crate::light;
+use crate::properties::StoreProperties;
 
 /// Topic of delayed messages; the tags code of its units is the time of delivery.
 pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
@@ -40,20 +42,16 @@ pub struct DispatchRequest<'a> {
 impl<'a> DispatchRequest<'a> {
     /// The request of a stored record.
     pub fn of(record: &Record<'a>, delays: &DelayLevels) -> DispatchRequest<'a> {
-        let properties = record.properties();
+        let properties = StoreProperties::of(record.properties);
         let inner_batch = record.sys_flag & sys_flag::INNER_BATCH != 0;
-        let batch_size = properties
-            .get(property::INNER_NUM)
-            .filter(|_| inner_batch)
-            .and_then(|number| number.parse().ok())
-            .filter(|number| *number > 0);
+        let batch_size = properties.inner_count().filter(|_| inner_batch);
         DispatchRequest {
             topic: record.topic,
             queue_id: record.queue_id,
             physical_offset: record.physical_offset,
             // A record is at most 2 GiB long; the size is a positive i32 in its first field.
             size: record.total_size.cast_signed(),
-            tags_code: tags_code(record.topic, record.properties, record.store_timestamp, delays),
+            tags_code: properties.tags_code(record.topic, record.store_timestamp, delays),
             store_timestamp: record.store_timestamp,
             queue_offset: record.queue_offset,
             sys_flag: record.sys_flag,
@@ -69,22 +67,25 @@ impl<'a> DispatchRequest<'a> {
             && transaction != sys_flag::TRANSACTION_ROLLBACK
     }
 
+    /// The light queues the record stands in, and its offset in each.
+    pub fn light_places(&self) -> impl Iterator<Item = (&'a str, i64)> + use<'a> {
+        let stands = self.has_unit() && light::allowed_in(self.topic);
+        let properties = if stands { StoreProperties::of(self.properties) } else { <_>::default() };
+        light::places(
+            properties.light_queues.unwrap_or_default(),
+            properties.light_offsets.unwrap_or_default(),
+        )
+    }
+
+    /// The same record in one of its light queues.
+    pub fn in_light_queue(&self, name: &'a str, queue_offset: i64) -> DispatchRequest<'a> {
+        DispatchRequest { topic: name, queue_id: light::QUEUE_ID, queue_offset, ..*self }
+    }
+
     /// Log position behind the record.
     pub fn physical_end(&self) -> i64 {
         self.physical_offset + i64::from(self.size)
     }
-}
-
-/// Tags code of a unit: hash of the tags, or the time of delivery in the schedule topic.
-pub fn tags_code(topic: &str, properties: &str, store_timestamp: i64, delays: &DelayLevels) -> i64 {
-    let properties = Properties::new(properties);
-    if topic == SCHEDULE_TOPIC {
-        let level = properties.get(property::DELAY).and_then(|level| level.parse::<i32>().ok());
-        if let Some(level) = level.filter(|level| *level > 0) {
-            return delays.deliver_at(level, store_timestamp);
-        }
-    }
-    hash::tags_code(properties.get(property::TAGS))
 }
 
 /// The delay of each level, from the setting `messageDelayLevel`.
@@ -217,15 +218,6 @@ mod tests {
         for part in ["s", "5", "5x", "-", "1é", "99999999999999999d"] {
             assert_eq!(DelayLevels::parse(&format!("1s {part}")), Err(part.to_owned()));
         }
-    }
-
-    #[test]
-    fn the_schedule_topic_keeps_the_time_of_delivery() {
-        let properties = "TAGS\u{1}TagA\u{2}DELAY\u{1}3\u{2}";
-        assert_eq!(tags_code(SCHEDULE_TOPIC, properties, 446, &delays()), 10_446);
-        assert_eq!(tags_code("T", properties, 446, &delays()), 2_598_919);
-        assert_eq!(tags_code(SCHEDULE_TOPIC, "TAGS\u{1}TagA\u{2}", 446, &delays()), 2_598_919);
-        assert_eq!(tags_code("T", "", 446, &delays()), 0);
     }
 
     #[test]

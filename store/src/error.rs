@@ -107,6 +107,12 @@ pub enum PutError {
     /// A write or a sync failed; nothing is acknowledged until a restart.
     #[error("the store does not accept messages after a failed write")]
     Poisoned,
+    /// There are as many light queues as `maxLmqConsumeQueueNum` allows.
+    #[error("[LMQ_CONSUME_QUEUE_NUM_EXCEEDED] there are {max} light queues, the most there may be")]
+    LightQueuesExceeded {
+        /// The limit.
+        max: usize,
+    },
     /// The disk is full or over the warning level.
     #[error("the disk of the store is full")]
     DiskFull,

@@ -140,6 +140,7 @@ fn refused(error: &PutError) -> Reject {
     let status = match error {
         PutError::MessageIllegal(_) => "MESSAGE_ILLEGAL",
         PutError::PropertiesSizeExceeded { .. } => "PROPERTIES_SIZE_EXCEEDED",
+        PutError::LightQueuesExceeded { .. } => "LMQ_CONSUME_QUEUE_NUM_EXCEEDED",
         PutError::CreateSegmentFailed => "CREATE_MAPPED_FILE_FAILED",
         PutError::Stopped | PutError::Poisoned | PutError::DiskFull => "SERVICE_NOT_AVAILABLE",
         PutError::QueueUnavailable => "UNKNOWN_ERROR",

@@ -22,6 +22,7 @@ use runtime::clock::now_ms;
 use serde::{Deserialize, Serialize};
 use store::QueueKind;
 use store::json_file::{JsonFile, JsonFileError};
+use store::light::is_light;
 use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
@@ -56,6 +57,19 @@ pub(crate) mod perm {
 
 /// Name of the file below `config/`.
 const FILE_NAME: &str = "topics.json";
+
+/// What is known of a light queue as a topic.
+const LIGHT: Facts = Facts {
+    perm: perm::READ_WRITE,
+    read_queues: 1,
+    write_queues: 1,
+    sys_flag: 0,
+    order: false,
+    compacted: false,
+    kind: QueueKind::Simple,
+    multi_tags: false,
+    sendable: true,
+};
 
 /// Queues of a topic at most: whoever asks for all of them gets an answer of that length.
 pub(crate) const QUEUES_MAX: i32 = 65_535;
@@ -143,6 +157,8 @@ pub(crate) struct Topics {
     unknown: serde_json::Map<String, serde_json::Value>,
     system: system::SystemTopics,
     auto_create: bool,
+    /// Whether light queues are topics that no table knows.
+    light: bool,
 }
 
 #[derive(Default)]
@@ -199,6 +215,7 @@ impl Topics {
             unknown: file.unknown,
             system: system::SystemTopics::new(config),
             auto_create: config.auto_create_topic_enable,
+            light: false,
         };
         for wanted in topics.system.wanted(config) {
             if !topics.table.contains_key(wanted.topic_name.as_str()) {
@@ -208,13 +225,28 @@ impl Topics {
         Ok(topics)
     }
 
+    /// The same topics and, with light queues, every one of those.
+    pub(crate) fn with_light(self, light: bool) -> Topics {
+        Topics { light, ..self }
+    }
+
+    fn is_light(&self, topic: &str) -> bool {
+        self.light && is_light(topic)
+    }
+
     /// What the hot path needs to know of a topic.
     pub(crate) fn look(&self, topic: &str) -> Option<Facts> {
+        if self.is_light(topic) {
+            return Some(LIGHT);
+        }
         self.table.get(topic).map(|known| known.facts)
     }
 
     /// The whole configuration of a topic.
     pub(crate) fn find(&self, topic: &str) -> Option<Arc<TopicConfig>> {
+        if self.is_light(topic) {
+            return Some(Arc::new(plain(topic, 1, perm::READ_WRITE, 0)));
+        }
         self.table.get(topic).map(|known| Arc::clone(&known.config))
     }
 
@@ -286,6 +318,9 @@ impl Topics {
 
     /// Stores a configuration as it is; returns whether anything changed.
     pub(crate) fn set(&self, config: TopicConfig) -> bool {
+        if self.is_light(&config.topic_name) {
+            return false;
+        }
         let name = config.topic_name.clone();
         match self.table.entry(name.as_str().into()) {
             Entry::Occupied(known) if *known.get().config == config => return false,

@@ -5,9 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
+use tracing::warn;
 
 use super::handles::Handles;
 use super::pending::Pending;
@@ -15,6 +16,7 @@ use super::place::{Disk, sync_dir};
 use super::queue::{Identity, Queue};
 use super::{QueueKind, Unit};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
+use crate::light::is_light;
 use crate::{OpenError, QueueKinds, StoreConfig};
 
 /// Directory of the extension of queues, which this store does not have.
@@ -34,6 +36,8 @@ pub struct QueuesConfig {
     pub batch_file_size: i64,
     /// At most so many open files.
     pub open_files_max: usize,
+    /// Whether records stand in the light queues they name.
+    pub light: bool,
 }
 
 impl QueuesConfig {
@@ -44,6 +48,7 @@ impl QueuesConfig {
             simple_file_size: i64::from(config.mapped_file_size_consume_queue),
             batch_file_size: i64::from(config.mapper_file_size_batch_consume_queue),
             open_files_max: 256,
+            light: config.light_queues(),
         }
     }
 }
@@ -58,6 +63,8 @@ pub struct Queues {
     batch: Arc<Disk>,
     pending: Arc<Pending>,
     numbers: AtomicU64,
+    light: bool,
+    light_count: AtomicUsize,
 }
 
 impl Queues {
@@ -89,6 +96,8 @@ impl Queues {
             root: config.root,
             pending: Arc::default(),
             numbers: AtomicU64::new(0),
+            light: config.light,
+            light_count: AtomicUsize::new(0),
         };
         queues.load(&queues.simple, clean)?;
         queues.load(&queues.batch, clean)?;
@@ -116,6 +125,7 @@ impl Queues {
             }
             self.check_kind(&topic, disk.kind, &topic_dir)?;
             queues.sort_unstable_by_key(|queue| queue.id());
+            self.count_light(&topic, queues.len());
             self.topics.insert(topic, queues);
         }
         Ok(())
@@ -161,7 +171,19 @@ impl Queues {
         };
         let queue = Arc::new(Queue::new(self.identity(queues.key(), id, disk)));
         queues.insert(at, queue.clone());
+        self.count_light(topic, 1);
         Ok(queue)
+    }
+
+    fn count_light(&self, topic: &str, more: usize) {
+        if is_light(topic) {
+            self.light_count.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// Number of light queues.
+    pub fn light_count(&self) -> usize {
+        self.light_count.load(Ordering::Relaxed)
     }
 
     /// The queue, if it is there.
@@ -261,6 +283,9 @@ impl Queues {
         }
         if let Some((_, queues)) = self.topics.remove(topic) {
             queues.iter().for_each(|queue| queue.delete());
+            if is_light(topic) {
+                self.light_count.fetch_sub(queues.len(), Ordering::Relaxed);
+            }
         }
         for root in [&self.simple.root, &self.batch.root, &self.root.join(EXT_DIR)] {
             match fs::remove_dir_all(root.join(topic)) {
@@ -324,8 +349,15 @@ impl Queues {
 
 impl Dispatch for Queues {
     fn dispatch(&self, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
-        if request.has_unit() {
-            self.queue(request.topic, request.queue_id)?.append(request)?;
+        if !request.has_unit() {
+            return Ok(());
+        }
+        let queue = self.queue(request.topic, request.queue_id)?;
+        queue.append(request)?;
+        if self.light && queue.kind() == QueueKind::Simple {
+            for (name, offset) in request.light_places() {
+                self.dispatch_light(&request.in_light_queue(name, offset))?;
+            }
         }
         Ok(())
     }
@@ -350,6 +382,24 @@ impl Drop for Queues {
         // The lists and the queues hold each other.
         self.pending.take_active();
         self.pending.take_unsynced();
+    }
+}
+
+impl Queues {
+    /// Gives a record to a light queue. What the record says of its offset is text from somewhere:
+    /// a gap is closed up, as Java does, and what cannot be stays out.
+    fn dispatch_light(&self, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
+        let queue = self.queue(request.topic, request.queue_id)?;
+        let next = queue.next_offset();
+        let queue_offset =
+            if next > 0 { request.queue_offset.min(next) } else { request.queue_offset };
+        match queue.append(&DispatchRequest { queue_offset, ..*request }) {
+            Err(ViewError::Gap { topic, got, .. }) => {
+                warn!(%topic, got, "no such offset in a light queue: passing over it");
+                Ok(())
+            }
+            done => done,
+        }
     }
 }
 

@@ -22,6 +22,7 @@ impl Fixture {
             simple_file_size: 200,
             batch_file_size: 460,
             open_files_max: 4,
+            light: false,
         };
         let queues = Queues::open(config, Box::new(move |_| kind), true).unwrap();
         let mut fixture = Fixture { _dir: dir, queues, kind, log: LogBounds { min: 0, max: 0 } };
@@ -156,6 +157,7 @@ fn a_missing_file_sends_the_reader_to_the_next_one() {
         simple_file_size: 200,
         batch_file_size: 460,
         open_files_max: 4,
+        light: false,
     };
     let queues = Queues::open(config, Box::new(|_| QueueKind::Simple), true).unwrap();
     let fixture = Fixture { queues, ..fixture };

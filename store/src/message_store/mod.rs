@@ -3,6 +3,7 @@
 //! A put is ordered by the append lock of the log: queue offset, log position, store time, the
 //! bytes, and the unit of the queue come about under it. The index follows in its own thread.
 
+mod numbered;
 mod put;
 mod read;
 mod runtime;

@@ -8,16 +8,16 @@ use std::sync::atomic::Ordering;
 use ::runtime::clock::now_ms;
 use bytes::BytesMut;
 use remoting::protocol::message::batch::{BatchMessage, BatchMessages};
-use remoting::protocol::message::properties::{PROPERTIES_LEN_MAX, VALUE_END, property};
+use remoting::protocol::message::properties::{PROPERTIES_LEN_MAX, VALUE_END};
 use remoting::protocol::message::record::{Version, patch_positions};
-use remoting::protocol::message::{NewRecord, Properties, PropertiesBuf, Record, sys_flag};
+use remoting::protocol::message::{NewRecord, sys_flag};
 use smallvec::SmallVec;
 
 use super::MessageStore;
-use crate::commit_log::Append;
 use crate::consume_queue::Queue;
-use crate::dispatch::{DispatchRequest, SCHEDULE_TOPIC, ViewError, tags_code};
-use crate::{Arrival, NewBatch, NewMessage, Put, PutError, QueueKind};
+use crate::dispatch::{DispatchRequest, SCHEDULE_TOPIC, ViewError};
+use crate::properties::StoreProperties;
+use crate::{Arrival, NewBatch, NewMessage, Put, PutError};
 
 /// Longest topic that is not a retry topic, in bytes.
 const TOPIC_LEN_MAX: usize = 127;
@@ -29,8 +29,8 @@ const RECORD_SLACK: usize = 65_536;
 
 /// Buffers of one thread, kept from put to put.
 #[derive(Default)]
-struct Encoder {
-    records: BytesMut,
+pub(super) struct Encoder {
+    pub(super) records: BytesMut,
     /// Properties of the messages of a batch, one after the other.
     properties: String,
     batch: Vec<Encoded>,
@@ -52,12 +52,15 @@ impl MessageStore {
     /// Stores one message; it is visible when this returns.
     pub fn put(&self, message: &NewMessage<'_>) -> Result<Put, PutError> {
         self.check(message)?;
+        let seen = StoreProperties::of(message.properties);
         let (put, tags_code) = if message.sys_flag & sys_flag::INNER_BATCH != 0 {
-            self.put_inner_batch(message)
-        } else if Properties::new(message.properties).contains(property::INNER_NUM) {
+            self.put_inner_batch(message, &seen)
+        } else if seen.inner_num.is_some() {
             Err(PutError::MessageIllegal("INNER_NUM on a message that is no inner batch"))
+        } else if let Some(names) = self.lights_of(message, &seen) {
+            self.put_light(message, names, &seen)
         } else {
-            ENCODER.with_borrow_mut(|encoder| self.put_single(message, encoder))
+            self.put_plain(message, &seen)
         }?;
         self.tell(message, &put, 0, tags_code, message.properties);
         Ok(put)
@@ -70,7 +73,7 @@ impl MessageStore {
         if message.sys_flag & sys_flag::TRANSACTION_MASK != 0 {
             return Err(PutError::MessageIllegal("a batch takes no part in a transaction"));
         }
-        if Properties::new(message.properties).contains(property::DELAY) {
+        if StoreProperties::of(message.properties).delay.is_some() {
             return Err(PutError::MessageIllegal("a batch cannot be delayed"));
         }
         ENCODER.with_borrow_mut(|encoder| {
@@ -83,9 +86,19 @@ impl MessageStore {
         })
     }
 
+    /// A record that says nothing of queues.
+    pub(super) fn put_plain(
+        &self,
+        message: &NewMessage<'_>,
+        seen: &StoreProperties<'_>,
+    ) -> Result<(Put, i64), PutError> {
+        ENCODER.with_borrow_mut(|encoder| self.put_single(message, seen, encoder))
+    }
+
     fn put_single(
         &self,
         message: &NewMessage<'_>,
+        seen: &StoreProperties<'_>,
         encoder: &mut Encoder,
     ) -> Result<(Put, i64), PutError> {
         let queue = self.queue_of(message)?;
@@ -95,7 +108,7 @@ impl MessageStore {
         let mut request = request_of(message, record.len());
         let delayed = message.topic == SCHEDULE_TOPIC;
         if !delayed {
-            request.tags_code = tags_code(message.topic, message.properties, 0, &self.delays);
+            request.tags_code = seen.tags_code(message.topic, 0, &self.delays);
         }
 
         let mut log = self.log.lock()?;
@@ -105,7 +118,7 @@ impl MessageStore {
         request.store_timestamp = now;
         request.queue_offset = queue.as_ref().map_or(0, |queue| queue.next_offset());
         if delayed {
-            request.tags_code = tags_code(message.topic, message.properties, now, &self.delays);
+            request.tags_code = seen.tags_code(message.topic, now, &self.delays);
         }
         patch_positions(record, request.queue_offset, physical_offset, now);
         log.write(record, now)?;
@@ -167,55 +180,9 @@ impl MessageStore {
         Ok(Put { physical_offset, queue_offset, store_timestamp: now, end, ids })
     }
 
-    /// One record for all messages of a batch; its queue counts them.
-    fn put_inner_batch(&self, message: &NewMessage<'_>) -> Result<(Put, i64), PutError> {
-        let queue = self.queues.queue(message.topic, message.queue_id).map_err(refused)?;
-        if queue.kind() != QueueKind::Batch {
-            return Err(PutError::MessageIllegal("an inner batch needs a topic of type BatchCQ"));
-        }
-        let count = Properties::new(message.properties).get(property::INNER_NUM);
-        if count.and_then(|count| count.parse::<i16>().ok()).is_none_or(|count| count <= 0) {
-            return Err(PutError::MessageIllegal("an inner batch needs INNER_NUM"));
-        }
-        let mut encoder = Encoder::default();
-        let mut properties = PropertiesBuf::from_raw(message.properties);
-
-        let mut log = self.log.lock()?;
-        // The record carries its own queue offset as text: it is encoded under the lock.
-        let queue_offset = queue.next_offset();
-        properties.set(property::INNER_BASE, &queue_offset.to_string());
-        let properties = properties.as_str();
-        self.encode(message, message.body, properties, message.flag, &mut encoder)?;
-        let record = &mut encoder.records[..];
-        let physical_offset = log.place(record.len())?;
-        let now = now_ms();
-        patch_positions(record, queue_offset, physical_offset, now);
-        self.append_record(&mut log, &queue, record, now)?;
-        drop(log);
-
-        let end = physical_offset + encoder.records.len() as i64;
-        let ids = SmallVec::new();
-        let put = Put { physical_offset, queue_offset, store_timestamp: now, end, ids };
-        let tags_code = tags_code(message.topic, message.properties, now, &self.delays);
-        Ok((put, tags_code))
-    }
-
-    fn append_record(
-        &self,
-        log: &mut Append<'_>,
-        queue: &Arc<Queue>,
-        record: &[u8],
-        now: i64,
-    ) -> Result<(), PutError> {
-        let decoded = Record::decode(record)
-            .map_err(|_| PutError::MessageIllegal("the message makes no record"))?;
-        log.write(record, now)?;
-        self.append_unit(queue, &DispatchRequest::of(&decoded, &self.delays))
-    }
-
     /// Appends the unit of a record that is in the log already. Without its unit the record
     /// would be seen only after a restart: nothing is acknowledged any more.
-    fn append_unit(
+    pub(super) fn append_unit(
         &self,
         queue: &Arc<Queue>,
         request: &DispatchRequest<'_>,
@@ -234,7 +201,7 @@ impl MessageStore {
         }
     }
 
-    fn encode(
+    pub(super) fn encode(
         &self,
         message: &NewMessage<'_>,
         body: &[u8],
@@ -293,10 +260,16 @@ impl MessageStore {
             let properties = &all[start..];
             let before = encoder.records.len();
             let encoded = self.encode(message, part.body, properties, part.flag, encoder);
-            let tags_code = tags_code(message.topic, properties, 0, &self.delays);
+            let seen = StoreProperties::of(properties);
+            let tags_code = seen.tags_code(message.topic, 0, &self.delays);
+            // A batch stands in no light queue; building the queues again must find that, too.
+            let stands = seen.light_offsets.is_some() && self.lights_of(message, &seen).is_some();
             let properties = start..all.len();
             encoder.properties = all;
             encoded?;
+            if stands {
+                return Err(PutError::MessageIllegal("a batch stands in no light queue"));
+            }
             let len = encoder.records.len() - before;
             encoder.batch.push(Encoded { len, tags_code, properties });
         }
@@ -362,7 +335,7 @@ impl MessageStore {
     }
 }
 
-fn request_of<'a>(message: &NewMessage<'a>, len: usize) -> DispatchRequest<'a> {
+pub(super) fn request_of<'a>(message: &NewMessage<'a>, len: usize) -> DispatchRequest<'a> {
     DispatchRequest {
         topic: message.topic,
         queue_id: message.queue_id,
@@ -387,7 +360,7 @@ fn join_properties(part: &BatchMessage<'_>, request: &str, out: &mut String) {
     out.push_str(request);
 }
 
-fn refused(error: ViewError) -> PutError {
+pub(super) fn refused(error: ViewError) -> PutError {
     match error {
         ViewError::IllegalTopic { .. } => {
             PutError::MessageIllegal("the topic cannot name a directory")

@@ -7,6 +7,7 @@ use remoting::net::Outcome;
 use remoting::protocol::code::ResponseCode;
 use remoting::protocol::command::Responder;
 use runtime::clock::now_ms;
+use store::light::is_light;
 use store::retention;
 
 use super::after_disk_work;
@@ -49,8 +50,10 @@ pub(crate) fn unused_topics(
 ) -> Result<Outcome, Reject> {
     let work = |broker: &Broker| {
         let queues = broker.store.queues().all();
-        let unused =
-            |topic: &str| broker.topics.look(topic).is_none() && !broker.topics.is_system(topic);
+        let unused = |topic: &str| {
+            let known = broker.topics.look(topic).is_some() || broker.topics.is_system(topic);
+            !known && !is_light(topic)
+        };
         let topics: BTreeSet<&str> = queues
             .iter()
             .map(|queue| queue.topic().as_ref())

@@ -148,6 +148,7 @@ fn open(
         simple_file_size,
         batch_file_size,
         open_files_max: 4,
+        light: false,
     };
     Queues::open(config, Box::new(move |_| kind), clean)
 }

@@ -1,0 +1,83 @@
+//! What the store itself acts on of a message's properties, read in one pass.
+
+use remoting::protocol::message::properties::property;
+use remoting::protocol::message::{Properties, hash};
+
+use crate::dispatch::{DelayLevels, SCHEDULE_TOPIC};
+
+/// The properties the store acts on; of equal names the last one counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreProperties<'a> {
+    /// Tags, which filters look for.
+    pub tags: Option<&'a str>,
+    /// Delay level.
+    pub delay: Option<&'a str>,
+    /// Number of messages in an inner batch.
+    pub inner_num: Option<&'a str>,
+    /// Names of light queues.
+    pub light_queues: Option<&'a str>,
+    /// Offsets in the light queues.
+    pub light_offsets: Option<&'a str>,
+}
+
+impl<'a> StoreProperties<'a> {
+    /// Reads a raw property string.
+    pub fn of(raw: &'a str) -> StoreProperties<'a> {
+        let mut seen = StoreProperties::default();
+        for (name, value) in Properties::new(raw) {
+            let place = match name {
+                property::TAGS => &mut seen.tags,
+                property::DELAY => &mut seen.delay,
+                property::INNER_NUM => &mut seen.inner_num,
+                property::INNER_MULTI_DISPATCH => &mut seen.light_queues,
+                property::INNER_MULTI_QUEUE_OFFSET => &mut seen.light_offsets,
+                _ => continue,
+            };
+            *place = Some(value);
+        }
+        seen
+    }
+
+    /// Tags code of a unit: hash of the tags, or the time of delivery in the schedule topic.
+    pub fn tags_code(&self, topic: &str, store_timestamp: i64, delays: &DelayLevels) -> i64 {
+        if topic == SCHEDULE_TOPIC {
+            let level = self.delay.and_then(|level| level.parse::<i32>().ok());
+            if let Some(level) = level.filter(|level| *level > 0) {
+                return delays.deliver_at(level, store_timestamp);
+            }
+        }
+        hash::tags_code(self.tags)
+    }
+
+    /// Number of messages in an inner batch, if it is one.
+    pub fn inner_count(&self) -> Option<i16> {
+        self.inner_num?.parse().ok().filter(|count| *count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags_code(topic: &str, raw: &str) -> i64 {
+        let delays = DelayLevels::parse("1s 5s 10s 30s").unwrap();
+        StoreProperties::of(raw).tags_code(topic, 446, &delays)
+    }
+
+    #[test]
+    fn the_schedule_topic_keeps_the_time_of_delivery() {
+        let properties = "TAGS\u{1}TagA\u{2}DELAY\u{1}3\u{2}";
+        assert_eq!(tags_code(SCHEDULE_TOPIC, properties), 10_446);
+        assert_eq!(tags_code("T", properties), 2_598_919);
+        assert_eq!(tags_code(SCHEDULE_TOPIC, "TAGS\u{1}TagA\u{2}"), 2_598_919);
+        assert_eq!(tags_code("T", ""), 0);
+    }
+
+    #[test]
+    fn the_last_of_equal_names_counts() {
+        let seen = StoreProperties::of("TAGS\u{1}a\u{2}INNER_NUM\u{1}0\u{2}TAGS\u{1}b\u{2}");
+        assert_eq!((seen.tags, seen.inner_num, seen.inner_count()), (Some("b"), Some("0"), None));
+        assert_eq!(StoreProperties::of("INNER_NUM\u{1}40000\u{2}").inner_count(), None);
+        assert_eq!(StoreProperties::of("INNER_NUM\u{1}32767\u{2}").inner_count(), Some(32_767));
+    }
+}
