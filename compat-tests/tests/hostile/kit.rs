@@ -57,6 +57,11 @@ pub struct Servers {
 
 impl Servers {
     pub async fn start() -> Servers {
+        Servers::start_with(|_| {}).await
+    }
+
+    /// Starts with further settings of the broker.
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Servers {
         count_panics();
         let outer = tempfile::tempdir().unwrap();
         let path = |name: &str| outer.path().join(name).display().to_string();
@@ -78,6 +83,7 @@ impl Servers {
         settings.store.mapped_file_size_commit_log = 1 << 20;
         settings.store.max_hash_slot_num = 500;
         settings.store.max_index_num = 2_000;
+        change(&mut settings);
         let running = Broker::start(settings).await.unwrap();
         let broker = running.listens_on().to_string();
         let good = Client::new(ClientOptions::default());
@@ -120,6 +126,26 @@ impl Servers {
             assert_eq!(answer.code(), 0, "{:?}", answer.remark());
             assert_eq!(answer.field("queueOffset"), Some(n.to_string().as_str()));
         }
+    }
+
+    /// All that requests can change: the end of the log and the tables, as requests show them.
+    pub async fn state(&self) -> BTreeMap<&'static str, String> {
+        const TABLES: [(&str, RequestCode); 4] = [
+            ("topics", RequestCode::GetAllTopicConfig),
+            ("groups", RequestCode::GetAllSubscriptiongroupConfig),
+            ("offsets", RequestCode::GetAllConsumerOffset),
+            ("modes", RequestCode::GetAllMessageRequestMode),
+        ];
+        let mut state = BTreeMap::new();
+        for (name, code) in TABLES {
+            let answer = self.ask(code, &[], b"").await;
+            assert_eq!(answer.code(), 0, "{name}: {:?}", answer.remark());
+            state.insert(name, String::from_utf8(answer.body().to_vec()).unwrap());
+        }
+        let answer = self.ask(RequestCode::GetBrokerRuntimeInfo, &[], b"").await;
+        let info: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+        state.insert("log", info["table"]["commitLogMaxOffset"].to_string());
+        state
     }
 
     /// Every file below the outer directory, by path, with the text of those in `config/`.

@@ -6,5 +6,6 @@
 mod bodies;
 mod fields;
 mod frames;
+mod kinds;
 mod kit;
 mod names;
