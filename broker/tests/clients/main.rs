@@ -13,6 +13,7 @@ mod membership;
 mod name_server;
 mod namespaces;
 mod offsets;
+mod pop;
 mod questions;
 mod reply;
 mod retry;
