@@ -1,4 +1,8 @@
-//! Popping through a socket: take, acknowledge, prolong, wait.
+//! Popping through a socket: take, acknowledge, prolong; waiting and order in files of their own.
+
+mod order;
+mod retried;
+mod wait;
 
 use std::path::Path;
 
