@@ -29,6 +29,7 @@ use crate::arrivals::Arrivals;
 use crate::clients::{Consumers, Producers};
 use crate::config::{BrokerConfig, ConfigError, NetworkConfig, Settings};
 use crate::dispatch::Frontend;
+use crate::filter::ConsumerFilters;
 use crate::groups::{self, Groups};
 use crate::locks::QueueLocks;
 use crate::offsets::ConsumerOffsets;
@@ -59,6 +60,7 @@ pub struct Broker {
     pub(crate) offsets: ConsumerOffsets,
     pub(crate) producers: Producers,
     pub(crate) consumers: Consumers,
+    pub(crate) filters: Arc<ConsumerFilters>,
     pub(crate) locks: QueueLocks,
     pub(crate) arrivals: Arc<Arrivals>,
     pub(crate) schedule: Arc<Schedule>,
@@ -171,6 +173,9 @@ impl Broker {
         let groups = Groups::load(&root)?.with_light(light);
         let orders = Orders::load(&root)?;
         let request_modes = RequestModes::load(&root)?;
+        let (error_rate, expected) =
+            (config.max_error_rate_of_bloom_filter, config.expect_consumer_num_use_filter);
+        let filters = ConsumerFilters::load(&root, error_rate, expected, now_ms())?;
         let arrivals = Arc::new(Arrivals::new(config.pop_long_polling_force_notify_interval));
         let step = u64::try_from(config.delay_offset_update_version_step).unwrap_or(1);
         let levels = schedule::parse_levels(&settings.store.message_delay_level)?;
@@ -215,6 +220,7 @@ impl Broker {
             offsets,
             producers: Producers::default(),
             consumers: Consumers::default(),
+            filters: Arc::new(filters),
             locks: QueueLocks::default(),
             arrivals,
             schedule,
@@ -295,6 +301,8 @@ impl Broker {
         };
         report("topics", self.topics.save());
         report("groups", self.groups.persist());
+        self.tend_filters(now_ms());
+        report("filters", self.filters.persist());
         report("offsets", self.offsets.persist());
         report("orders", self.orders.persist());
     }

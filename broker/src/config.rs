@@ -216,6 +216,18 @@ pub struct BrokerConfig {
     /// Permits consumers to filter by SQL92 expressions over the properties of messages.
     #[property(default = false, restart)]
     pub enable_property_filter: bool,
+    /// Filters retried messages by the expressions of their former topics.
+    #[property(default = false, restart)]
+    pub filter_support_retry: bool,
+    /// Time after which the expressions of a group that has gone are forgotten, in ms.
+    #[property(default = 86_400_000, restart)]
+    pub filter_data_clean_time_span: i64,
+    /// Subscriptions that Java's bloom filter is sized for; this broker only notes their bits.
+    #[property(default = 32, restart)]
+    pub expect_consumer_num_use_filter: i32,
+    /// Error rate that Java's bloom filter is sized for, in percent.
+    #[property(default = 20, restart)]
+    pub max_error_rate_of_bloom_filter: i32,
     /// Deletes the retry topics of a topic's consumers along with the topic.
     #[property(default = true, restart)]
     pub clear_retry_topic_when_delete_topic: bool,
@@ -344,6 +356,11 @@ impl Settings {
         check("defaultTopicQueueNums", queues, |n| (1..=65_535).contains(&n), "from 1 to 65535")?;
         let permission = i64::from(broker.broker_permission);
         check("brokerPermission", permission, |p| (0..=7).contains(&p), "from 0 to 7")?;
+        let rate = i64::from(broker.max_error_rate_of_bloom_filter);
+        check("maxErrorRateOfBloomFilter", rate, |r| (1..=99).contains(&r), "from 1 to 99")?;
+        let expected = i64::from(broker.expect_consumer_num_use_filter);
+        let allowed = |n| (1..=1 << 20).contains(&n);
+        check("expectConsumerNumUseFilter", expected, allowed, "from 1 to 1048576")?;
         let revive = i64::from(broker.revive_queue_num);
         check("reviveQueueNum", revive, |n| (1..=65_535).contains(&n), "from 1 to 65535")?;
         let split = i64::from(broker.split_registration_size);
@@ -415,6 +432,7 @@ fn check(
 const NO_REPLICAS: &str = "replication is not supported";
 const NO_ACCESS_CONTROL: &str = "access control is not supported";
 const NO_OTHER_POP: &str = "the state of popping is kept in the revive topic only";
+const NO_BIT_MAPS: &str = "there are no queue extensions to keep bit maps of filters in";
 const NO_OTHER_STORE: &str = "only the file store is supported";
 
 /// Refuses what a user would believe to have: replicas, access control, another store.
@@ -428,6 +446,7 @@ fn refuse_missing_safety(key: &str, value: &str) -> Result<(), ConfigError> {
         "inSyncReplicas" | "minInSyncReplicas" | "totalReplicas" if above_one => NO_REPLICAS,
         "enableControllerMode" | "enableDLegerCommitLog" | "duplicationEnable" if on => NO_REPLICAS,
         "enableSlaveActingMaster" | "allAckInSyncStateSet" if on => NO_REPLICAS,
+        "enableCalcFilterBitMap" if on => NO_BIT_MAPS,
         "storeType" if !value.eq_ignore_ascii_case("default") => NO_OTHER_STORE,
         "messageStorePlugIn" if !value.is_empty() => NO_OTHER_STORE,
         "configManagerVersion" if value != "v1" => NO_OTHER_STORE,

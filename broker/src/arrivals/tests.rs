@@ -33,6 +33,17 @@ async fn wakes_only_the_queue_and_the_tag() {
 }
 
 #[tokio::test]
+async fn an_expression_is_woken_by_what_satisfies_it() {
+    let arrivals = Arc::new(Arrivals::default());
+    let filter = Filter::parse(Some("SQL92"), Some("a > 1")).unwrap();
+    let waiter = arrivals.subscribe("T", 0, filter).unwrap();
+    for (properties, expected) in [("a\u{1}1\u{2}", false), ("", false), ("a\u{1}2\u{2}", true)] {
+        arrivals.arrived(&Arrival { properties, ..arrival("T", 0, "") });
+        assert_eq!(woken(&waiter).await, expected, "{properties:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_arrival_before_the_wait_is_not_lost() {
     let arrivals = Arc::new(Arrivals::default());
     let waiter = arrivals.subscribe("T", 0, Filter::ALL).unwrap();

@@ -4,25 +4,40 @@
 //! for SQL, by the raw properties of the record. Both must agree. Whoever reads a queue for a
 //! client goes through [`Broker::get`].
 
+mod bloom;
+mod registered;
 mod sql;
 mod tag;
 
 use std::sync::Arc;
 
+use remoting::protocol::message::Properties;
+use remoting::protocol::message::properties::property;
 use store::{GetRequest, Got};
 
+pub(crate) use registered::ConsumerFilters;
 pub use sql::{Sql, SqlError};
 pub(crate) use tag::TagFilter;
 
 use crate::broker::Broker;
+use crate::topics::group_of_retry_topic;
 
 /// What a subscription wants.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Filter {
     /// Messages with certain tags.
     Tags(TagFilter),
     /// Messages whose properties satisfy an expression.
     Sql(Arc<Sql>),
+    /// Messages of a retry topic that satisfy what its group wants of their former topic.
+    Retried(Arc<Retried>),
+}
+
+/// Filters retried messages by the expressions of their former topics.
+#[derive(Debug)]
+pub(crate) struct Retried {
+    filters: Arc<ConsumerFilters>,
+    group: String,
 }
 
 /// Why an expression is no filter.
@@ -63,7 +78,7 @@ impl Filter {
     pub(crate) fn matches_unit(&self, tags_code: i64) -> bool {
         match self {
             Filter::Tags(tags) => tags.matches(tags_code),
-            Filter::Sql(_) => true,
+            Filter::Sql(_) | Filter::Retried(_) => true,
         }
     }
 
@@ -72,7 +87,16 @@ impl Filter {
         match self {
             Filter::Tags(_) => true,
             Filter::Sql(sql) => sql.matches(properties),
+            Filter::Retried(retried) => retried.matches(properties),
         }
+    }
+}
+
+impl Retried {
+    fn matches(&self, properties: &str) -> bool {
+        let topic = Properties::new(properties).get(property::RETRY_TOPIC);
+        let registered = topic.and_then(|topic| self.filters.find(&self.group, topic));
+        registered.is_none_or(|registered| registered.sql.matches(properties))
     }
 }
 
@@ -81,9 +105,28 @@ impl Broker {
     pub(crate) fn get(&self, request: &GetRequest<'_>, filter: &Filter) -> Got {
         match filter {
             Filter::Tags(tags) => self.store.get(request, &|tags_code| tags.matches(tags_code)),
-            Filter::Sql(sql) => {
-                self.store.get_matching(request, &|_| true, &|properties| sql.matches(properties))
+            Filter::Sql(_) | Filter::Retried(_) => {
+                let wanted = |properties: &str| filter.matches_properties(properties);
+                self.store.get_matching(request, &|_| true, &wanted)
             }
         }
+    }
+
+    /// The filter that stands for an expression when `topic` is read: with `filterSupportRetry`
+    /// a retry topic is filtered by what its group wants of the former topics.
+    pub(crate) fn sql_filter(&self, topic: &str, sql: Arc<Sql>) -> Filter {
+        match group_of_retry_topic(topic) {
+            Some(group) if self.config.filter_support_retry => {
+                let filters = Arc::clone(&self.filters);
+                Filter::Retried(Arc::new(Retried { filters, group: group.to_owned() }))
+            }
+            _ => Filter::Sql(sql),
+        }
+    }
+
+    /// Lets the expressions of groups die that are gone; called every few seconds.
+    pub(crate) fn tend_filters(&self, now_ms: i64) {
+        let lives = |group: &str| self.consumers.with_group(group, |_| ()).is_some();
+        self.filters.tend(now_ms, self.config.filter_data_clean_time_span, lives);
     }
 }

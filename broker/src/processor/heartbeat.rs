@@ -17,6 +17,7 @@ use runtime::clock::now_ms;
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::clients::{Client, Notify};
+use crate::filter::{Filter, is_tag_type};
 use crate::reject::Reject;
 use crate::topics::{perm, retry_topic};
 
@@ -92,6 +93,10 @@ fn register_consumer(
     );
     let notify = broker.notify(Some(group));
     broker.consumers.register(consumer, client, with_subscriptions, notify);
+    if with_subscriptions {
+        let subscriptions = &consumer.subscription_data_set;
+        broker.filters.register(&consumer.group_name, subscriptions, now_ms());
+    }
 }
 
 /// Removes a client that leaves from its groups.
@@ -115,18 +120,30 @@ pub(crate) fn unregister_client(
 
 /// Checks a subscription before its consumer starts.
 pub(crate) fn check_client_config(
-    _broker: &Arc<Broker>,
+    broker: &Arc<Broker>,
     call: &Call<'_>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     let body = CheckClientRequestBody::decode(call.body())?;
-    let kind = body.subscription_data.as_ref().map_or("TAG", |data| &data.expression_type);
-    if !matches!(kind, "" | "TAG") {
-        let remark = format!("The broker does not support consumer to filter message by {kind}");
-        return Err(Reject::new(ResponseCode::SystemError, remark));
+    if let Some(data) = &body.subscription_data
+        && !is_tag_type(Some(&data.expression_type))
+    {
+        if !broker.config.enable_property_filter {
+            return Err(filter_not_enabled(&data.expression_type));
+        }
+        let (kind, text) = (&data.expression_type, &data.sub_string);
+        Filter::parse(Some(kind), Some(text)).map_err(|error| {
+            Reject::new(ResponseCode::SubscriptionParseFailed, error.to_string())
+        })?;
     }
     out.ok_empty();
     Ok(Outcome::Done)
+}
+
+/// Refuses an expression over properties while `enablePropertyFilter` is off.
+pub(crate) fn filter_not_enabled(kind: &str) -> Reject {
+    let remark = format!("The broker does not support consumer to filter message by {kind}");
+    Reject::new(ResponseCode::SystemError, remark)
 }
 
 /// Removes the clients of a closed connection.

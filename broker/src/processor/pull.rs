@@ -23,6 +23,7 @@ use crate::broker::Broker;
 use crate::call::Call;
 use crate::filter::{Filter, FilterError, is_tag_type};
 use crate::groups::pulls_unannounced;
+use crate::processor::heartbeat::filter_not_enabled;
 use crate::reject::Reject;
 use crate::topics::perm;
 
@@ -170,17 +171,20 @@ fn filter_of_request(broker: &Broker, header: &Header<'_>) -> Result<Filter, Rej
     let (kind, text) = (header.expression_type, header.subscription);
     let parsed = Filter::parse(kind, text);
     let empty = !is_tag_type(kind) && text.is_none_or(str::is_empty);
-    if empty || parsed == Err(FilterError::NoTags) {
+    if empty || matches!(parsed, Err(FilterError::NoTags)) {
         let remark = "parse the consumer's subscription failed";
         return Err(Reject::new(ResponseCode::SubscriptionParseFailed, remark));
     }
     broker.consumers.assumed.note(header.consumer_group, header.topic, kind, text, now_ms());
     if !is_tag_type(kind) && !broker.config.enable_property_filter {
-        return Err(not_enabled(kind.unwrap_or_default()));
+        return Err(filter_not_enabled(kind.unwrap_or_default()));
     }
     // Java quirk: an expression that does not compile, or of an unknown type, filters nothing
     // (`an_illegal_expression_in_a_pull_filters_nothing`).
-    Ok(parsed.unwrap_or(Filter::ALL))
+    Ok(match parsed.unwrap_or(Filter::ALL) {
+        Filter::Sql(sql) => broker.sql_filter(header.topic, sql),
+        tags => tags,
+    })
 }
 
 /// The filter that the group's heartbeats brought.
@@ -209,15 +213,27 @@ fn filter_of_group(
         let remark = "the consumer's subscription not latest";
         return Err(Reject::new(ResponseCode::SubscriptionNotLatest, remark));
     }
-    if !is_tag_type(Some(&subscription.data.expression_type)) {
-        return Err(not_enabled(&subscription.data.expression_type));
+    if is_tag_type(Some(&subscription.data.expression_type)) {
+        return Ok(subscription.filter.clone());
     }
-    Ok(subscription.filter.clone())
+    registered_filter(broker, header, &subscription.data.expression_type)
 }
 
-fn not_enabled(kind: &str) -> Reject {
-    let remark = format!("the broker does not support consumer to filter message by {kind}");
-    Reject::new(ResponseCode::SystemError, remark)
+/// The compiled expression of the group's heartbeats. What the request says its type is does not
+/// count: Go's pulls say TAG.
+fn registered_filter(broker: &Broker, header: &Header<'_>, kind: &str) -> Result<Filter, Reject> {
+    let Some(registered) = broker.filters.find(header.consumer_group, header.topic) else {
+        let remark = "the broker has no filter of this consumer, its expression may be wrong";
+        return Err(Reject::new(ResponseCode::FilterDataNotExist, remark));
+    };
+    if registered.client_version < header.sub_version {
+        let remark = "the consumer's filter data not latest";
+        return Err(Reject::new(ResponseCode::FilterDataNotLatest, remark));
+    }
+    if !broker.config.enable_property_filter {
+        return Err(filter_not_enabled(kind));
+    }
+    Ok(broker.sql_filter(header.topic, registered.sql))
 }
 
 fn forbidden(what: Forbidden, remark: impl Into<Cow<'static, str>>) -> Reject {

@@ -6,6 +6,7 @@ mod admin;
 mod assignment;
 mod delay;
 mod files;
+mod filters;
 mod groups;
 mod kit;
 mod membership;

@@ -44,15 +44,14 @@ impl Sql {
         Ok(Sql { text: text.into(), program: parser::compile(text)? })
     }
 
+    /// The expression as it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether the expression is true for these raw properties; unknown is not.
     pub fn matches(&self, properties: &str) -> bool {
         self.program.evaluate(properties) == Some(true)
-    }
-}
-
-impl PartialEq for Sql {
-    fn eq(&self, other: &Sql) -> bool {
-        self.text == other.text
     }
 }
 
