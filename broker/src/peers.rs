@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use remoting::net::{CallError, Client, ClientOptions, NameServers};
 use remoting::protocol::body::{
-    Body, BodyError, RegisterBrokerBody, TopicConfig, TopicConfigAndMappingSerializeWrapper,
-    TopicRouteData,
+    Body, BodyError, KVTable, RegisterBrokerBody, TopicConfig,
+    TopicConfigAndMappingSerializeWrapper, TopicRouteData,
 };
 use remoting::protocol::code::{RequestCode, ResponseCode};
 use remoting::protocol::header::{
@@ -211,7 +211,19 @@ async fn register(
         return Err(RegisterError::Refused { code: answer.code(), remark });
     }
     debug!(name_server = server.address, topics = topics.len(), "registered");
+    take_order(broker, server, answer.body());
     Ok(())
+}
+
+/// Takes over which topics the cluster keeps in order, if the name server says.
+fn take_order(broker: &Broker, server: &Server, body: &[u8]) {
+    if body.is_empty() {
+        return;
+    }
+    match KVTable::decode(body) {
+        Ok(ordered) => broker.topics.keep_in_order(ordered.table.keys().map(String::as_str)),
+        Err(error) => warn!(name_server = server.address, %error, "order of topics unreadable"),
+    }
 }
 
 fn crc32_of(body: &[u8]) -> i32 {

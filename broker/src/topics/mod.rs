@@ -335,6 +335,21 @@ impl Topics {
         true
     }
 
+    /// Marks known topics as ones whose order matters more than their acceptance.
+    pub(crate) fn keep_in_order<'t>(&self, topics: impl Iterator<Item = &'t str>) {
+        for topic in topics {
+            let Some(mut known) = self.table.get_mut(topic) else { continue };
+            if known.config.order {
+                continue;
+            }
+            let config = TopicConfig { order: true, ..known.config.as_ref().clone() };
+            *known = Known::new(config);
+            drop(known);
+            tracing::info!(topic, "topic is kept in order from now on");
+            self.changed(topic);
+        }
+    }
+
     /// Forgets a topic; returns whether it was known.
     pub(crate) fn remove(&self, topic: &str) -> bool {
         let known = self.table.remove(topic).is_some();

@@ -107,6 +107,33 @@ fn an_equal_configuration_changes_nothing() {
 }
 
 #[test]
+fn known_topics_are_kept_in_order() {
+    let root = tempfile::tempdir().unwrap();
+    let topics = open(root.path());
+    topics.set(plain("T", 2, 6, 0));
+    let changes = topics.change_count();
+    topics.keep_in_order(["T", "unknown"].into_iter());
+    topics.keep_in_order(["T"].into_iter());
+    assert!(topics.look("T").unwrap().order);
+    assert_eq!(topics.look("T").unwrap().write_queues, 2);
+    assert_eq!(topics.look("unknown"), None);
+    assert_eq!(topics.change_count(), changes + 1);
+}
+
+#[test]
+fn light_queues_are_topics_without_being_made() {
+    let root = tempfile::tempdir().unwrap();
+    let topics = open(root.path());
+    assert_eq!(topics.look("%LMQ%a"), None);
+    let topics = topics.with_light(true);
+    let facts = topics.look("%LMQ%a").unwrap();
+    assert_eq!((facts.perm, facts.read_queues, facts.write_queues), (6, 1, 1));
+    assert!(!topics.set(plain("%LMQ%a", 9, 6, 0)));
+    assert_eq!(topics.find("%LMQ%a").unwrap().read_queue_nums, 1);
+    assert!(topics.all().iter().all(|topic| topic.topic_name != "%LMQ%a"));
+}
+
+#[test]
 fn attributes_decide_the_kind_of_queue() {
     let root = tempfile::tempdir().unwrap();
     let topics = open(root.path());
