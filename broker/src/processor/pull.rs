@@ -31,7 +31,6 @@ use crate::topics::perm;
 const COMMIT_OFFSET: i32 = 1;
 const SUSPEND: i32 = 2;
 const SUBSCRIPTION: i32 = 4;
-const CLASS_FILTER: i32 = 8;
 
 /// Longest time a pull is held, whatever it asks for.
 const HOLD_MAX: Duration = Duration::from_secs(110);
@@ -147,7 +146,7 @@ fn check(broker: &Broker, call: &Call<'_>, header: &Header<'_>) -> Result<Ask, R
         queue_offset: header.queue_offset,
         // A count of nothing delivers one message, as in Java.
         count_max: header.max_msg_nums.max(1),
-        filter: if header.sys_flag & CLASS_FILTER != 0 { Filter::ALL } else { filter },
+        filter,
         topic_sys_flag: facts.sys_flag,
         group_sys_flag: group_config.group_sys_flag,
         next_broker,

@@ -35,7 +35,10 @@ pub(crate) fn query_message(
     };
     let QueryMessageRequestHeader { topic, key, begin_timestamp, end_timestamp, .. } = &header;
     let found = broker.store.query(topic, key, count, *begin_timestamp, *end_timestamp);
-    let (timestamp, physical_offset) = broker.store.index_position();
+    let (timestamp, physical_offset) = match found.is_empty() {
+        true => (0, 0),
+        false => broker.store.index_position(),
+    };
     let header = QueryMessageResponseHeader {
         index_last_update_timestamp: timestamp,
         index_last_update_phyoffset: physical_offset,

@@ -114,7 +114,7 @@ pub fn script(soon: i64) -> Vec<Step> {
             6 => steps.push(Step::Ask(batch(number, "CompareBatch"))),
             7 => {
                 halves.push(number);
-                steps.push(Step::Ask(half(number, soon)));
+                steps.push(Step::Ask(half(number)));
             }
             8 if halves.len() > 2 => {
                 let of = halves.remove(0);
@@ -243,20 +243,18 @@ fn batch(number: usize, topic: &str) -> Request {
     request
 }
 
-fn half(number: usize, soon: i64) -> Request {
+fn half(number: usize) -> Request {
     let key = format!("7F0000010001{:08X}{number:012X}", 0);
-    let more = match number / 16 % 5 {
+    let more = match number / 16 % 3 {
         0 => String::new(),
         1 => "TAGS\u{1}T\u{2}KEYS\u{1}half\u{2}".to_owned(),
-        2 => "DELAY\u{1}16\u{2}".to_owned(),
-        3 => format!("TIMER_DELIVER_MS\u{1}{soon}\u{2}"),
         _ => "CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}3600\u{2}".to_owned(),
     };
     let properties = format!(
         "UNIQ_KEY\u{1}{key}\u{2}TRAN_MSG\u{1}true\u{2}PGROUP\u{1}compare-producer\u{2}{more}"
     );
     let topic = ["CompareTransaction", "ComparePlain"][number / 16 % 2];
-    let name = format!("half {} to {topic}", number / 16 % 5);
+    let name = format!("half {} to {topic}", number / 16 % 3);
     send(&name, topic, 1, &properties, &body(number)).with("f", "4")
 }
 

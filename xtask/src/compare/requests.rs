@@ -255,6 +255,19 @@ const NAMES: &[&str] = &[
 /// Requests whose bad variants would wait, or change what later requests ask for.
 const ONCE: &[&str] = &["query offset again", "assignment by pop", "heartbeat", "unregister"];
 
+/// Variants that Java takes and we do not, and that would change what all later answers say: a
+/// row of the document stands for each.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("send", "a"),
+    ("send", "c"),
+    ("send", "d"),
+    ("send", "f"),
+    ("send", "g"),
+    ("send", "h"),
+    ("pop", "bornTime"),
+    ("pop", "invisibleTime"),
+];
+
 /// Every request in its order.
 pub fn varied() -> Vec<Request> {
     let mut all = Vec::new();
@@ -265,6 +278,9 @@ pub fn varied() -> Vec<Request> {
             continue;
         }
         for (field, _) in &good.fields {
+            if LEFT_OUT.contains(&(name.as_str(), field.as_str())) {
+                continue;
+            }
             let without = good.clone().without(field);
             all.push(without.named(format!("{name} without {field}")));
             if NUMBERS.contains(&field.as_str()) {

@@ -129,6 +129,7 @@ fn mask(name: &str, value: &str) -> String {
     let is_made = name == "UNIQ_KEY" || name == "__transactionId__";
     let of_script = value.starts_with("7F000001000100000000");
     match () {
+        () if name == "ORIGIN_MESSAGE_ID" && value.len() == 32 => "<offset id>".to_owned(),
         () if is_time && name != "TIMER_DELIVER_MS" => "<time>".to_owned(),
         () if is_made && value.len() == 32 && !of_script => "<key>".to_owned(),
         () => value.to_owned(),
