@@ -122,10 +122,6 @@ async fn refusals_have_javas_codes() {
         (Header { queue_id: 4, ..to("T") }, ResponseCode::InvalidParameter),
         (Header { properties: Some("DELAY\u{1}x\u{2}"), ..to("T") }, ResponseCode::SystemError),
         (
-            Header { properties: Some("TRAN_MSG\u{1}true\u{2}"), ..to("T") },
-            ResponseCode::NoPermission,
-        ),
-        (
             Header { properties: Some("TIMER_DELAY_SEC\u{1}x\u{2}"), ..to("T") },
             ResponseCode::MessageIllegal,
         ),

@@ -9,6 +9,7 @@
 //! producers do not keep up with the questions, so that a hundred thousand open half messages
 //! make no storm; but it goes on if they do not answer at all.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -79,6 +80,8 @@ struct Round<'a> {
     asked: u64,
     answered_before: u64,
     in_batch: usize,
+    /// Groups whose connections take nothing more.
+    stuck: HashSet<String>,
     checked: usize,
     properties: PropertiesBuf,
     record: BytesMut,
@@ -110,6 +113,7 @@ impl Transactions {
             asked: 0,
             answered_before: self.answered.load(Ordering::Relaxed),
             in_batch: 0,
+            stuck: HashSet::new(),
             checked: 0,
             properties: PropertiesBuf::new(),
             record: BytesMut::new(),
@@ -195,15 +199,21 @@ impl Round<'_> {
         let until = Instant::now() + PATIENCE;
         loop {
             match self.send(group, &header) {
-                Err(CallError::Busy) if Instant::now() < until => {
+                Ok(()) => {
+                    self.asked += 1;
+                    return Ok(());
+                }
+                // Once in a round; the other groups are not to wait for this one.
+                Err(CallError::Busy) if !self.stuck.contains(group) => {
                     if self.stop.wait_timeout(Duration::from_millis(10)) {
                         return Ok(());
                     }
+                    if Instant::now() >= until {
+                        self.stuck.insert(group.to_owned());
+                    }
                 }
-                sent => {
-                    self.asked += u64::from(sent.is_ok());
-                    return Ok(());
-                }
+                // Counted all the same, as in Java.
+                Err(_) => return Ok(()),
             }
         }
     }

@@ -1,9 +1,10 @@
-//! `cargo xtask crash`: kill -9 under the load of real Java producers, again and again.
+//! `cargo xtask crash`: kill -9 in the middle of the work.
 //!
-//! Every message that a producer was told to be stored must be readable at the queue offset it
+//! With `--kind send`, the default, real Java producers send, and the server is killed again and
+//! again. Every message that a producer was told to be stored must be readable at the queue offset it
 //! was told, with its own id and body, after each restart. Segments are small, so that rolls
 //! fall into the cycles. The instant of each kill is random; the seed is printed and can be
-//! given again.
+//! given again. The other kinds say in their module what must hold.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,6 +17,7 @@ use crate::workspace;
 mod audit;
 mod producers;
 mod server;
+mod transaction;
 
 use producers::Producers;
 use server::Server;
@@ -23,9 +25,21 @@ use server::Server;
 const TOPIC: &str = "CrashTest";
 const RESTART_MAX: Duration = Duration::from_millis(500);
 
+/// What is going on when the server is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// Sends of Java producers
+    Send,
+    /// Transactions of a producer, committed, rolled back and left to the check
+    Transaction,
+}
+
 /// Options of `cargo xtask crash`.
 #[derive(clap::Args)]
 pub struct Args {
+    /// What is going on when the server is killed
+    #[arg(long, value_enum, default_value_t = Kind::Send)]
+    kind: Kind,
     /// Number of kills for each flush mode
     #[arg(long, default_value_t = 20)]
     cycles: u32,
@@ -43,8 +57,16 @@ pub struct Args {
     server_bin: Option<PathBuf>,
 }
 
-/// Runs the cycles; true if nothing was lost and every restart was quick.
+/// Runs one kind; true if everything held.
 pub fn run(args: &Args) -> Result<bool> {
+    match args.kind {
+        Kind::Send => sends(args),
+        Kind::Transaction => transaction::run(&server::binary(args.server_bin.as_deref())?),
+    }
+}
+
+/// Runs the cycles; true if nothing was lost and every restart was quick.
+fn sends(args: &Args) -> Result<bool> {
     let client = Client::Java("5.3.3");
     let tools = Toolchain::find();
     if let Some((_, tool)) = tools.missing(false, &[client]).first() {
@@ -59,7 +81,7 @@ pub fn run(args: &Args) -> Result<bool> {
     println!("seed {}", random.0);
     let mut held = true;
     for flush in &args.flush {
-        let mut server = Server::prepare(&binary, flush)?;
+        let mut server = Server::prepare(&binary, flush, "")?;
         server.start()?;
         held &= cycles(args, flush, &mut server, &java, &mut random)?;
     }

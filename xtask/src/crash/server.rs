@@ -38,14 +38,15 @@ pub struct Server {
 
 impl Server {
     /// Makes the directory and the configuration; small segments, so that rolls are frequent.
-    pub fn prepare(binary: &Path, flush: &str) -> Result<Self> {
+    /// `more` are further settings.
+    pub fn prepare(binary: &Path, flush: &str, more: &str) -> Result<Self> {
         fs::create_dir_all(compat::cache())?;
         let home = TempDir::with_prefix_in("crash-", compat::cache())?;
         let ports = [compat::free_port()?, compat::free_port()?];
         let config = home.path().join("broker.conf");
         let settings = format!(
             "brokerIP1=127.0.0.1\nflushDiskType={flush}\nmappedFileSizeCommitLog=1048576\n\
-             mappedFileSizeConsumeQueue=20000\n"
+             mappedFileSizeConsumeQueue=20000\n{more}"
         );
         fs::write(&config, settings)?;
         let data = home.path().join("data");
@@ -71,6 +72,24 @@ impl Server {
     /// Address of the broker.
     pub fn broker(&self) -> String {
         format!("127.0.0.1:{}", self.ports[1])
+    }
+
+    /// Anonymous memory of the process in bytes, and the time it has used of the processors.
+    pub fn usage(&self) -> Result<(u64, Duration)> {
+        let process = self.process.as_ref().context("the server does not run")?;
+        let of_process = |name: &str| {
+            fs::read_to_string(format!("/proc/{}/{name}", process.child.id()))
+                .with_context(|| format!("no {name} of the server"))
+        };
+        let status = of_process("status")?;
+        let kilobytes = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kilobytes = kilobytes.and_then(|text| text.split_whitespace().next()?.parse().ok());
+        let kilobytes: u64 = kilobytes.context("no RssAnon")?;
+        let stat = of_process("stat")?;
+        // Behind the name, which may contain blanks: user and system time are 12th and 13th.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: u64 = fields.skip(11).take(2).filter_map(|text| text.parse::<u64>().ok()).sum();
+        Ok((kilobytes * 1024, Duration::from_millis(ticks * 10)))
     }
 
     /// Starts the process and waits for its ready line.
