@@ -13,6 +13,7 @@ use remoting::protocol::body::{
 };
 use remoting::protocol::code::ResponseCode;
 use remoting::protocol::command::Responder;
+use store::light::{self, is_light};
 
 use super::admin::{after_disk_work, not_written};
 use crate::allocation::{self, Strategy};
@@ -33,7 +34,12 @@ pub(crate) fn query(
         return Err(Reject::thrown("topic is missing"));
     }
     let model = asked.message_model.ok_or_else(|| Reject::thrown("messageModel is missing"))?;
-    if let Some(queues) = broker.routes.known(&asked.topic) {
+    let light = model == MessageModel::Clustering && is_light(&asked.topic);
+    let known = match light {
+        true => Some(light_queue(broker, &asked.topic)),
+        false => broker.routes.known(&asked.topic),
+    };
+    if let Some(queues) = known {
         out.ok_body(&answer(broker, &asked, model, Some(queues)).encode());
         return Ok(Outcome::Done);
     }
@@ -45,6 +51,16 @@ pub(crate) fn query(
         Responder::new(tag, &mut bytes).ok_body(&body);
         bytes
     })))
+}
+
+/// The one queue of a light queue's name, which no name server knows.
+fn light_queue(broker: &Broker, topic: &str) -> TopicQueues {
+    let queue = MessageQueue {
+        broker_name: broker.config.broker_name.clone(),
+        queue_id: light::QUEUE_ID,
+        topic: topic.to_owned(),
+    };
+    [queue].into()
 }
 
 fn answer(

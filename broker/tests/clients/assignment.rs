@@ -114,6 +114,10 @@ async fn queues_of_all_brokers_are_shared_among_the_members() {
     let everything = QueryAssignmentRequestBody { message_model: model, ..unknown };
     assert_eq!(queue_ids(&a, &everything).await, [0, 1, 2, 3, 0, 1]);
 
+    // A light queue is on the broker that is asked; no name server knows it.
+    let light = QueryAssignmentRequestBody { topic: "%LMQ%x".to_owned(), ..question() };
+    assert_eq!(assigned(&a, &light).await.unwrap(), [("b".to_owned(), 0, pull)]);
+
     // Popping: of every broker any queue, or shared with those behind.
     a.ok(RequestCode::SetMessageRequestMode, &NoHeader, &wish("T", "g", -1).encode()).await;
     let pop = MessageRequestMode::Pop;

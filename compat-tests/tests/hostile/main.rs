@@ -8,4 +8,6 @@ mod fields;
 mod frames;
 mod kinds;
 mod kit;
+mod lights;
 mod names;
+mod pops;
