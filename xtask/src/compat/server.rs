@@ -281,6 +281,8 @@ impl Suite {
             settings.extend([
                 ("recallMessageEnable", "true".to_owned()),
                 ("traceTopicEnable", "true".to_owned()),
+                ("enableLmq", "true".to_owned()),
+                ("enableMultiDispatch", "true".to_owned()),
             ]);
         }
         if name == "broker-b" {

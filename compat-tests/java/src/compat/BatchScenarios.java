@@ -46,10 +46,12 @@ final class BatchScenarios {
         Check.equal("status", SendStatus.SEND_OK, first.getSendStatus());
         Check.equal("offset of the first batch", 0L, first.getQueueOffset());
         String unique = Wire.field(answers.last(), "batchUniqId");
-        Check.that(unique != null && unique.matches("[0-9A-F]{32}"), "batchUniqId " + unique);
+        // The 4.x client gives the batch itself no id.
+        Check.that(c.settings.client.startsWith("4") ? unique == null
+                : unique != null && unique.matches("[0-9A-F]{32}"), "batchUniqId " + unique);
         SendResult second = producer.send(messages, c.queue(0));
         Check.equal("offset of the second batch", 10L, second.getQueueOffset());
-        Check.equal("max offset", 20L, c.stored(c.topic, 1));
+        Check.eventually(5000, "max offset", 20L, () -> c.stored(c.topic, 1));
         RemotingCommand pulled = wire.call(Pull.of(c.group, c.topic, 0).from(10).request());
         Check.equal("next", "20", Wire.field(pulled, "nextBeginOffset"));
         Check.equal("records of the second batch", 1, Pull.messages(pulled).size());
@@ -94,7 +96,7 @@ final class BatchScenarios {
         }
         Check.equal("distinct places", 1000, places.size());
         Check.equal("distinct ids", 1000, ids.size());
-        Check.equal("stored", 1000L, c.stored(c.topic, 4));
+        Check.eventually(5000, "stored", 1000L, () -> c.stored(c.topic, 4));
     }
 
     private static SendResult sent(DefaultMQProducer producer, Message message) {

@@ -19,7 +19,7 @@ final class DelayScenarios {
 
     /** How late a timer may be: the control delivers by the second. */
     private static long lateness(Context c) {
-        return c.settings.control ? 2000 : 500;
+        return c.settings.control ? 4000 : 500;
     }
 
     private static Message timed(Context c, String body, String property, long value) {
@@ -58,8 +58,8 @@ final class DelayScenarios {
         c.producer.send(first, c.queue(0));
         c.send(0, "no level");
         arrives(inbox, "no level", start, 0, 5000);
-        arrives(inbox, "level 1", start, 900, 1100);
-        arrives(inbox, "level 3", start, 9900, c.settings.control ? 1100 : 600);
+        arrives(inbox, "level 1", start, 900, c.settings.control ? 4100 : 1600);
+        arrives(inbox, "level 3", start, 9900, c.settings.control ? 2100 : 1100);
         inbox.awaitExactly(3, 0, 300);
         MessageExt got = inbox.all().get(2).message;
         Check.equal("id", sent.getMsgId(), got.getMsgId());

@@ -178,7 +178,7 @@ final class PopScenarios {
             Thread.sleep(50);
         }
         // The client asks for its assignment every 20 s.
-        Check.eventually(30_000, "queues of its own", 4, () -> c.assigned(consumer).size());
+        Check.eventually(60_000, "queues of its own", 4, () -> c.assigned(consumer).size());
         Check.equal("brokers still popped from", 0, Shim.popQueues(consumer));
         sent.addAll(c.sendMany("pulled", 20, 4));
         Check.eventually(20_000, "consumed", new TreeSet<>(sent),

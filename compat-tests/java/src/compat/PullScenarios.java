@@ -11,6 +11,8 @@ import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageAccessor;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
@@ -80,6 +82,47 @@ final class PullScenarios {
             consumer.seek(c.queue(0), 100);
             return "no exception";
         });
+    }
+
+    /** One record lies in its own queue and in two light ones, whose only queue is 0. */
+    static void lightQueues(Context c) throws Exception {
+        c.createTopic(1);
+        List<String> light = List.of("%LMQ%" + c.group + "_1", "%LMQ%" + c.group + "_2");
+        DefaultMQPullConsumer consumer = new DefaultMQPullConsumer(c.group);
+        consumer.setNamesrvAddr(c.settings.nameServer);
+        consumer.start();
+        c.closing(consumer::shutdown);
+        // It learns the address of the broker from the topic, not from a light queue.
+        consumer.maxOffset(c.queue(0));
+        for (int i = 0; i < 4; i++) {
+            Message message = new Message(c.topic, "tag", ("light" + i).getBytes());
+            MessageAccessor.putProperty(message, "INNER_MULTI_DISPATCH",
+                    i < 3 ? String.join(",", light) : light.get(1));
+            c.producer.send(message, c.queue(0));
+        }
+        c.send(0, "plain");
+        Check.eventually(5000, "own queue", 5L, () -> c.stored(c.topic, 1));
+        for (int i = 0; i < 2; i++) {
+            MessageQueue queue = new MessageQueue(light.get(i), "broker-a", 0);
+            int count = 3 + i;
+            Check.eventually(5000, "light queue", (long) count, () -> c.stored(queue.getTopic(), 1));
+            PullResult result = consumer.pull(queue, "*", 0, 32);
+            Check.equal("status", PullStatus.FOUND, result.getPullStatus());
+            Check.equal("next", (long) count, result.getNextBeginOffset());
+            List<String> bodies = new ArrayList<>();
+            for (MessageExt message : result.getMsgFoundList()) {
+                bodies.add(new String(message.getBody(), StandardCharsets.UTF_8));
+                Check.equal("tag", "tag", message.getTags());
+                Check.that(message.getProperty("INNER_MULTI_QUEUE_OFFSET") != null,
+                        "no offsets in " + message);
+            }
+            Check.equal("bodies", List.of("light0", "light1", "light2", "light3")
+                    .subList(0, count), bodies);
+            consumer.updateConsumeOffset(queue, 2);
+            consumer.getDefaultMQPullConsumerImpl().getOffsetStore().persist(queue);
+            Check.eventually(5000, "committed", 2L,
+                    () -> c.committed(c.group, queue.getTopic(), 0));
+        }
     }
 
     static void blockingPull(Context c) throws Exception {

@@ -144,6 +144,7 @@ final class Scenarios {
         add("line-73", AdminScenarios::statistics);
         add("line-74", AdminScenarios::connections);
         add("line-77", GroupScenarios::namespaces);
+        add("lmq", PullScenarios::lightQueues);
         add("latency", PushScenarios::latency).alone();
     }
 }
