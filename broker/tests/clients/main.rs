@@ -18,4 +18,5 @@ mod pop;
 mod questions;
 mod reply;
 mod retry;
+mod revive;
 mod transaction;
