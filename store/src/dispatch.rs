@@ -69,7 +69,8 @@ impl<'a> DispatchRequest<'a> {
 
     /// The light queues the record stands in, and its offset in each.
     pub fn light_places(&self) -> impl Iterator<Item = (&'a str, i64)> + use<'a> {
-        let stands = self.has_unit() && light::allowed_in(self.topic);
+        let single = self.sys_flag & sys_flag::INNER_BATCH == 0;
+        let stands = single && self.has_unit() && light::allowed_in(self.topic);
         let properties = if stands { StoreProperties::of(self.properties) } else { <_>::default() };
         light::places(
             properties.light_queues.unwrap_or_default(),

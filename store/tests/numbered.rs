@@ -221,6 +221,27 @@ fn batches(root: &Path) -> MessageStore {
     MessageStore::open(config(root), Box::new(kinds), Box::new(|_| {})).unwrap()
 }
 
+#[test]
+fn a_message_of_a_queue_of_batches_stands_in_light_queues_a_batch_does_not() {
+    let directory = scratch();
+    let root = directory.path().join("store");
+    let open = |root: &Path| {
+        let kinds = |topic: &str| if topic == "B" { QueueKind::Batch } else { QueueKind::Simple };
+        MessageStore::open(light(root), Box::new(kinds), Box::new(|_| {})).unwrap()
+    };
+    let store = open(&root);
+    let names = naming("%LMQ%a");
+    store.put(&NewMessage { properties: &names, ..message("B", 0, b"1") }).unwrap();
+    let shell = names.clone() + "INNER_NUM\u{1}2\u{2}INNER_MULTI_QUEUE_OFFSET\u{1}5\u{2}";
+    store.put(&inner(&shell, b"packed")).unwrap();
+    store.put(&NewMessage { properties: &names, ..message("B", 0, b"2") }).unwrap();
+    assert_eq!(bodies(&store, "%LMQ%a"), ["1", "2"]);
+    let killed = root.with_extension("killed");
+    copy(&root, &killed);
+    assert_eq!(bodies(&open(&killed), "%LMQ%a"), ["1", "2"]);
+    assert_eq!(store.max_offset("B", 0), 4);
+}
+
 fn inner<'a>(properties: &'a str, body: &'a [u8]) -> NewMessage<'a> {
     let flags = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
     NewMessage { sys_flag: flags, properties, ..message("B", 0, body) }

@@ -352,9 +352,8 @@ impl Dispatch for Queues {
         if !request.has_unit() {
             return Ok(());
         }
-        let queue = self.queue(request.topic, request.queue_id)?;
-        queue.append(request)?;
-        if self.light && queue.kind() == QueueKind::Simple {
+        self.queue(request.topic, request.queue_id)?.append(request)?;
+        if self.light {
             for (name, offset) in request.light_places() {
                 self.dispatch_light(&request.in_light_queue(name, offset))?;
             }

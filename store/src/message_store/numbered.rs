@@ -68,9 +68,6 @@ impl MessageStore {
         seen: &StoreProperties<'_>,
     ) -> Result<(Put, i64), PutError> {
         let queue = self.queues.queue(message.topic, message.queue_id).map_err(refused)?;
-        if queue.kind() != QueueKind::Simple {
-            return self.put_plain(message, seen);
-        }
         let mut queues = SmallVec::new();
         for name in light::names(names) {
             queues.push((name, self.light_queue(name)?));

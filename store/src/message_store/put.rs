@@ -60,7 +60,7 @@ impl MessageStore {
         } else if let Some(names) = self.lights_of(message, &seen) {
             self.put_light(message, names, &seen)
         } else {
-            self.put_plain(message, &seen)
+            ENCODER.with_borrow_mut(|encoder| self.put_single(message, &seen, encoder))
         }?;
         self.tell(message, &put, 0, tags_code, message.properties);
         Ok(put)
@@ -84,15 +84,6 @@ impl MessageStore {
             }
             Ok(put)
         })
-    }
-
-    /// A record that says nothing of queues.
-    pub(super) fn put_plain(
-        &self,
-        message: &NewMessage<'_>,
-        seen: &StoreProperties<'_>,
-    ) -> Result<(Put, i64), PutError> {
-        ENCODER.with_borrow_mut(|encoder| self.put_single(message, seen, encoder))
     }
 
     fn put_single(

@@ -92,8 +92,8 @@ fn settings() -> Vec<(&'static str, String)> {
     vec![
         ("enablePropertyFilter", on()),
         ("recallMessageEnable", on()),
-        //LMQ ("enableLmq", on()),
-        //LMQ ("enableMultiDispatch", on()),
+        ("enableLmq", on()),
+        ("enableMultiDispatch", on()),
         // Half messages stay as they are.
         ("transactionCheckInterval", "3600000".to_owned()),
         ("transactionTimeOut", "3600000".to_owned()),
