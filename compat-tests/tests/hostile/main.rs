@@ -11,3 +11,4 @@ mod kit;
 mod lights;
 mod names;
 mod pops;
+mod replies;
