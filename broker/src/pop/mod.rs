@@ -54,7 +54,7 @@ use buffer::{Buffer, BufferLimits};
 
 pub(crate) use check_point::{Ack, BatchAck, CheckPoint, Differences};
 pub(crate) use journal::JournalError;
-pub(crate) use order::{Consumed, OrderedAck, OrderedPop, Orders};
+pub(crate) use order::{OrderedAck, OrderedPop, Orders};
 pub(crate) use pops::Pops;
 pub(crate) use revive::Revive;
 

@@ -210,3 +210,68 @@ async fn numbers_of_pops_that_make_no_sense() {
     assert_eq!(servers.state().await, before);
     servers.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_that_nothing_comes_back_from() {
+    let servers = Servers::start().await;
+    servers.fill(2).await;
+    let mut raw = Raw::connect(&servers.broker).await;
+    // The group comes to be, and begins to pop.
+    pop(&mut raw).await;
+    let before = servers.state().await;
+    // Further away than the timer reaches: nothing may be hidden that could not come back.
+    for hidden in ["9223372036854775807", "259300000"] {
+        let fields = pop_fields(hidden);
+        raw.refused(ResponseCode::MessageIllegal, Code::PopMessage, &fields, b"").await;
+    }
+    let mut fields = pop_fields("60000");
+    let long = "x".repeat(1 << 20);
+    fields.push(("attemptId", &long));
+    raw.refused(ResponseCode::InvalidParameter, Code::PopMessage, &fields, b"").await;
+    assert_eq!(servers.state().await, before);
+    servers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_of_acks_for_nothing() {
+    let servers = Servers::start().await;
+    servers.fill(3).await;
+    let mut raw = Raw::connect(&servers.broker).await;
+    let before = servers.state().await;
+    let one = |bits: &str, retry: &str, revive_queue: i64, start: i64| {
+        format!(
+            "{{\"brokerName\":\"b\",\"acks\":[{{\"b\":\"{bits}\",\"c\":\"g\",\"it\":1000,\
+             \"pt\":1,\"q\":0,\"r\":\"{retry}\",\"rq\":{revive_queue},\"so\":{start},\
+             \"t\":\"{TOPIC}\"}}]}}"
+        )
+    };
+    let deep = format!("{{\"acks\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+    for (body, code) in [
+        (String::new(), ResponseCode::NoMessage),
+        ("{}".to_owned(), ResponseCode::NoMessage),
+        ("{\"acks\":[]}".to_owned(), ResponseCode::NoMessage),
+        ("{\"acks\":[{}]}".to_owned(), ResponseCode::SystemError),
+        ("[".to_owned(), ResponseCode::SystemError),
+        (deep, ResponseCode::SystemError),
+        (one("?", "0", 0, 0), ResponseCode::SystemError),
+        (one("AQ==", "3", 0, 0), ResponseCode::SystemError),
+        (one("AQ==", "", 0, 0), ResponseCode::SystemError),
+        (one("AQ==", "0", 8, 0), ResponseCode::SystemError),
+        (one("AQ==", "0", -1, 0), ResponseCode::SystemError),
+        (one(&"/".repeat(1 << 20), "0", 0, 0), ResponseCode::SystemError),
+    ] {
+        raw.refused(code, Code::BatchAckMessage, &[], body.as_bytes()).await;
+    }
+    // Offsets that are not there, and retry topics nobody has: nothing to do.
+    for body in [
+        one("AQ==", "0", 0, i64::MAX),
+        one("AQ==", "0", 0, i64::MIN),
+        one("AQ==", "1", 0, 0),
+        one("", "0", 0, 0),
+    ] {
+        let answer = raw.call(Code::BatchAckMessage.into(), &[], body.as_bytes()).await;
+        assert_eq!(answer.code(), 0, "{body}");
+    }
+    assert_eq!(servers.state().await, before);
+    servers.stop().await;
+}

@@ -110,11 +110,13 @@ fn ack_batch(broker: &Broker, ack: &body::BatchAck, broker_name: &str) -> Result
     let offsets: Vec<i64> =
         offsets.filter(|offset| (min..=max).contains(offset)).take(OFFSETS_MAX).collect();
     if ack.revive_queue_id == ORDER_REVIVE_QUEUE {
-        let acks = offsets
-            .iter()
-            .map(|offset| ack_in_order(broker, group, &topic, ack.queue_id, *offset, ack.pop_time));
         // All are tried; the last refusal is told.
-        return acks.fold(Ok(()), |before, now| now.and(before));
+        let mut refused = Ok(());
+        for offset in offsets {
+            let acked = ack_in_order(broker, group, &topic, ack.queue_id, offset, ack.pop_time);
+            refused = acked.and(refused);
+        }
+        return refused;
     }
     if offsets.is_empty() {
         return Ok(());

@@ -1,13 +1,13 @@
 //! Popping: requests 200050 to 200055 and 200151.
 //!
-//! `pop` answers and holds, `take` takes messages of one queue, `ack` and `change` end or prolong
+//! `messages` answers and holds, `take` takes messages of one queue, `ack` and `change` end or prolong
 //! what a pop began; `notice` (200054), `peek` and `waiting` (200055) only look.
 
 mod ack;
 mod change;
+mod messages;
 mod notice;
 mod peek;
-mod pop;
 mod retried;
 mod take;
 mod waiting;
@@ -20,9 +20,9 @@ use crate::topics::perm;
 
 pub(crate) use ack::{ack_message, batch_ack_message};
 pub(crate) use change::change_invisible_time;
+pub(crate) use messages::pop_message;
 pub(crate) use notice::notification;
 pub(crate) use peek::peek_message;
-pub(crate) use pop::pop_message;
 pub(crate) use waiting::polling_info;
 
 /// Remark of the answers for which Java sets a code and nothing else.

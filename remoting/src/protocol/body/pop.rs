@@ -75,7 +75,7 @@ impl BatchAck {
         };
         let letters = (0..(bytes * 8).div_ceil(6)).map(|at| letter(at) as char);
         self.bits = letters.collect();
-        while self.bits.len() % 4 != 0 {
+        while !self.bits.len().is_multiple_of(4) {
             self.bits.push('=');
         }
     }
