@@ -141,6 +141,12 @@ pub struct BrokerConfig {
     /// Interval of writing the number of open half messages, in ms.
     #[property(default = 3000, restart)]
     pub transaction_metric_flush_interval: i64,
+    /// Whether timer messages can be taken back.
+    #[property(default = false, restart)]
+    pub recall_message_enable: bool,
+    /// Whether that works while sends are not permitted.
+    #[property(default = true, restart)]
+    pub allow_recall_when_broker_not_writeable: bool,
     /// Region stamped on every message.
     #[property(default = "DefaultRegion", restart)]
     pub region_id: String,

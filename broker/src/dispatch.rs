@@ -15,7 +15,8 @@ use crate::processor::admin::{
     clean, connections, forward, group, pop_rollback, reset, runtime_info, stats, topic,
 };
 use crate::processor::{
-    assignment, consumer, heartbeat, lock, offset, pop, pull, query, send, send_back, transaction,
+    assignment, consumer, heartbeat, lock, offset, pop, pull, query, recall, send, send_back,
+    transaction,
 };
 use crate::reject::Reject;
 
@@ -74,6 +75,9 @@ pub(crate) fn serve(
         Code::Notification => pop::notification(broker, call, out),
         Code::PollingInfo => pop::polling_info(broker, call, out),
         Code::PeekMessage => pop::peek_message(broker, call, out),
+        Code::RecallMessage => recall::recall(broker, call, out),
+        Code::GetTimerCheckPoint => recall::timer_check(broker, call, out),
+        Code::GetTimerMetrics => recall::timer_metrics(broker, call, out),
 
         Code::HeartBeat => heartbeat::heartbeat(broker, call, out),
         Code::UnregisterClient => heartbeat::unregister_client(broker, call, out),
@@ -188,8 +192,6 @@ pub(crate) fn serve(
         | Code::GetBrokerClusterAclInfo
         | Code::UpdateGlobalWhiteAddrsConfig
         | Code::GetBrokerClusterAclConfig
-        | Code::GetTimerCheckPoint
-        | Code::GetTimerMetrics
         | Code::SuspendConsumer
         | Code::ResumeConsumer
         | Code::ResetConsumerOffsetInConsumer
@@ -202,7 +204,6 @@ pub(crate) fn serve(
         | Code::QueryConsumeQueue
         | Code::CheckRocksdbCqWriteProgress
         | Code::ExportRocksdbConfigToJson
-        | Code::RecallMessage
         | Code::UpdateAndCreateStaticTopic
         | Code::NotifyMinBrokerIdChange
         | Code::ExchangeBrokerHaInfo

@@ -112,9 +112,7 @@ impl<'a> Timing<'a> {
         }
         let Some(at) = self.deliver_at(now_ms) else { return Ok(Due::Now) };
         let config = broker.store.config();
-        if !config.timer_wheel_enable {
-            return Err(DueError::NotEnabled);
-        }
+        let timer = broker.store.timer().ok_or(DueError::NotEnabled)?;
         let at = at.ok_or(DueError::Illegal("its time is no number"))?;
         if at <= now_ms {
             return match self.recalls {
@@ -124,6 +122,9 @@ impl<'a> Timing<'a> {
         }
         if at - now_ms > config.timer_max_delay_sec.saturating_mul(1000) {
             return Err(DueError::Illegal("its time is beyond timerMaxDelaySec"));
+        }
+        if timer.congested(at) {
+            return Err(DueError::Congested);
         }
         Ok(Due::At(at))
     }
@@ -191,13 +192,15 @@ impl Broker {
     /// Stores a batch, or parks its messages until they are due; a delay level it cannot have.
     pub(crate) fn put_batch_due(&self, batch: &NewBatch<'_>, due: Due) -> Result<Put, PutError> {
         let Due::At(deliver_ms) = due else { return self.put_batch(batch) };
-        PARKED.with_borrow_mut(|properties| {
+        let put = PARKED.with_borrow_mut(|properties| {
             park_timed(&batch.message, self.timer_out_ms(deliver_ms), properties);
             let properties = properties.as_str();
             let message =
                 NewMessage { topic: TIMER_TOPIC, queue_id: 0, properties, ..batch.message.clone() };
             self.put_batch(&NewBatch { message })
-        })
+        });
+        self.tell_timer(deliver_ms, &put);
+        put
     }
 
     /// `TIMER_OUT_MS` of a message that is due at `deliver_ms`.
@@ -224,7 +227,7 @@ impl Broker {
     }
 
     fn put_timed(&self, message: &NewMessage<'_>, deliver_ms: i64) -> Result<Put, PutError> {
-        PARKED.with_borrow_mut(|properties| {
+        let put = PARKED.with_borrow_mut(|properties| {
             park_timed(message, self.timer_out_ms(deliver_ms), properties);
             self.put(&NewMessage {
                 topic: TIMER_TOPIC,
@@ -232,7 +235,15 @@ impl Broker {
                 properties: properties.as_str(),
                 ..message.clone()
             })
-        })
+        });
+        self.tell_timer(deliver_ms, &put);
+        put
+    }
+
+    fn tell_timer(&self, deliver_ms: i64, put: &Result<Put, PutError>) {
+        if let (Some(timer), Ok(_)) = (self.store.timer(), put) {
+            timer.parked(deliver_ms);
+        }
     }
 }
 

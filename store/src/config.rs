@@ -183,12 +183,6 @@ pub struct StoreConfig {
     /// Leaves new timer messages where they are.
     #[property(default = false)]
     pub timer_stop_enqueue: bool,
-    /// Tries a refused timer delivery for ever instead of dropping the message.
-    #[property(default = false)]
-    pub timer_enable_retry_until_success: bool,
-    /// Whether the numbers of waiting timer messages are counted anew once a day.
-    #[property(default = true)]
-    pub timer_enable_check_metrics: bool,
     /// Role in replication; a SLAVE is refused.
     #[property(default = "ASYNC_MASTER", restart)]
     pub broker_role: String,

@@ -19,4 +19,5 @@ mod questions;
 mod reply;
 mod retry;
 mod revive;
+mod timer;
 mod transaction;

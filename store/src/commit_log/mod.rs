@@ -33,6 +33,7 @@ use crate::watermark::{Signal, Watermark};
 use crate::{FlushDiskType, OpenError, StoreConfig};
 use append::Appender;
 use paths::Paths;
+pub(crate) use paths::load_segments;
 
 /// The files of the log and the positions in them.
 #[derive(Debug)]

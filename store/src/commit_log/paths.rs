@@ -58,27 +58,38 @@ impl Paths {
 
     /// Opens all files, oldest first.
     pub fn load(&self, segment_size: usize) -> Result<Vec<Arc<Segment>>, OpenError> {
-        let mut files = Vec::new();
-        for directory in self.writable.iter().chain(&self.read_only) {
-            list(directory, &mut files)?;
-        }
-        files.sort();
-        drop_empty_last(&mut files)?;
-        let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(files.len());
-        for (base, path) in files {
-            let expected = segments.last().map_or(base, |last| last.limit());
-            if base != expected {
-                return Err(OpenError::Damaged {
-                    path,
-                    offset: 0,
-                    expected: format!("the log file that starts at {expected}"),
-                    got: format!("one that starts at {base}"),
-                });
-            }
-            segments.push(Arc::new(Segment::open(&path, base, segment_size)?));
-        }
-        Ok(segments)
+        let directories = self.writable.iter().chain(&self.read_only).map(PathBuf::as_path);
+        load_segments(directories, segment_size, "mappedFileSizeCommitLog")
     }
+}
+
+/// Opens the files of a log in these directories, oldest first; `size_key` is the setting that
+/// says how long they are.
+pub(crate) fn load_segments<'a>(
+    directories: impl IntoIterator<Item = &'a Path>,
+    segment_size: usize,
+    size_key: &str,
+) -> Result<Vec<Arc<Segment>>, OpenError> {
+    let mut files = Vec::new();
+    for directory in directories {
+        list(directory, &mut files)?;
+    }
+    files.sort();
+    drop_empty_last(&mut files)?;
+    let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(files.len());
+    for (base, path) in files {
+        let expected = segments.last().map_or(base, |last| last.limit());
+        if base != expected {
+            return Err(OpenError::Damaged {
+                path,
+                offset: 0,
+                expected: format!("the log file that starts at {expected}"),
+                got: format!("one that starts at {base}"),
+            });
+        }
+        segments.push(Arc::new(Segment::open(&path, base, segment_size, size_key)?));
+    }
+    Ok(segments)
 }
 
 fn list(directory: &Path, files: &mut Vec<(i64, PathBuf)>) -> Result<(), OpenError> {

@@ -25,6 +25,7 @@ use crate::get::ScanLimits;
 use crate::index::{Index, IndexConfig};
 use crate::lock_file::{AbortMarker, LockFile};
 use crate::recovery::Recovery;
+use crate::timer::Timer;
 use crate::{Arrival, FlushDiskType, OpenError, QueueKind, StopError, StoreConfig, WaitError};
 
 /// Told after each message became visible, on the thread that stored it.
@@ -39,6 +40,7 @@ pub struct MessageStore {
     log: Arc<CommitLog>,
     queues: Queues,
     index: Option<Index>,
+    timer: Option<Timer>,
     checkpoint: Checkpoint,
     delays: DelayLevels,
     limits: ScanLimits,
@@ -109,14 +111,18 @@ impl MessageStore {
             delays: &delays,
             clean,
         };
-        if let Err(error) = recovery.run() {
+        let timer = recovery.run().and_then(|()| match config.timer_wheel_enable {
+            true => Timer::open(&config, &log, &queues).map(Some),
+            false => Ok(None),
+        });
+        let timer = timer.or_else(|error| {
             // A start that is refused changes nothing: were the marker left, the next one would
             // take the damage for the torn tail of a crash, and cut it off.
             if clean {
                 abort.clear().map_err(|error| OpenError::io(abort.path(), "remove", error))?;
             }
-            return Err(error);
-        }
+            Err(error)
+        })?;
         let indexed = index.as_ref().map_or(log.end(), |index| index.position().max(log.min()));
         Ok(MessageStore {
             limits: scan_limits(&config),
@@ -124,6 +130,7 @@ impl MessageStore {
             log: Arc::new(log),
             queues,
             index,
+            timer,
             checkpoint,
             delays,
             arrivals,
@@ -155,6 +162,11 @@ impl MessageStore {
     /// The queues.
     pub fn queues(&self) -> &Queues {
         &self.queues
+    }
+
+    /// The timer, if it is enabled.
+    pub fn timer(&self) -> Option<&Timer> {
+        self.timer.as_ref()
     }
 
     /// Whether messages are accepted.
@@ -248,6 +260,9 @@ impl MessageStore {
         if let Err(error) = self.queues.delete_expired(min) {
             warn!(%error, "cannot delete expired queue files");
         }
+        if let Some(timer) = &self.timer {
+            timer.delete_expired(min);
+        }
         if let Some(index) = &self.index
             && let Err(error) = index.delete_expired(min)
         {
@@ -279,6 +294,9 @@ impl MessageStore {
             return Err(StopError::Poisoned);
         }
         self.log.flush().map_err(io("flush the log"))?;
+        if let Some(timer) = &self.timer {
+            timer.close(self).map_err(io("save the timer"))?;
+        }
         let behind = self.catch_up_index();
         if let Some(index) = &self.index {
             index.flush().map_err(view("flush the index"))?;

@@ -32,6 +32,10 @@ impl MessageStore {
         if let Ok(space) = DiskSpace::of(self.config.root()) {
             lines.push(("consumeQueueDiskRatio", ratio(&space)));
         }
+        lines.extend(match &self.timer {
+            Some(timer) => timer.runtime(self),
+            None => crate::timer::no_runtime(),
+        });
         lines
     }
 }

@@ -42,9 +42,35 @@ impl MessageStore {
         });
         let store = Arc::clone(self);
         services.every("build-index", INDEX_PERIOD, move || store.build_index());
+        self.start_timer(services);
         let store = Arc::clone(self);
         services.every("clean-files", ms(self.config.clean_resource_interval), move || {
             retention::clean(&store, now_ms());
+        });
+    }
+
+    fn start_timer(self: &Arc<Self>, services: &mut Services) {
+        if self.timer.is_none() {
+            return;
+        }
+        let period = self.config.timer_flush_interval_ms.max(1).unsigned_abs();
+        let store = Arc::clone(self);
+        services.every("save-timer", Duration::from_millis(period.into()), move || {
+            if let Some(timer) = store.timer() {
+                timer.save_tick(&store);
+            }
+        });
+        let store = Arc::clone(self);
+        services.thread("timer", move |stop| {
+            let woken = Arc::clone(&store);
+            stop.on_trigger(move || {
+                if let Some(timer) = woken.timer() {
+                    timer.wake();
+                }
+            });
+            if let Some(timer) = store.timer() {
+                timer.run(&store, &stop);
+            }
         });
     }
 

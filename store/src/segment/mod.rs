@@ -85,7 +85,8 @@ impl Segment {
     }
 
     /// Opens an existing file; all of it counts as written until recovery says otherwise.
-    pub fn open(path: &Path, base: i64, size: usize) -> Result<Segment, OpenError> {
+    /// `size_key` is the setting that says how long it is.
+    pub fn open(path: &Path, base: i64, size: usize, size_key: &str) -> Result<Segment, OpenError> {
         let io = |action| move |source| OpenError::io(path, action, source);
         let file =
             OpenOptions::new().read(true).write(true).open(path).map_err(io("open for writing"))?;
@@ -94,7 +95,7 @@ impl Segment {
             return Err(OpenError::Damaged {
                 path: path.to_owned(),
                 offset: len.min(size as u64),
-                expected: format!("a file of {size} bytes (mappedFileSizeCommitLog)"),
+                expected: format!("a file of {size} bytes ({size_key})"),
                 got: format!("{len} bytes"),
             });
         }

@@ -81,7 +81,7 @@ fn a_foreign_length_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("00000000000000000000");
     std::fs::write(&path, b"short").unwrap();
-    let error = Segment::open(&path, 0, 4096).unwrap_err().to_string();
+    let error = Segment::open(&path, 0, 4096, "mappedFileSizeCommitLog").unwrap_err().to_string();
     assert!(error.contains("00000000000000000000 at 5: expected a file of 4096 bytes"), "{error}");
     assert!(error.ends_with("got 5 bytes"), "{error}");
 }

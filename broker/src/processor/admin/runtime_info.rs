@@ -27,15 +27,10 @@ const POOLS: [(&str, &str); 5] = [
 ];
 
 /// Values of features that are off.
-const CONSTANTS: [(&str, &str); 10] = [
+const CONSTANTS: [(&str, &str); 5] = [
     ("brokerVersionDesc", "V5_3_3"),
     ("EndTransactionQueueSize", "0"),
     ("EndTransactionThreadPoolQueueCapacity", "100000"),
-    ("timerReadBehind", "0"),
-    ("timerOffsetBehind", "0"),
-    ("timerCongestNum", "0"),
-    ("timerEnqueueTps", "0.0"),
-    ("timerDequeueTps", "0.0"),
     ("remainTransientStoreBufferNumbs", "2147483647"),
     ("pageCacheLockTimeMills", "0"),
 ];

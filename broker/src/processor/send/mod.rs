@@ -19,6 +19,7 @@ use remoting::protocol::code::ResponseCode;
 use remoting::protocol::command::Responder;
 use remoting::protocol::header::{SendMessageRequestHeader, SendMessageResponseHeader, Short};
 use remoting::protocol::message::properties::property;
+use remoting::protocol::message::recall::RecallHandle;
 use remoting::protocol::message::{PropertiesBuf, sys_flag};
 use runtime::clock::now_ms;
 use store::{NewBatch, NewMessage};
@@ -40,6 +41,7 @@ use crate::topics::{self, Facts};
 struct Scratch {
     properties: PropertiesBuf,
     message_id: String,
+    recall_handle: String,
 }
 
 thread_local! {
@@ -122,15 +124,24 @@ fn store(
         Shape::InnerBatch(count) => broker.put_inner_batch(&message, count, due),
     }?;
     write_ids(broker, &put, &mut scratch.message_id);
+    scratch.recall_handle.clear();
+    let topic = redirect.as_deref().unwrap_or(header.topic);
     let unique = &scratch.properties.as_str()[stamped.unique_key];
     let unique = (!unique.is_empty()).then_some(unique);
+    let recallable = !header.batch && !topics::is_retry_topic(topic);
+    if let (Due::At(deliver_ms), Some(key), true) = (due, unique, recallable) {
+        let timestamp = broker.timer_out_ms(deliver_ms) + 1;
+        let name = &broker.config.broker_name;
+        RecallHandle::append(topic, name, timestamp, key, &mut scratch.recall_handle);
+    }
+    let handle = scratch.recall_handle.as_str();
     let sent = SendMessageResponseHeader {
         msg_id: &scratch.message_id,
         queue_id,
         queue_offset: put.queue_offset,
         transaction_id: unique,
         batch_uniq_id: unique.filter(|_| matches!(shape, Shape::InnerBatch(_))),
-        recall_handle: None,
+        recall_handle: (!handle.is_empty()).then_some(handle),
     };
     if !stamped.waits || broker.store.durable(put.end) {
         answer(broker, ResponseCode::Success, None, &sent, out);
@@ -177,6 +188,6 @@ fn due(broker: &Broker, header: &Header<'_>, stamped: &Stamped<'_>) -> Result<Du
 }
 
 /// The peer of the connection, also behind a proxy that announces another source.
-fn born_host(call: &Call<'_>) -> SocketAddr {
+pub(super) fn born_host(call: &Call<'_>) -> SocketAddr {
     call.peer.remote()
 }

@@ -90,6 +90,19 @@ bodies! {
         offset_table: BTreeMap<i32, i64>,
     }
 
+    /// Messages that wait in the timer for a topic.
+    #[derive(Eq)]
+    Standard TimingCount {
+        count: i64,
+        time_stamp: i64,
+    }
+
+    /// Messages that wait in the timer (61), also as they are stored.
+    Standard TimerMetricsSerializeWrapper {
+        data_version: DataVersion,
+        timing_count: BTreeMap<String, TimingCount>,
+    }
+
     /// Offsets of the queues of a topic (308).
     BareNumbers QueryCorrectionOffsetBody {
         correction_offsets: BTreeMap<i32, i64>,

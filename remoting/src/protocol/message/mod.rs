@@ -8,6 +8,7 @@ pub mod compression;
 pub mod hash;
 pub mod id;
 pub mod properties;
+pub mod recall;
 pub mod record;
 pub mod sys_flag;
 
