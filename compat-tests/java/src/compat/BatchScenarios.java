@@ -18,6 +18,7 @@ import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.SendStatus;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.remoting.exception.RemotingConnectException;
 import org.apache.rocketmq.remoting.protocol.RemotingCommand;
 
 /** Many messages: batches in both kinds of topic, many in flight, more than the broker takes. */
@@ -45,16 +46,17 @@ final class BatchScenarios {
         SendResult first = producer.send(messages, c.queue(0));
         Check.equal("status", SendStatus.SEND_OK, first.getSendStatus());
         Check.equal("offset of the first batch", 0L, first.getQueueOffset());
+        // The 4.x client gives the batch itself no id, and its messages are stored one by one.
+        boolean apart = c.settings.client.startsWith("4");
         String unique = Wire.field(answers.last(), "batchUniqId");
-        // The 4.x client gives the batch itself no id.
-        Check.that(c.settings.client.startsWith("4") ? unique == null
-                : unique != null && unique.matches("[0-9A-F]{32}"), "batchUniqId " + unique);
+        Check.that(apart ? unique == null : unique != null && unique.matches("[0-9A-F]{32}"),
+                "batchUniqId " + unique);
         SendResult second = producer.send(messages, c.queue(0));
         Check.equal("offset of the second batch", 10L, second.getQueueOffset());
         Check.eventually(5000, "max offset", 20L, () -> c.stored(c.topic, 1));
         RemotingCommand pulled = wire.call(Pull.of(c.group, c.topic, 0).from(10).request());
         Check.equal("next", "20", Wire.field(pulled, "nextBeginOffset"));
-        Check.equal("records of the second batch", 1, Pull.messages(pulled).size());
+        Check.equal("records of the second batch", apart ? 10 : 1, Pull.messages(pulled).size());
         Inbox inbox = c.consume(c.group, 1);
         inbox.awaitExactly(20, 20_000, 300);
         Check.equal("bodies", new TreeSet<>(bodies), new TreeSet<>(inbox.bodies()));
@@ -147,6 +149,9 @@ final class BatchScenarios {
             });
         }
         Check.that(called.await(30, TimeUnit.SECONDS), called.getCount() + " never called back");
+        // Older clients give up when they cannot connect; what was under way they send again.
+        boolean older = c.settings.client.matches("(4|5\\.1)\\..*");
+        failures.values().removeIf(one -> older && one instanceof RemotingConnectException);
         Check.equal("failures", Map.of(), failures);
         Check.that(after.contains("broker-a"), "after the kill only " + after + " were used");
         c.runner.startBroker(name);
