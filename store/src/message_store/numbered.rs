@@ -18,12 +18,15 @@ use crate::light::{self, Name};
 use crate::properties::StoreProperties;
 use crate::{Arrival, NewMessage, Put, PutError, QueueKind};
 
+/// The names a message gives, each with its light queue if it has one.
+type Named<'a> = SmallVec<[(&'a str, Option<Arc<Queue>>); 4]>;
+
 /// What a record is numbered by, apart from its own queue.
 enum Numbers<'a> {
     /// So many messages in one record.
     InnerBatch(i16),
-    /// The names it gives, each with its light queue if it has one.
-    Light(SmallVec<[(&'a str, Option<Arc<Queue>>); 4]>),
+    /// Light queues.
+    Light(Named<'a>),
 }
 
 impl MessageStore {
