@@ -340,7 +340,7 @@ async fn the_name_server_says_which_topics_are_kept_in_order() {
     bench.put("T", 0, "", b"x").await;
     bench.put("U", 0, "", b"x").await;
     let ordered = async |topic: &str| {
-        let header = GetTopicConfigRequestHeader { topic: topic.to_owned(), ..Default::default() };
+        let header = GetTopicConfigRequestHeader { topic: topic.to_owned() };
         let answer = bench.call(RequestCode::GetTopicConfig, &header, &[]).await;
         TopicConfig::decode(answer.body()).unwrap().order
     };

@@ -124,16 +124,11 @@ fn store(
         Shape::InnerBatch(count) => broker.put_inner_batch(&message, count, due),
     }?;
     write_ids(broker, &put, &mut scratch.message_id);
-    scratch.recall_handle.clear();
     let topic = redirect.as_deref().unwrap_or(header.topic);
     let unique = &scratch.properties.as_str()[stamped.unique_key];
     let unique = (!unique.is_empty()).then_some(unique);
-    let recallable = !header.batch && !topics::is_retry_topic(topic);
-    if let (Due::At(deliver_ms), Some(key), true) = (due, unique, recallable) {
-        let timestamp = broker.timer_out_ms(deliver_ms) + 1;
-        let name = &broker.config.broker_name;
-        RecallHandle::append(topic, name, timestamp, key, &mut scratch.recall_handle);
-    }
+    let key = unique.filter(|_| !header.batch && !topics::is_retry_topic(topic));
+    write_recall_handle(broker, topic, due, key, &mut scratch.recall_handle);
     let handle = scratch.recall_handle.as_str();
     let sent = SendMessageResponseHeader {
         msg_id: &scratch.message_id,
@@ -174,6 +169,21 @@ fn refuse_unsupported(
         return Err(Reject::new(ResponseCode::NoPermission, remark));
     }
     Ok(())
+}
+
+/// Writes what the sender takes a timer message of this key back with; nothing for others.
+fn write_recall_handle(
+    broker: &Broker,
+    topic: &str,
+    due: Due,
+    key: Option<&str>,
+    out: &mut String,
+) {
+    out.clear();
+    if let (Due::At(deliver_ms), Some(key)) = (due, key) {
+        let timestamp = broker.timer_out_ms(deliver_ms) + 1;
+        RecallHandle::append(topic, &broker.config.broker_name, timestamp, key, out);
+    }
 }
 
 /// When the message is to be visible; what waits for its transaction waits for nothing else.
