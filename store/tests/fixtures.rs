@@ -8,14 +8,18 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use common::{Stored, config, message, read_all, scratch};
 use remoting::protocol::message::compression::Compression;
 use remoting::protocol::message::properties::property;
 use remoting::protocol::message::{Properties, sys_flag};
+use runtime::services::Services;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use store::{MessageStore, QueueKind, StoreConfig};
+use tokio::runtime::Handle;
 
 const CLEAN: [&str; 4] = ["4.9.7-clean", "5.1.4-clean", "5.3.3-clean", "5.5.0-clean"];
 
@@ -23,6 +27,23 @@ const CLEAN: [&str; 4] = ["4.9.7-clean", "5.1.4-clean", "5.3.3-clean", "5.5.0-cl
 struct Manifest {
     topics: BTreeMap<String, Topic>,
     keys: BTreeMap<String, usize>,
+    pending: Pending,
+}
+
+#[derive(Deserialize)]
+struct Pending {
+    #[serde(rename = "timerTopic")]
+    timer_topic: Option<String>,
+    #[serde(default)]
+    timers: Vec<Timer>,
+}
+
+/// A timer message that was still to come.
+#[derive(Deserialize)]
+struct Timer {
+    due: i64,
+    id: String,
+    q: i32,
 }
 
 #[derive(Deserialize)]
@@ -153,6 +174,48 @@ fn opening_a_clean_store_changes_no_byte_of_log_and_queues() {
         let before = contents(&directory.path().join("store"));
         open(directory.path()).stop().unwrap();
         assert_eq!(contents(&directory.path().join("store")), before, "{name}");
+    }
+}
+
+/// What waited in the timer of a Java broker is delivered, and once only, whenever that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn timers_of_every_version_are_delivered_once() {
+    for name in ["5.1.4-clean", "5.3.3-clean", "5.3.3-killed", "5.5.0-clean"] {
+        let directory = unpack(name);
+        let pending = manifest(name).pending;
+        let topic = pending.timer_topic.unwrap();
+        assert_eq!(pending.timers.len(), 6, "{name}");
+        let count = |store: &MessageStore| -> i64 {
+            (0..2).map(|queue_id| store.max_offset(&topic, queue_id)).sum()
+        };
+        let before = count(&open(directory.path()));
+        let deliveries = before + pending.timers.len() as i64;
+        // A second start finds nothing more to deliver.
+        for _ in 0..2 {
+            let store = Arc::new(open(directory.path()));
+            let mut services = Services::new(Handle::current());
+            MessageStore::start(&store, &mut services);
+            let begun = Instant::now();
+            while count(&store) < deliveries {
+                assert!(begun.elapsed() < Duration::from_secs(30), "{name}: {}", count(&store));
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            services.stop(Duration::from_secs(10)).await;
+            assert_eq!(count(&store), deliveries, "{name}");
+            store.stop().unwrap();
+        }
+        let store = open(directory.path());
+        for timer in &pending.timers {
+            let found: Vec<_> = read_all(&store, &topic, timer.q)
+                .into_iter()
+                .filter(|stored| {
+                    let key = Properties::new(&stored.properties).get(property::UNIQ_KEY);
+                    key == Some(timer.id.as_str())
+                })
+                .collect();
+            assert_eq!(found.len(), 1, "{name}: {}", timer.id);
+            assert!(found[0].store_timestamp >= timer.due);
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::workspace;
 mod audit;
 mod producers;
 mod server;
+mod timer;
 mod transaction;
 
 use producers::Producers;
@@ -32,6 +33,8 @@ enum Kind {
     Send,
     /// Transactions of a producer, committed, rolled back and left to the check
     Transaction,
+    /// Timer messages that wait and come due
+    Timer,
 }
 
 /// Options of `cargo xtask crash`.
@@ -61,6 +64,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<bool> {
     match args.kind {
         Kind::Send => sends(args),
+        Kind::Timer => timer::run(&server::binary(args.server_bin.as_deref())?),
         Kind::Transaction => transaction::run(&server::binary(args.server_bin.as_deref())?),
     }
 }
