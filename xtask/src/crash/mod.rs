@@ -15,6 +15,7 @@ use crate::compat::{Client, Toolchain};
 use crate::workspace;
 
 mod audit;
+mod pop;
 mod producers;
 mod server;
 mod timer;
@@ -35,6 +36,8 @@ enum Kind {
     Transaction,
     /// Timer messages that wait and come due
     Timer,
+    /// Java consumers that pop; they are killed, not the server
+    Pop,
 }
 
 /// Options of `cargo xtask crash`.
@@ -66,20 +69,29 @@ pub fn run(args: &Args) -> Result<bool> {
         Kind::Send => sends(args),
         Kind::Timer => timer::run(&server::binary(args.server_bin.as_deref())?),
         Kind::Transaction => transaction::run(&server::binary(args.server_bin.as_deref())?),
+        Kind::Pop => match java()? {
+            Some(java) => pop::run(&server::binary(args.server_bin.as_deref())?, &java),
+            None => Ok(true),
+        },
     }
 }
 
-/// Runs the cycles; true if nothing was lost and every restart was quick.
-fn sends(args: &Args) -> Result<bool> {
+/// What starts the Java program; nothing where there is no Java.
+fn java() -> Result<Option<Vec<String>>> {
     let client = Client::Java("5.3.3");
     let tools = Toolchain::find();
     if let Some((_, tool)) = tools.missing(false, &[client]).first() {
         ensure!(!workspace::is_ci(), "CI needs {tool}");
-        println!("left out: kill -9 under Java producers, because {tool} is not installed");
-        return Ok(true);
+        println!("left out: kill -9 under Java clients, because {tool} is not installed");
+        return Ok(None);
     }
+    Ok(Some(tools.prepare(client)?.argv))
+}
+
+/// Runs the cycles; true if nothing was lost and every restart was quick.
+fn sends(args: &Args) -> Result<bool> {
+    let Some(java) = java()? else { return Ok(true) };
     let binary = server::binary(args.server_bin.as_deref())?;
-    let java = tools.prepare(client)?.argv;
     let clock = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let mut random = Random(args.seed.unwrap_or(clock.as_nanos() as u64) | 1);
     println!("seed {}", random.0);
