@@ -144,12 +144,14 @@ pub struct Scanned {
 /// Looks through a queue (`None`: there is no such queue) from the offset asked for.
 ///
 /// The filter sees units whose records are in the log. One message is returned however large it
-/// is.
+/// is. The bounds of the log are asked for after those of the queue: a record is in the log before
+/// its unit is in the queue, so that what the queue has is in the log then. What arrives
+/// meanwhile is left for the next scan.
 pub fn scan(
     queue: Option<&Queue>,
     request: &GetRequest<'_>,
     limits: &ScanLimits,
-    log: LogBounds,
+    log: &dyn Fn() -> LogBounds,
     filter: &dyn Fn(&Unit) -> bool,
 ) -> Result<Scanned, ViewError> {
     let (min_offset, max_offset) =
@@ -179,7 +181,7 @@ pub fn scan(
         return Ok(outcome(GetStatus::OffsetOverflowBadly, max_offset));
     }
     let found = outcome(GetStatus::OffsetFoundNull, offset);
-    let mut scan = Scan::new(request, limits, log, queue.kind(), found);
+    let mut scan = Scan::new(request, limits, log(), queue.kind(), found);
     for unit in queue.units_from(offset)? {
         if !scan.look_at(&unit?, filter) {
             break;
@@ -228,7 +230,8 @@ impl<'a> Scan<'a> {
     /// Takes a unit or passes over it. False when it is one too many.
     fn look_at(&mut self, unit: &Unit, filter: &dyn Fn(&Unit) -> bool) -> bool {
         let distance = unit.queue_offset - self.request.queue_offset;
-        if distance >= self.distance_max || self.is_full(unit) {
+        let arrived_meanwhile = unit.queue_offset >= self.found.max_offset;
+        if distance >= self.distance_max || arrived_meanwhile || self.is_full(unit) {
             return false;
         }
         self.found.next_offset = unit.next_offset();

@@ -31,6 +31,12 @@ impl Fixture {
     }
 
     fn append(&mut self, size: i32) {
+        self.dispatch(size);
+        self.log.max += i64::from(size);
+    }
+
+    /// Appends the unit of a record that stands where the log ended.
+    fn dispatch(&self, size: i32) {
         let queue_offset = self.queues.find("T", 0).map_or(0, |queue| queue.next_offset());
         self.queues
             .dispatch(&DispatchRequest {
@@ -46,7 +52,6 @@ impl Fixture {
                 batch_size: if self.kind == QueueKind::Batch { 4 } else { 1 },
             })
             .unwrap();
-        self.log.max += i64::from(size);
     }
 
     fn scan(&self, queue_offset: i64, count_max: i32, filter: &dyn Fn(i64) -> bool) -> Scanned {
@@ -63,7 +68,8 @@ impl Fixture {
         let request = GetRequest { topic: "T", queue_id: 0, queue_offset, count_max, bytes_max };
         let queue = self.queues.find("T", 0);
         let limits = ScanLimits { memory_bytes: 5000, ..ScanLimits::default() };
-        scan(queue.as_deref(), &request, &limits, self.log, &|unit| filter(unit.tags_code)).unwrap()
+        let bounds = || self.log;
+        scan(queue.as_deref(), &request, &limits, &bounds, &|unit| filter(unit.tags_code)).unwrap()
     }
 }
 
@@ -73,6 +79,23 @@ fn all(_: i64) -> bool {
 
 fn status_and_next(scanned: &Scanned) -> (GetStatus, i64) {
     (scanned.status, scanned.next_offset)
+}
+
+#[test]
+fn what_arrives_during_a_scan_is_left_for_the_next() {
+    let fixture = Fixture::new(QueueKind::Simple, 10);
+    let queue = fixture.queues.find("T", 0);
+    let request =
+        GetRequest { topic: "T", queue_id: 0, queue_offset: 4, count_max: 32, bytes_max: i32::MAX };
+    // The log is not read anew for the record that came: its unit must not count as gone.
+    let arrives = || {
+        fixture.dispatch(100);
+        fixture.log
+    };
+    let limits = ScanLimits::default();
+    let scanned = scan(queue.as_deref(), &request, &limits, &arrives, &|_| true).unwrap();
+    assert_eq!(status_and_next(&scanned), (GetStatus::Found, 10));
+    assert_eq!((scanned.count, scanned.max_offset), (6, 10));
 }
 
 #[test]

@@ -38,8 +38,8 @@ impl MessageStore {
 
     fn get_units(&self, request: &GetRequest<'_>, filter: &dyn Fn(&Unit) -> bool) -> Got {
         let queue = self.queues.find(request.topic, request.queue_id);
-        let bounds = LogBounds { min: self.log.min(), max: self.log.end() };
-        match scan(queue.as_deref(), request, &self.limits, bounds, filter) {
+        let bounds = || LogBounds { min: self.log.min(), max: self.log.end() };
+        match scan(queue.as_deref(), request, &self.limits, &bounds, filter) {
             Ok(scanned) => self.slices(request, &scanned),
             Err(error) => {
                 self.cannot_read(request.topic, request.queue_id, &error);

@@ -223,12 +223,14 @@ impl Worker {
             self.queue_offset = min;
         }
         let begun = self.queue_offset;
+        // What arrives meanwhile is for the next turn, and no sign of a unit that is missing.
+        let end = queue.next_offset();
         for unit in queue.units_from(begun)?.take(STEP) {
             let unit = unit?;
             self.enqueue_one(on, &unit)?;
             self.queue_offset = unit.next_offset().max(begun + 1);
         }
-        let more = self.queue_offset < queue.next_offset();
+        let more = self.queue_offset < end;
         if more && self.queue_offset == begun {
             return Err(io::Error::other("a unit of the timer topic cannot be read").into());
         }
