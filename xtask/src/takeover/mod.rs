@@ -19,6 +19,7 @@ pub mod link;
 mod round;
 pub mod site;
 mod snapshot;
+mod transactions;
 
 use round::{Round, Side};
 use site::{End, NameServer};

@@ -13,6 +13,7 @@ use super::content::{self, DELAYED};
 use super::link::Link;
 use super::site::{End, LOG_FILE_LEN, NameServer, Site};
 use super::snapshot::Snapshot;
+use super::transactions::Transactions;
 use crate::compat::Servers;
 
 const FIRST_COUNT: usize = 3000;
@@ -44,6 +45,7 @@ pub struct Round<'a> {
     runtime: Runtime,
     /// Bodies of delayed messages, with how often they may come.
     delayed: Vec<(Vec<u8>, usize)>,
+    transactions: Transactions,
     /// Records before this place may have lost their keys.
     indexed_from: i64,
 }
@@ -59,8 +61,17 @@ impl<'a> Round<'a> {
     ) -> Result<Self> {
         let site = Site::prepare(&format!("broker-{name}"), name_server, &[])?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let leg = String::new();
-        Ok(Self { first, second, end, leg, site, runtime, delayed: Vec::new(), indexed_from: 0 })
+        Ok(Self {
+            first,
+            second,
+            end,
+            leg: String::new(),
+            site,
+            runtime,
+            delayed: Vec::new(),
+            transactions: Transactions::default(),
+            indexed_from: 0,
+        })
     }
 
     /// The leg that is on its way.
@@ -106,6 +117,8 @@ impl<'a> Round<'a> {
             await_delivered(&link, early.len()).await?;
             let written = Snapshot::take(&link).await?;
             content::check_acks(&acks, &written)?;
+            self.transactions.go_on(&link, "first").await?;
+            self.transactions.check(&link).await?;
             // After a kill, progress that was not saved yet is made again.
             let often = if self.end == End::Kill { 2 } else { 1 };
             self.delayed.extend(early.into_iter().map(|body| (body, often)));
@@ -129,6 +142,7 @@ impl<'a> Round<'a> {
         let start = Instant::now();
         let started = self.site.start(side.servers)?;
         let link = Link::new(self.site.broker);
+        let mut transactions = std::mem::take(&mut self.transactions);
         let (held, keys, more) = self.runtime.block_on(async {
             await_delivered(&link, self.delayed.len()).await?;
             let held = Snapshot::take(&link).await?;
@@ -141,8 +155,12 @@ impl<'a> Round<'a> {
             content::check_acks(&acks, &more)?;
             ensure!(more.counts().0 == held.counts().0 + acks.len(), "more than was sent");
             self.check_delivered(&more)?;
+            transactions.check(&link).await.context("before")?;
+            transactions.go_on(&link, &self.leg).await?;
+            transactions.check(&link).await?;
             anyhow::Ok((held, keys, more))
         })?;
+        self.transactions = transactions;
         self.send_pending(&link, &format!("pending after {}", self.leg))?;
         let (messages, queues) = held.counts();
         println!(

@@ -18,8 +18,10 @@ use crate::crash::server::Server;
 const TOPIC: &str = "TransactionOpen";
 const PLAIN_TOPIC: &str = "TransactionPlain";
 const HALVES: u64 = 100_000;
-/// The first round begins when all have been sent.
+/// The first round begins when all have been sent. The index caches its slots, 20 MB of them,
+/// which is not what is measured.
 const SETTINGS: &str = "transactionCheckInterval=20000\ntransactionTimeOut=1000\n\
+                        messageIndexEnable=false\n\
                         mappedFileSizeCommitLog=1073741824\nmappedFileSizeConsumeQueue=6000000\n";
 
 /// Leaves half messages open and commits them when asked; true if all are visible once.
@@ -51,7 +53,7 @@ pub fn run(binary: &Path) -> Result<bool> {
     Ok(asked && committed && quiet == 0 && once == HALVES as usize && visible.len() == once)
 }
 
-/// Waits for one round of questions; false if one was asked twice in it.
+/// Waits for one round of questions; false if it left one out or asked many twice.
 fn round(server: &Server, producer: &Producer, what: &str) -> Result<bool> {
     producer.stay_while(PATIENCE, || producer.asked().0 == 0)?;
     let (start, (_, used)) = (Instant::now(), server.usage()?);
@@ -77,7 +79,8 @@ fn round(server: &Server, producer: &Producer, what: &str) -> Result<bool> {
         at(999),
     );
     producer.forget_asked();
-    Ok(different == HALVES as usize && asked == HALVES)
+    // Some may have been asked about before all had been sent.
+    Ok(different == HALVES as usize && asked < HALVES + HALVES / 10)
 }
 
 fn mebibytes(bytes: u64) -> String {

@@ -202,9 +202,15 @@ impl Producer {
                     self.end(number, &half).await;
                 }
                 // Whether it was stored, nobody knows; the broker will ask if it was.
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(_) => self.wait_for_broker().await,
             }
             self.sent.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn wait_for_broker(&self) {
+        while self.heartbeat().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
