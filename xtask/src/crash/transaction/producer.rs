@@ -161,21 +161,6 @@ impl Producer {
         *self.answers.asked() = Asked::default();
     }
 
-    /// Sends a plain message; returns how long that took.
-    pub fn send_plain(&self, topic: &str) -> Result<Duration> {
-        let header = Short(SendMessageRequestHeader {
-            producer_group: GROUP,
-            topic,
-            default_topic: "TBW102",
-            default_topic_queue_nums: 4,
-            ..SendMessageRequestHeader::default()
-        });
-        let start = Instant::now();
-        let call = self.call(RequestCode::SendMessageV2, &header, b"plain");
-        self.runtime.block_on(call)?;
-        Ok(start.elapsed())
-    }
-
     /// Sends and ends messages; returns how long that took.
     pub fn send_all(&self, count: u64, senders: usize) -> Duration {
         let start = Instant::now();
