@@ -180,10 +180,7 @@ impl Producer {
             }
             match self.send(number).await {
                 Ok(half) => {
-                    let mut acknowledged =
-                        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
-                    acknowledged.insert(number);
-                    drop(acknowledged);
+                    self.acknowledge(number);
                     self.end(number, &half).await;
                 }
                 // Whether it was stored, nobody knows; the broker will ask if it was.
@@ -191,6 +188,10 @@ impl Producer {
             }
             self.sent.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn acknowledge(&self, number: u64) {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
     }
 
     async fn wait_for_broker(&self) {
