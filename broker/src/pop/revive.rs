@@ -308,7 +308,9 @@ fn decode<'a>(tag: &str, body: &'a [u8]) -> Result<Entry<'a>, BodyError> {
 }
 
 impl Broker {
+    /// Until when everything that was due by then has come through the timer.
     fn timer_delivered(&self) -> i64 {
-        now_ms()
+        let now = now_ms();
+        self.store.timer().map_or(now, |timer| timer.delivered_until(now))
     }
 }

@@ -82,6 +82,8 @@ pub struct Timer {
     sleeps_until: AtomicI64,
     /// Messages that arrived since it last looked.
     unread: AtomicUsize,
+    /// What is due before this time, of what has arrived, is delivered.
+    open_from: AtomicI64,
 }
 
 /// The check and what it says on disk.
@@ -112,6 +114,8 @@ impl Timer {
     /// Takes note of a message that was parked for a time; it is visible in the timer topic.
     pub fn parked(&self, deliver_ms: i64) {
         let unread = self.unread.fetch_add(1, Ordering::SeqCst) + 1;
+        // Counted before, so that `note_delivered` sees one of the two.
+        self.open_from.fetch_min(deliver_ms, Ordering::SeqCst);
         if unread >= UNREAD_MAX || deliver_ms < self.sleeps_until.load(Ordering::SeqCst) {
             self.wake.give();
         }
@@ -177,6 +181,9 @@ impl Timer {
         self.sleeps_until.store(NEVER, Ordering::SeqCst);
         self.unread.store(0, Ordering::SeqCst);
         let next = worker.turn(self, store, now);
+        if let Some(open_from) = worker.delivered_before() {
+            self.note_delivered(open_from, now);
+        }
         if next == Next::Now {
             return None;
         }
@@ -185,6 +192,20 @@ impl Timer {
         self.sleeps_until.store(until, Ordering::SeqCst);
         let ms = until.saturating_sub(now_ms()).clamp(0, SLEEP_MAX_MS);
         Some(Duration::from_millis(ms.unsigned_abs()))
+    }
+
+    /// Until when everything that was due by then is in its own queue, at `now_ms`.
+    pub fn delivered_until(&self, now_ms: i64) -> i64 {
+        self.open_from.load(Ordering::SeqCst).saturating_sub(1).min(now_ms)
+    }
+
+    /// A turn at `now` has delivered everything; the next message it knows is due at `open_from`.
+    fn note_delivered(&self, open_from: i64, now: i64) {
+        self.open_from.store(open_from, Ordering::SeqCst);
+        if self.unread.load(Ordering::SeqCst) > 0 {
+            // One that came during the turn may be due before that one, but not before now.
+            self.open_from.fetch_min(now, Ordering::SeqCst);
+        }
     }
 
     /// Saves how far the timer is; nothing is named that is not on disk.

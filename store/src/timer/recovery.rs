@@ -98,6 +98,7 @@ impl Timer {
             wake: Signal::default(),
             sleeps_until: AtomicI64::new(NEVER),
             unread: AtomicUsize::new(0),
+            open_from: AtomicI64::new(i64::MIN),
         })
     }
 }

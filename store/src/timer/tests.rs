@@ -549,3 +549,31 @@ fn no_run_loses_repeats_or_hurries_a_message() {
         random_run(seed);
     }
 }
+
+#[test]
+fn it_is_known_until_when_everything_is_delivered() {
+    let mut kit = Kit::new();
+    let turns = |kit: &Kit| while kit.timer().turn(kit.store(), kit.now).is_none() {};
+    let until = |kit: &Kit| kit.timer().delivered_until(kit.now);
+    assert!(until(&kit) < kit.now, "nothing is known before the first turn");
+    turns(&kit);
+    assert_eq!(until(&kit), kit.now);
+    // Known from the moment it is parked, before the thread has seen it.
+    let due = kit.now + 500;
+    kit.park(500);
+    kit.timer().parked(due);
+    kit.now += 700;
+    assert_eq!(until(&kit), due - 1);
+    turns(&kit);
+    assert_eq!((kit.keys().len(), until(&kit)), (1, kit.now));
+    // Far away, in a slot that is not open yet, and then near.
+    let far = kit.now + 60 * SECOND;
+    kit.park(60 * SECOND);
+    kit.timer().parked(far);
+    turns(&kit);
+    assert_eq!(until(&kit), kit.now);
+    kit.now = far + 300;
+    assert!(until(&kit) < far);
+    turns(&kit);
+    assert_eq!((kit.keys().len(), until(&kit)), (2, kit.now));
+}

@@ -63,6 +63,8 @@ pub(super) struct Worker {
     /// Nothing is tried before this time.
     hold_until: i64,
     held: bool,
+    /// The last turn left nothing that was due.
+    complete: bool,
     properties: PropertiesBuf,
 }
 
@@ -149,6 +151,7 @@ impl Worker {
             near: BinaryHeap::new(),
             hold_until: i64::MIN,
             held: false,
+            complete: false,
             properties: PropertiesBuf::new(),
         }
     }
@@ -156,6 +159,7 @@ impl Worker {
     /// Does a bounded piece of what there is to do at `now`.
     pub(super) fn turn(&mut self, timer: &Timer, store: &MessageStore, now: i64) -> Next {
         let on = On { timer, store, now };
+        self.complete = false;
         if now < self.hold_until && self.hold_until - now <= RETRY_MS {
             return Next::At(self.hold_until);
         }
@@ -188,12 +192,22 @@ impl Worker {
         let more_open = self.open_slots(on)?;
         let more_due = self.deliver(on)?;
         self.move_read_time(on);
+        let reads = !on.store.config().timer_stop_enqueue;
+        self.complete = reads && !(behind || more_in || more_open || more_due);
         // What was stored anew is a new message itself.
         let more_in = more_in || self.unread(on);
         if behind || more_in || more_open || more_due {
             return Ok(Next::Now);
         }
         Ok(self.next(on))
+    }
+
+    /// The time before which nothing is left to deliver, if the last turn got that far.
+    pub(super) fn delivered_before(&self) -> Option<i64> {
+        let due = self.near.peek().map(|Reverse(near)| near.due_ms);
+        let unopened = self.last_slot.is_some_and(|last| last >= self.open_until);
+        let first = due.into_iter().chain(unopened.then_some(self.open_until)).min();
+        self.complete.then_some(first.unwrap_or(i64::MAX))
     }
 
     fn unread(&self, on: On<'_>) -> bool {
