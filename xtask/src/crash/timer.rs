@@ -55,7 +55,7 @@ fn spread_with_kill(binary: &Path) -> Result<bool> {
 /// Sends messages due over a minute and looks at what was delivered.
 fn spread(binary: &Path, kill_after_ms: Option<i64>) -> Result<bool> {
     let mut server = started(binary)?;
-    let driver = Driver::new(&server)?;
+    let mut driver = Driver::new(&server)?;
     let first_ms = now_ms() + LEAD_MS;
     let due = |number: u32| first_ms + i64::from(number) * SPREAD_MS / i64::from(MESSAGES);
     let took = driver.send(MESSAGES, &due)?;
@@ -66,6 +66,7 @@ fn spread(binary: &Path, kill_after_ms: Option<i64>) -> Result<bool> {
         server.kill()?;
         server.start()?;
         down.end = now_ms();
+        driver = Driver::new(&server)?;
     }
     wait_until(first_ms + SPREAD_MS);
     let seen = driver.wait_for(MESSAGES)?;
