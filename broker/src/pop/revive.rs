@@ -62,6 +62,8 @@ struct Queue {
     look_at: i64,
     /// Offsets that can be committed once the log is flushed up to a position.
     waiting: VecDeque<(i64, i64)>,
+    /// Since when something waits for the disk.
+    waiting_since: i64,
     /// Log position behind the last copy.
     end: i64,
 }
@@ -104,6 +106,7 @@ impl Revive {
                     tokio::task::yield_now().await;
                 }
             }
+            flush_for(&queues, &broker).await;
             if stop.pause(PAUSE).await {
                 break;
             }
@@ -155,7 +158,7 @@ impl Queue {
             tracing::warn!(queue_id = id, wanted, next, "revive offset outside its queue, moved");
         }
         let pending = Pending::new(next, &broker.config.broker_name);
-        Queue { id, pending, look_at: 0, waiting: VecDeque::new(), end: 0 }
+        Queue { id, pending, look_at: 0, waiting: VecDeque::new(), waiting_since: NEVER, end: 0 }
     }
 
     /// Reads on and revives what is due; sets when to look again.
@@ -182,9 +185,11 @@ impl Queue {
             _ if held_up => now + AGAIN_MS,
             _ if self.pending.next() < end => now,
             Some(due) => due.max(now + LATE_MS),
-            None if self.waiting.is_empty() => NEVER,
-            None => now + AGAIN_MS,
+            None => NEVER,
         };
+        if !self.waiting.is_empty() {
+            self.look_at = self.look_at.min(now + AGAIN_MS);
+        }
     }
 
     /// Reads some records; breaks when one of them cannot be dealt with now.
@@ -276,6 +281,7 @@ impl Queue {
         let done = self.pending.done_until();
         if done >= 0 && self.waiting.back().is_none_or(|(last, _)| *last < done) {
             self.waiting.push_back((done, self.end));
+            self.waiting_since = self.waiting_since.min(now_ms());
         }
     }
 
@@ -288,12 +294,28 @@ impl Queue {
             done = Some(offset);
             self.waiting.pop_front();
         }
+        if self.waiting.is_empty() {
+            self.waiting_since = NEVER;
+        }
         let topic = &broker.revive_topic;
         if done > broker.offsets.query(REVIVE_GROUP, topic, self.id)
             && let Some(done) = done
         {
             broker.offsets.commit(REVIVE_GROUP, topic, self.id, done, now_ms());
         }
+    }
+}
+
+/// Puts the log on disk when offsets have waited for it long enough: the regular flush of a broker
+/// with little to do comes every ten seconds, and a crash would repeat what was revived since.
+async fn flush_for(queues: &[Queue], broker: &Arc<Broker>) {
+    if queues.iter().all(|queue| queue.waiting_since > now_ms() - AGAIN_MS) {
+        return;
+    }
+    let flushing = Arc::clone(broker);
+    match tokio::task::spawn_blocking(move || flushing.store.flush()).await {
+        Ok(Ok(())) => {}
+        failed => tracing::error!(?failed, "the log is not flushed, revive offsets wait"),
     }
 }
 

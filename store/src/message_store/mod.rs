@@ -222,6 +222,14 @@ impl MessageStore {
         self.log.flushed().position()
     }
 
+    /// Puts everything written so far on disk; blocks.
+    ///
+    /// # Errors
+    /// Returns what the disk said; the store accepts nothing from then on.
+    pub fn flush(&self) -> std::io::Result<()> {
+        self.log.flush().map(|_| ())
+    }
+
     /// Bytes of the log the index has not seen yet.
     pub fn dispatch_behind_bytes(&self) -> i64 {
         match self.index {

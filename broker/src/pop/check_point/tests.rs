@@ -1,6 +1,7 @@
 //! Check points and acknowledgements as Java 5.3.3 wrote them, and what nobody wrote.
 
 use super::*;
+use crate::pop::pending::{Entry, Pending};
 
 const POINT: &str = r#"{"bm":0,"bn":"kit-a","c":"GKSy56mk_pop","d":[0,1,2,3,4,5],"it":50000,"n":6,"pt":1795533703807,"q":0,"reviveTime":1795533753807,"ro":0,"so":0,"t":"KSy56mk_pop"}"#;
 const ACK: &str =
@@ -138,4 +139,45 @@ fn offsets_out_of_range_are_nobodys() {
     wild.differences = Differences::from_slice(&[i32::MAX, 0]);
     assert_eq!(wild.open().collect::<Vec<_>>(), [i64::MAX]);
     assert!(wild.ack(i64::MAX) && wild.done());
+}
+
+/// Bodies with some bytes changed, doubled or cut: whatever decodes can be worked with.
+#[test]
+fn mangled_bodies_do_no_harm() {
+    let mut seed = 7_u64;
+    let mut random = |end: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % end
+    };
+    let mut pending = Pending::new(0, "own");
+    let mut decoded = 0;
+    for _ in 0..60_000 {
+        let mut body = [POINT, ACK][random(2)].as_bytes().to_vec();
+        for _ in 0..=random(4) {
+            let at = random(body.len());
+            match random(4) {
+                0 => body[at] = b"-0987654321"[random(11)],
+                1 => body[at] = random(256) as u8,
+                2 => body.insert(at, body[at]),
+                _ => body.truncate(at.max(1)),
+            }
+        }
+        let entry = match CheckPoint::decode(&body) {
+            Ok(point) => {
+                let mut again = Vec::new();
+                point.encode(&mut again);
+                assert_eq!(CheckPoint::decode(&again).unwrap(), point);
+                Entry::CheckPoint(point)
+            }
+            Err(_) => BatchAck::decode(&body).map_or(Entry::Foreign, Entry::BatchAck),
+        };
+        decoded += i32::from(!matches!(entry, Entry::Foreign));
+        pending.see(entry, Some(random(1 << 40) as i64));
+        pending.mark(i64::MAX, pending.next());
+        while let Some((_, point)) = pending.take_due() {
+            let _ = point.for_another_try(point.start_offset, 0).open().count();
+        }
+        assert_eq!(pending.done_until(), pending.next() - 1, "never stuck");
+    }
+    assert!(decoded > 1000, "{decoded}");
 }
