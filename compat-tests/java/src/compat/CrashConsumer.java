@@ -24,7 +24,8 @@ public final class CrashConsumer {
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
             for (MessageExt message : messages) {
                 String line = "GOT " + new String(message.getBody(), StandardCharsets.UTF_8)
-                    + " " + message.getReconsumeTimes() + " " + message.getProperty("POP_CK") + "\n";
+                    + " " + message.getReconsumeTimes() + " " + message.getStoreTimestamp()
+                    + " " + message.getProperty("POP_CK") + "\n";
                 synchronized (out) {
                     out.print(line);
                     out.flush();

@@ -17,6 +17,8 @@ pub struct Got {
     pub number: u64,
     /// How often it came before.
     pub reconsume_times: i32,
+    /// When it was stored, and each time it came back anew, by the broker's clock.
+    pub stored: i64,
     /// When it was popped, by the broker's clock.
     pub pop_time: i64,
 }
@@ -109,17 +111,18 @@ impl Consumers {
     }
 }
 
-/// Reads `GOT number times startOffset popTime ...`; a line cut off by the kill is none.
+/// Reads `GOT number times stored startOffset popTime ...`; a line cut off by the kill is none.
 fn parse(line: &str) -> Option<Got> {
     let words: Vec<&str> = line.split(' ').collect();
-    let ["GOT", number, times, _start, pop_time, ..] = words[..] else { return None };
+    let ["GOT", number, times, stored, _start, pop_time, ..] = words[..] else { return None };
     // The receipt has eight items.
-    if words.len() != 3 + 8 {
+    if words.len() != 4 + 8 {
         return None;
     }
     Some(Got {
         number: number.parse().ok()?,
         reconsume_times: times.parse().ok()?,
+        stored: stored.parse().ok()?,
         pop_time: pop_time.parse().ok()?,
     })
 }
@@ -130,9 +133,10 @@ mod tests {
 
     #[test]
     fn a_message_is_read() {
-        let got = parse("GOT 42 1 7 1700000000000 5000 3 1 broker-a 0 9").unwrap();
-        assert_eq!((got.number, got.reconsume_times, got.pop_time), (42, 1, 1_700_000_000_000));
-        for cut_off in ["GOT 42 1 7 17000", "GOT 42 1 7 1700000000000 5000 3 1 broker-a 0", "x"] {
+        let got = parse("GOT 42 1 16 7 1700000000000 5000 3 1 broker-a 0 9").unwrap();
+        assert_eq!((got.number, got.reconsume_times, got.stored), (42, 1, 16));
+        assert_eq!(got.pop_time, 1_700_000_000_000);
+        for cut_off in ["GOT 42 1 16 7 17", "GOT 42 1 16 7 1700000000000 5000 3 1 b 0", "x"] {
             assert_eq!(parse(cut_off), None);
         }
     }
