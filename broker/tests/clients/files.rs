@@ -94,7 +94,11 @@ async fn java_store(version: &str) {
     })
     .await;
     let a = kit.client();
-    assert_eq!(offsets(&a).await, java_offsets, "{version}");
+    let ours = offsets(&a).await;
+    // What was popped comes back in the meantime, which adds offsets of its own.
+    for (key, queues) in &java_offsets {
+        assert_eq!(ours.get(key), Some(queues), "{version} {key}");
+    }
     let ours = groups(&a).await.subscription_group_table;
     for (name, group) in &java_groups.subscription_group_table {
         assert_eq!(ours.get(name), Some(group), "{version} {name}");
