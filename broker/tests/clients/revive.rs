@@ -9,6 +9,7 @@ use remoting::protocol::header::{
     DeleteTopicRequestHeader, NoHeader, QueryConsumerOffsetRequestHeader,
 };
 
+use crate::files::unpack;
 use crate::kit::{Kit, Message, PATIENCE, TestClient};
 
 const REVIVE_TOPIC: &str = "rmq_sys_REVIVE_LOG_DefaultCluster";
@@ -201,4 +202,47 @@ async fn retry_topics_are_named_as_configured() {
     a.send(REVIVE_TOPIC, 0, &check_point("T", 1, now() - 5000), &tag("ck")).await;
     assert_eq!(bodies(&appeared(&a, "%RETRY%g+T", 1).await), ["0"]);
     kit.stop().await;
+}
+
+/// Six messages were popped when these brokers ended, three of them acknowledged; check point and
+/// acknowledgements wait in Java's timer.
+async fn go_on(version: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("../compat-tests/fixtures/store-{version}.manifest.json"));
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    let pending = &manifest["pending"];
+    let (topic, group) =
+        (pending["popTopic"].as_str().unwrap(), pending["popGroup"].as_str().unwrap());
+    let root = unpack(version, dir.path());
+    let kit = Kit::start_with(&root, |settings| {
+        settings.broker.broker_cluster_name = "KitCluster".to_owned();
+        settings.broker.broker_name = "kit-a".to_owned();
+        settings.store.mapped_file_size_consume_queue = 6_000;
+        settings.store.file_reserved_time = 1_000_000;
+    })
+    .await;
+    let a = kit.client();
+    let sent = a.pull_all(topic, 0, 6).await;
+    let retry = format!("%RETRY%{group}_{topic}");
+    let back = appeared(&a, &retry, 3).await;
+    assert_eq!(bodies(&back), bodies(&sent[3..]), "{version}");
+    for message in &back {
+        assert_eq!(message.reconsume_times, 1);
+        assert!(message.get("1ST_POP_TIME").is_some() && message.get("POP_CK").is_none());
+    }
+    kit.stop().await;
+    // Done with for good, and a Java broker would know.
+    let offsets = std::fs::read_to_string(root.join("config/consumerOffset.json")).unwrap();
+    let offsets: serde_json::Value = serde_json::from_str(&offsets).unwrap();
+    let done = &offsets["offsetTable"]["rmq_sys_REVIVE_LOG_KitCluster@CID_RMQ_SYS_REVIVE_GROUP"];
+    assert!(done.as_object().unwrap().values().any(|offset| offset.as_i64() >= Some(3)), "{done}");
+}
+
+#[tokio::test]
+async fn java_directories_go_on() {
+    for version in ["5.1.4-clean", "5.3.3-clean", "5.3.3-killed", "5.5.0-clean"] {
+        go_on(version).await;
+    }
 }

@@ -2,6 +2,7 @@
 
 mod order;
 mod retried;
+mod revived;
 mod wait;
 
 use std::path::Path;
