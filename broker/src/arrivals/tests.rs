@@ -1,3 +1,5 @@
+//! Who is called by what, and who is not.
+
 use std::time::Duration;
 
 use remoting::protocol::message::hash::java_string_hash;

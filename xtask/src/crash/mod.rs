@@ -1,8 +1,8 @@
 //! `cargo xtask crash`: kill -9 in the middle of the work.
 //!
 //! With `--kind send`, the default, real Java producers send, and the server is killed again and
-//! again. Every message that a producer was told to be stored must be readable at the queue offset it
-//! was told, with its own id and body, after each restart. Segments are small, so that rolls
+//! again. Every message that a producer was told to be stored must be readable at the queue offset
+//! it was told, with its own id and body, after each restart. Segments are small, so that rolls
 //! fall into the cycles. The instant of each kill is random; the seed is printed and can be
 //! given again. The other kinds say in their module what must hold.
 

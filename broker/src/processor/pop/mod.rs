@@ -1,7 +1,7 @@
 //! Popping: requests 200050 to 200055 and 200151.
 //!
-//! `messages` answers and holds, `take` takes messages of one queue, `ack` and `change` end or prolong
-//! what a pop began; `notice` (200054), `peek` and `waiting` (200055) only look.
+//! `messages` answers and holds, `take` takes messages of one queue, `ack` and `change` end or
+//! prolong what a pop began; `notice` (200054), `peek` and `waiting` (200055) only look.
 
 mod ack;
 mod change;
