@@ -25,8 +25,10 @@ use tokio::runtime::Handle;
 use tracing::{error, info};
 
 use crate::address::Address;
+use crate::admission::Admission;
 use crate::arrivals::Arrivals;
 use crate::clients::{Consumers, Producers};
+use crate::cold_reads::{self, ColdReads};
 use crate::config::{BrokerConfig, ConfigError, NetworkConfig, Settings};
 use crate::dispatch::Frontend;
 use crate::filter::ConsumerFilters;
@@ -61,6 +63,8 @@ pub struct Broker {
     pub(crate) producers: Producers,
     pub(crate) consumers: Consumers,
     pub(crate) filters: Arc<ConsumerFilters>,
+    pub(crate) admission: Admission,
+    pub(crate) cold_reads: Arc<ColdReads>,
     pub(crate) locks: QueueLocks,
     pub(crate) arrivals: Arc<Arrivals>,
     pub(crate) schedule: Arc<Schedule>,
@@ -221,6 +225,8 @@ impl Broker {
             producers: Producers::default(),
             consumers: Consumers::default(),
             filters: Arc::new(filters),
+            admission: Admission::new(config.send_thread_pool_queue_capacity),
+            cold_reads: Arc::new(ColdReads::new(&config)),
             locks: QueueLocks::default(),
             arrivals,
             schedule,
@@ -356,6 +362,8 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
             error!(%error, "delay offsets not saved, trying again");
         }
     });
+    let b = own();
+    services.every("cold-reads", cold_reads::ROUND, move || b.cold_reads.begin_round(now_ms()));
     let b = own();
     services.every("stats", Duration::from_secs(1), move || b.stats.sample(now_ms()));
     let b = own();

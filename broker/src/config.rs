@@ -219,6 +219,18 @@ pub struct BrokerConfig {
     /// Permits topics of message type MIXED.
     #[property(default = false, restart)]
     pub enable_mixed_message_type: bool,
+    /// Sends that may be unanswered at a time, before further ones are refused as too many.
+    #[property(default = 10_000, restart)]
+    pub send_thread_pool_queue_capacity: i32,
+    /// Slows groups down that read more old data than their share.
+    #[property(default = false, restart)]
+    pub cold_data_flow_control_enable: bool,
+    /// Bytes of old data a group may read within 5 s.
+    #[property(default = 3 << 20, restart)]
+    pub cg_cold_read_threshold: i64,
+    /// Bytes of old data all groups together may read within 5 s.
+    #[property(default = 100 << 20, restart)]
+    pub global_cold_read_threshold: i64,
     /// Permits consumers to filter by SQL92 expressions over the properties of messages.
     #[property(default = false, restart)]
     pub enable_property_filter: bool,

@@ -12,7 +12,7 @@ use remoting::protocol::command::{Frame, Responder};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::processor::admin::{
-    clean, connections, forward, group, pop_rollback, reset, runtime_info, stats, topic,
+    clean, cold_reads, connections, forward, group, pop_rollback, reset, runtime_info, stats, topic,
 };
 use crate::processor::{
     assignment, consumer, heartbeat, lock, offset, pop, pull, query, recall, send, send_back,
@@ -136,6 +136,10 @@ pub(crate) fn serve(
         Code::InvokeBrokerToGetConsumerStatus => forward::consumer_status(broker, call, out),
         Code::InvokeBrokerToResetOffset => reset::reset_offset(broker, call, out),
 
+        Code::UpdateColdDataFlowCtrConfig => cold_reads::set_shares(broker, call, out),
+        Code::RemoveColdDataFlowCtrConfig => cold_reads::remove_share(broker, call, out),
+        Code::GetColdDataFlowCtrInfo => cold_reads::info(broker, call, out),
+
         // Requests to clients, name servers, controllers and containers.
         Code::CheckTransactionState
         | Code::NotifyConsumerIdsChanged
@@ -211,9 +215,6 @@ pub(crate) fn serve(
         | Code::ResetMasterFlushOffset
         | Code::GetBrokerEpochCache
         | Code::NotifyBrokerRoleChanged
-        | Code::UpdateColdDataFlowCtrConfig
-        | Code::RemoveColdDataFlowCtrConfig
-        | Code::GetColdDataFlowCtrInfo
         | Code::SetCommitlogReadMode
         | Code::AuthCreateUser
         | Code::AuthUpdateUser

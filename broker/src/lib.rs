@@ -5,12 +5,14 @@
 //! Programs: `mqbroker`, and `mqserver`, which runs a name server in the same process.
 
 mod address;
+mod admission;
 mod allocation;
 mod arrivals;
 mod attributes;
 mod broker;
 mod call;
 mod clients;
+mod cold_reads;
 mod config;
 mod dispatch;
 mod filter;

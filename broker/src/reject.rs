@@ -88,6 +88,7 @@ impl From<PutError> for Reject {
             PutError::MessageIllegal(_) | PutError::PropertiesSizeExceeded { .. } => {
                 ResponseCode::MessageIllegal
             }
+            PutError::Busy => ResponseCode::SystemBusy,
             PutError::Stopped | PutError::Poisoned | PutError::DiskFull => {
                 ResponseCode::ServiceNotAvailable
             }

@@ -1,6 +1,7 @@
 //! Settings of the store, under Java's names and with Java's defaults.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use runtime::config::{Properties, PropertyValue};
 
@@ -101,6 +102,9 @@ pub struct StoreConfig {
     /// Milliseconds a SYNC_FLUSH put waits before it answers FLUSH_DISK_TIMEOUT.
     #[property(default = 5000)]
     pub sync_flush_timeout: i32,
+    /// How long one write to the log may take, in ms, before sends are refused as busy.
+    #[property(default = 1000, restart)]
+    pub os_page_cache_busy_time_out_mills: i64,
     /// Longest body in bytes.
     #[property(default = 4 << 20)]
     pub max_message_size: i32,
@@ -241,6 +245,12 @@ impl StoreConfig {
     /// Directories whose log files are read but that get no new ones.
     pub fn read_only_paths(&self) -> Vec<PathBuf> {
         split_paths(&self.read_only_commit_log_store_paths)
+    }
+
+    /// How long the append lock may be held.
+    pub fn busy_after(&self) -> Duration {
+        let millis = self.os_page_cache_busy_time_out_mills;
+        Duration::from_millis(millis.clamp(1, 3_600_000).unsigned_abs())
     }
 
     /// Size of one log file.

@@ -113,6 +113,9 @@ pub enum PutError {
         /// The limit.
         max: usize,
     },
+    /// Writes to the disk take too long; try again later.
+    #[error("[PC_SYNCHRONIZED]broker busy, start flow control for a while")]
+    Busy,
     /// The disk is full or over the warning level.
     #[error("the disk of the store is full")]
     DiskFull,

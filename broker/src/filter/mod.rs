@@ -82,6 +82,11 @@ impl Filter {
         }
     }
 
+    /// Whether the records themselves have to be looked at.
+    pub(crate) fn reads_records(&self) -> bool {
+        !matches!(self, Filter::Tags(_))
+    }
+
     /// Whether a message with these raw properties passes.
     pub(crate) fn matches_properties(&self, properties: &str) -> bool {
         match self {

@@ -35,6 +35,9 @@ const SUBSCRIPTION: i32 = 4;
 /// Longest time a pull is held, whatever it asks for.
 const HOLD_MAX: Duration = Duration::from_secs(110);
 
+/// How long a group that pulls waits for the next of its old messages, once it has had its share.
+const COLD_PAUSE: Duration = Duration::from_secs(3);
+
 /// What a client may be forbidden.
 #[derive(Clone, Copy)]
 enum Forbidden {
@@ -83,11 +86,78 @@ fn pull(
     if commits && !broker.offsets.has_reset(group, topic, header.queue_id) {
         broker.offsets.commit(group, topic, header.queue_id, header.commit_offset, now_ms());
     }
+    let place = Place { group, topic };
+    if broker.cold_reads.exceeded(group) && !pulls_unannounced(group) && is_old(broker, topic, &ask)
+    {
+        return slow_down(broker, place, ask, out);
+    }
+    if ask.filter.reads_records() && is_old(broker, topic, &ask) {
+        return Ok(look_on_disk(broker, place, ask, Duration::ZERO, out));
+    }
     let found = look(broker, group, topic, &ask);
     if found.code != ResponseCode::PullNotFound || header.sys_flag & SUSPEND == 0 {
-        return Ok(answer(ask, found, out));
+        return Ok(answer(broker, group, ask, found, out));
     }
     Ok(hold(broker, header, ask, found, out))
+}
+
+/// Who reads what.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    group: &'a str,
+    topic: &'a str,
+}
+
+fn is_old(broker: &Broker, topic: &str, ask: &Ask) -> bool {
+    broker.store.is_old(topic, ask.queue_id, ask.queue_offset)
+}
+
+/// Slows down a group that has read its share of old data: one that pushes is refused, one that
+/// pulls waits and gets a single message.
+fn slow_down(
+    broker: &Arc<Broker>,
+    place: Place<'_>,
+    ask: Ask,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let kind = broker.consumers.with_group(place.group, |members| members.consume_type);
+    if kind.flatten() == Some(ConsumeType::Passively) {
+        let remark = "This consumer group is reading cold data. It has been flow control";
+        return Err(Reject::new(ResponseCode::SystemBusy, remark));
+    }
+    Ok(look_on_disk(broker, place, Ask { count_max: 1, ..ask }, COLD_PAUSE, out))
+}
+
+/// Looks into the queue, after a while, on a thread that may wait for the disk.
+fn look_on_disk(
+    broker: &Arc<Broker>,
+    place: Place<'_>,
+    ask: Ask,
+    pause: Duration,
+    out: &mut Responder<'_>,
+) -> Outcome {
+    let (group, topic) = (place.group.to_owned(), place.topic.to_owned());
+    let (broker, tag) = (Arc::clone(broker), out.tag());
+    Outcome::Later(Box::pin(async move {
+        tokio::time::sleep(pause).await;
+        let _turn = broker.cold_reads.turn(&group).await;
+        let worker = Arc::clone(&broker);
+        on_disk(move || {
+            let mut bytes = BytesMut::new();
+            let found = look(&worker, &group, &topic, &ask);
+            write(&ask, &found, &mut Responder::new(tag, &mut bytes));
+            bytes
+        })
+        .await
+    }))
+}
+
+/// Encodes an answer where waiting for the disk holds nobody up.
+async fn on_disk(work: impl FnOnce() -> BytesMut + Send + 'static) -> BytesMut {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(bytes) => bytes,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// What is asked of a queue, checked.
@@ -268,6 +338,9 @@ fn look(broker: &Broker, group: &str, topic: &str, ask: &Ask) -> Found {
     };
     let begun = Instant::now();
     let got = broker.get(&request, filter);
+    if got.from_disk {
+        broker.cold_reads.note(group, got.bytes, now_ms());
+    }
     let code = code_of(got.status, *queue_offset);
     broker.stats.got(u64::try_from(got.count).unwrap_or(0), begun.elapsed());
     broker.offsets.commit_pull(group, topic, *queue_id, got.next_offset);
@@ -323,22 +396,26 @@ fn name_of(status: GetStatus) -> &'static str {
 }
 
 /// Answers here, or on another thread when the records have to come from the disk first.
-fn answer(ask: Ask, found: Found, out: &mut Responder<'_>) -> Outcome {
+fn answer(
+    broker: &Arc<Broker>,
+    group: &str,
+    ask: Ask,
+    found: Found,
+    out: &mut Responder<'_>,
+) -> Outcome {
     if !found.got.from_disk || found.got.slices.is_empty() {
         write(&ask, &found, out);
         return Outcome::Done;
     }
-    let tag = out.tag();
+    let (broker, group, tag) = (Arc::clone(broker), group.to_owned(), out.tag());
     Outcome::Later(Box::pin(async move {
-        let read = tokio::task::spawn_blocking(move || {
+        let _turn = broker.cold_reads.turn(&group).await;
+        on_disk(move || {
             let mut bytes = BytesMut::new();
             write(&ask, &found, &mut Responder::new(tag, &mut bytes));
             bytes
-        });
-        match read.await {
-            Ok(bytes) => bytes,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+        })
+        .await
     }))
 }
 
@@ -376,12 +453,12 @@ fn hold(
     let patience = Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(HOLD_MAX);
     let waiter = broker.arrivals.subscribe(header.topic, ask.queue_id, ask.filter.clone());
     let Some(waiter) = waiter.filter(|_| !patience.is_zero()) else {
-        return answer(ask, found, out);
+        return answer(broker, header.consumer_group, ask, found, out);
     };
     // An append between the first look and the subscription woke nobody.
     let found = look(broker, header.consumer_group, header.topic, &ask);
     if found.code != ResponseCode::PullNotFound {
-        return answer(ask, found, out);
+        return answer(broker, header.consumer_group, ask, found, out);
     }
     let (group, topic) = (header.consumer_group.to_owned(), header.topic.to_owned());
     let (broker, tag) = (Arc::clone(broker), out.tag());

@@ -45,6 +45,7 @@ pub(crate) fn send_back(
     call: &Call<'_>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
+    let _place = broker.admit()?;
     let header: ConsumerSendMsgBackRequestHeader = call.header()?;
     let group = &header.group;
     let config = broker.group(group).ok_or_else(|| unknown_group(group))?;
@@ -141,6 +142,7 @@ fn refused(error: &PutError) -> Reject {
         PutError::MessageIllegal(_) => "MESSAGE_ILLEGAL",
         PutError::PropertiesSizeExceeded { .. } => "PROPERTIES_SIZE_EXCEEDED",
         PutError::LightQueuesExceeded { .. } => "LMQ_CONSUME_QUEUE_NUM_EXCEEDED",
+        PutError::Busy => "OS_PAGE_CACHE_BUSY",
         PutError::CreateSegmentFailed => "CREATE_MAPPED_FILE_FAILED",
         PutError::Stopped | PutError::Poisoned | PutError::DiskFull => "SERVICE_NOT_AVAILABLE",
         PutError::QueueUnavailable => "UNKNOWN_ERROR",

@@ -14,6 +14,7 @@ mod membership;
 mod name_server;
 mod namespaces;
 mod offsets;
+mod overload;
 mod pop;
 mod questions;
 mod reply;

@@ -1,8 +1,11 @@
 //! Appending: one lock, one place for the next record, roll when it does not fit.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use remoting::protocol::message::record::{BLANK_HEAD_LEN, blank_head};
 use tracing::warn;
@@ -23,13 +26,54 @@ pub struct Appender {
 /// The append lock, held.
 pub struct Append<'a> {
     log: &'a CommitLog,
-    appender: MutexGuard<'a, Appender>,
+    appender: Locked<'a>,
+}
+
+/// What the append lock protects, while it is held.
+pub(super) struct Locked<'a> {
+    pub log: &'a CommitLog,
+    pub appender: parking_lot::MutexGuard<'a, Appender>,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Appender;
+
+    fn deref(&self) -> &Appender {
+        &self.appender
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Appender {
+        &mut self.appender
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // A panic under this lock may have left half a record behind the end: no more appends.
+        if std::thread::panicking() {
+            self.log.poison(Path::new("commitlog"), "go on", &"an append panicked");
+        }
+        if self.log.stalled.load(Ordering::Relaxed) {
+            self.log.stalled.store(false, Ordering::Relaxed);
+        }
+    }
 }
 
 impl CommitLog {
-    /// Takes the append lock.
+    /// Takes the append lock. Whoever finds it held for too long is refused, and so is everybody
+    /// after, at once, while it is held: their threads have other work than to wait for a disk.
     pub fn lock(&self) -> Result<Append<'_>, PutError> {
-        let appender = self.lock_appender();
+        let patience =
+            if self.stalled.load(Ordering::Relaxed) { Duration::ZERO } else { self.busy_after };
+        let Some(appender) = self.appender.try_lock_for(patience) else {
+            if !self.stalled.swap(true, Ordering::Relaxed) {
+                warn!(waited = ?patience, "a write to the log takes long: sends are refused");
+            }
+            return Err(PutError::Busy);
+        };
+        let appender = Locked { log: self, appender };
         if self.poisoned() {
             return Err(PutError::Poisoned);
         }
@@ -37,6 +81,11 @@ impl CommitLog {
             return Err(PutError::Stopped);
         }
         Ok(Append { log: self, appender })
+    }
+
+    /// Whether a write has been taking longer than a healthy disk takes.
+    pub fn is_busy(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed) && self.appender.is_locked()
     }
 
     /// End of the log and store time of its newest record, consistent with each other and with

@@ -5,7 +5,8 @@
 //! record record .. blank record record .. end   spare: created ahead, all zeros
 //! ```
 //!
-//! One lock orders all records; the lock order is append, spare, editing. The list of files is read
+//! One lock orders all records; the lock order is append, spare, editing. Who waits for it longer
+//! than a healthy disk takes gives up, and everybody is refused until it is free again. The list of files is read
 //! without a lock; only the appender, when it rolls, and retention, when it deletes, replace it.
 //! After a failed write or sync the log is poisoned: nothing is appended or acknowledged until a
 //! restart has recovered.
@@ -19,7 +20,8 @@ mod read;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tracing::{error, info};
@@ -31,7 +33,7 @@ pub use read::{Damage, Found, Records};
 use crate::segment::{Segment, sync_directory_of};
 use crate::watermark::{Signal, Watermark};
 use crate::{FlushDiskType, OpenError, StoreConfig};
-use append::Appender;
+use append::{Appender, Locked};
 use paths::Paths;
 pub(crate) use paths::load_segments;
 
@@ -44,7 +46,11 @@ pub struct CommitLog {
     segments: ArcSwap<Vec<Arc<Segment>>>,
     /// Held while the list is replaced.
     editing: Mutex<()>,
-    appender: Mutex<Appender>,
+    appender: parking_lot::Mutex<Appender>,
+    /// How long the append lock may be held.
+    busy_after: Duration,
+    /// Somebody has given up waiting for the append lock; meaningless while it is free.
+    stalled: AtomicBool,
     end: AtomicI64,
     flushed: Watermark,
     flushed_timestamp: AtomicI64,
@@ -70,7 +76,9 @@ impl CommitLog {
             flush_type: config.flush_disk_type,
             segments: ArcSwap::from_pointee(segments),
             editing: Mutex::new(()),
-            appender: Mutex::new(Appender::default()),
+            appender: parking_lot::Mutex::new(Appender::default()),
+            busy_after: config.busy_after(),
+            stalled: AtomicBool::new(false),
             end: AtomicI64::new(end),
             flushed: Watermark::new(0),
             flushed_timestamp: AtomicI64::new(0),
@@ -203,12 +211,8 @@ impl CommitLog {
         self.segments.store(Arc::new(segments));
     }
 
-    fn lock_appender(&self) -> MutexGuard<'_, Appender> {
-        // A panic under this lock may have left half a record behind the end: no more appends.
-        self.appender.lock().unwrap_or_else(|broken| {
-            self.poison(Path::new("commitlog"), "go on", &"an append panicked");
-            broken.into_inner()
-        })
+    fn lock_appender(&self) -> Locked<'_> {
+        Locked { log: self, appender: self.appender.lock() }
     }
 }
 

@@ -153,6 +153,32 @@ fn a_panic_under_the_lock_is_a_failed_write() {
 }
 
 #[test]
+fn a_write_that_takes_too_long_refuses_the_others_until_it_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let patience = 100;
+    let config =
+        StoreConfig { os_page_cache_busy_time_out_mills: patience, ..config(directory.path()) };
+    let log = fresh(&config);
+    let slow = log.lock().unwrap();
+    std::thread::scope(|scope| {
+        let waited = scope.spawn(|| {
+            let begun = std::time::Instant::now();
+            (append(&log, b"x").unwrap_err(), begun.elapsed())
+        });
+        let (error, waited) = waited.join().unwrap();
+        assert_eq!(error, PutError::Busy);
+        assert!(waited >= Duration::from_millis(patience as u64), "{waited:?}");
+        assert!(log.is_busy());
+        // Nobody waits again.
+        assert_eq!(append(&log, b"x").unwrap_err(), PutError::Busy);
+    });
+    drop(slow);
+    assert!(!log.is_busy());
+    append(&log, b"x").unwrap();
+    assert!(!log.poisoned());
+}
+
+#[test]
 fn the_oldest_file_goes_first_and_the_last_one_stays() {
     let directory = tempfile::tempdir().unwrap();
     let log = fresh(&config(directory.path()));

@@ -84,6 +84,19 @@ impl MessageStore {
         got
     }
 
+    /// Whether the message at an offset, if there is one, is further back than memory holds.
+    pub fn is_old(&self, topic: &str, queue_id: i32, queue_offset: i64) -> bool {
+        let queue = self.queues.find(topic, queue_id);
+        let unit = queue.and_then(|queue| queue.unit(queue_offset).ok().flatten());
+        let distance = unit.map_or(0, |unit| self.log.end() - unit.physical_offset);
+        distance > self.limits.memory_bytes
+    }
+
+    /// Whether sends are refused because a write takes too long.
+    pub fn is_busy(&self) -> bool {
+        self.log.is_busy()
+    }
+
     /// Reads the record that starts at a log position.
     pub fn read(&self, physical_offset: i64) -> Option<LogSlice> {
         self.log.read(physical_offset)

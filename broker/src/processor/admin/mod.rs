@@ -14,6 +14,7 @@ use crate::clients::Client;
 use crate::reject::Reject;
 
 pub(crate) mod clean;
+pub(crate) mod cold_reads;
 pub(crate) mod connections;
 pub(crate) mod forward;
 pub(crate) mod group;

@@ -12,6 +12,7 @@ use remoting::protocol::message::id::OffsetMessageId;
 use remoting::protocol::message::properties::property;
 use store::{Put, WaitError};
 
+use crate::admission::Unanswered;
 use crate::broker::Broker;
 use crate::reject::Reject;
 
@@ -59,6 +60,7 @@ pub(super) fn wait_durable(
     broker: &Arc<Broker>,
     end: i64,
     sent: &SendMessageResponseHeader<'_>,
+    place: Unanswered,
     tag: ResponseTag,
 ) -> Outcome {
     let broker = Arc::clone(broker);
@@ -70,6 +72,7 @@ pub(super) fn wait_durable(
     let (queue_id, queue_offset) = (sent.queue_id, sent.queue_offset);
     Outcome::Later(Box::pin(async move {
         let waited = broker.store.wait_durable(end, flush_patience(&broker)).await;
+        drop(place);
         let (code, remark) = match waited {
             Ok(()) => (ResponseCode::Success, None),
             Err(WaitError::TimedOut) => {

@@ -30,6 +30,7 @@ use self::answer::{answer, wait_durable, with_region, write_ids};
 use self::batch::Shape;
 use self::check::{check, dead_letter, queue_of};
 use self::stamp::{Stamped, stamp};
+use crate::admission::Unanswered;
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::put::Due;
@@ -74,12 +75,13 @@ fn send(
     header: &Header<'_>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
+    let place = broker.admit()?;
     // Java quirk: an absent body is looked at before anything else and ends in an exception.
     if call.body().is_empty() {
         return Err(Reject::thrown("the message has no body"));
     }
     SCRATCH
-        .with_borrow_mut(|scratch| store(broker, call, header, scratch, out))
+        .with_borrow_mut(|scratch| store(broker, call, header, scratch, place, out))
         .map_err(|reject| with_region(broker, reject))
 }
 
@@ -89,6 +91,7 @@ fn store(
     call: &Call<'_>,
     header: &Header<'_>,
     scratch: &mut Scratch,
+    place: Option<Unanswered>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     let facts = check(broker, header)?;
@@ -142,7 +145,8 @@ fn store(
         answer(broker, ResponseCode::Success, None, &sent, out);
         return Ok(Outcome::Done);
     }
-    Ok(wait_durable(broker, put.end, &sent, out.tag()))
+    let place = place.unwrap_or_else(|| broker.unanswered());
+    Ok(wait_durable(broker, put.end, &sent, place, out.tag()))
 }
 
 fn refuse_unsupported(
