@@ -577,3 +577,119 @@ fn it_is_known_until_when_everything_is_delivered() {
     turns(&kit);
     assert_eq!((kit.keys().len(), until(&kit)), (2, kit.now));
 }
+
+#[test]
+fn files_of_another_kind_stop_the_start_with_one_line() {
+    let mut kit = Kit::new();
+    kit.park(5000);
+    kit.work();
+    kit.stop();
+    let open = |config: &StoreConfig| {
+        let kinds = Box::new(|_: &str| QueueKind::Simple);
+        let opened = MessageStore::open(config.clone(), kinds, Box::new(|_| {}));
+        opened.err().map(|error| error.to_string())
+    };
+    for (name, len, says) in [
+        ("timerwheel", 38_707_199, "38707200"),
+        ("config/timercheck", 4095, "4096"),
+        ("timerlog/00000000000000000000", 4095, "mappedFileSizeTimerLog"),
+    ] {
+        let path = kit.path(name);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(len).unwrap();
+        let error = open(&kit.config).unwrap();
+        assert!(error.contains(says) && !error.contains('\n'), "{error}");
+        assert!(!kit.path("abort").exists(), "a refused start changes nothing");
+        std::fs::write(&path, whole).unwrap();
+    }
+    let check = std::fs::read(kit.path("config/timercheck")).unwrap();
+    for at in [0, 8, 16] {
+        let mut negative = check.clone();
+        negative[at] = 0x80;
+        std::fs::write(kit.path("config/timercheck"), negative).unwrap();
+        assert!(open(&kit.config).unwrap().contains("as in a timer check"), "{at}");
+    }
+    std::fs::write(kit.path("config/timercheck"), check).unwrap();
+    kit.open();
+    kit.pass(5000);
+    assert_eq!(kit.keys(), ["K1"]);
+}
+
+#[test]
+fn a_crowded_slot_refuses_some_messages_and_a_full_one_all() {
+    let mut kit = Kit::with(|config| config.timer_congest_num_each_slot = 20);
+    let deliver = kit.now + 60_500;
+    let refused = |kit: &Kit| (0..1000).filter(|_| kit.timer().congested(deliver)).count();
+    for (number, expected) in [(20, 0..=0), (10, 300..=700), (10, 1000..=1000)] {
+        for _ in 0..number {
+            kit.park(60_500);
+        }
+        kit.work();
+        let refused = refused(&kit);
+        assert!(expected.contains(&refused), "{refused} of 1000 refused at {}", kit.keys);
+    }
+    assert!(!kit.timer().congested(deliver + 1000));
+}
+
+#[test]
+fn units_of_messages_that_left_the_log_are_deleted_by_the_file() {
+    let mut kit = Kit::new();
+    let per_file = (4096 - 16) / UNIT_LEN as i64;
+    for _ in 0..per_file * 2 + 5 {
+        kit.park(3_600_000);
+    }
+    kit.work();
+    let files = |kit: &Kit| std::fs::read_dir(kit.path("timerlog")).unwrap().count();
+    assert_eq!(files(&kit), 3);
+    let last_of_second = kit.timer().log.unit(4096 + (per_file - 1) * UNIT_LEN as i64).unwrap();
+    kit.timer().delete_expired(last_of_second.physical_offset);
+    assert_eq!((files(&kit), kit.timer().log.min()), (2, 4096));
+    kit.timer().delete_expired(i64::MAX);
+    assert_eq!(files(&kit), 1, "the last one stays");
+    // What is left is whole for the next start.
+    kit.restart();
+    assert_eq!(kit.timer().log.min(), 8192);
+    kit.pass(3_600_000);
+    assert_eq!(kit.keys().len(), 5);
+}
+
+#[test]
+fn a_stopped_intake_takes_nothing_in_but_delivers() {
+    let mut kit = Kit::new();
+    kit.park(500);
+    kit.work();
+    kit.stop();
+    kit.config.timer_stop_enqueue = true;
+    kit.open();
+    kit.park(100);
+    kit.pass(1000);
+    assert_eq!(kit.keys(), ["K1"]);
+    kit.stop();
+    kit.config.timer_stop_enqueue = false;
+    kit.open();
+    kit.pass(0);
+    assert_eq!(kit.keys(), ["K1", "K2"]);
+}
+
+#[test]
+fn a_thread_that_sleeps_is_woken_for_an_earlier_time_only() {
+    let kit = Kit::new();
+    let timer = kit.timer();
+    let now = now_ms();
+    let sleeps = |until: i64| timer.sleeps_until.store(until, Ordering::SeqCst);
+    let woken = || timer.wake.take(Duration::ZERO);
+    sleeps(now + 500);
+    timer.parked(now + 600);
+    assert!(!woken(), "it looks before that time by itself");
+    timer.parked(now + 400);
+    assert!(woken());
+    sleeps(NEVER);
+    timer.parked(now + 9_000_000);
+    assert!(woken(), "nothing else would wake it");
+    timer.unread.store(0, Ordering::SeqCst);
+    sleeps(now + 500);
+    for number in 1..=UNREAD_MAX {
+        timer.parked(now + 600);
+        assert_eq!(woken(), number == UNREAD_MAX);
+    }
+}

@@ -1,7 +1,7 @@
 //! What the store holds: topics, groups, offsets, messages of many sizes, batches and delays.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{fs, path::Path, thread};
 
 use anyhow::{Result, ensure};
@@ -27,6 +27,9 @@ pub const TOPICS: &[(&str, i32)] =
     &[("TakeoverPlain", 3), ("TakeoverOrdered", 2), ("TakeoverAutomatic", 4), (DELAYED, 2)];
 /// Consumer groups.
 pub const GROUPS: &[&str] = &["takeover-plain", "takeover-strict"];
+
+/// In the body of a message that waits in the timer.
+pub const TIMED: &str = "timer";
 
 const BATCH_LEN: usize = 5;
 const BODY_LENS: &[usize] = &[1, 17, 200, 1000, 90, 3000, 9000];
@@ -142,19 +145,27 @@ pub async fn send(link: &Link, word: &str, count: usize) -> Result<Vec<Ack>> {
     Ok(try_join_all(lanes).await?.into_iter().flatten().collect())
 }
 
-/// Sends messages that are delayed by `level`; returns their bodies.
+/// Sends messages that are delayed by `level`, every other one by the timer for as long; returns
+/// their bodies.
 pub async fn send_delayed(
     link: &Link,
     word: &str,
     count: usize,
-    level: i32,
+    (level, delay): (i32, Duration),
 ) -> Result<Vec<Vec<u8>>> {
     let mut bodies = Vec::new();
     for number in 0..count {
         let (mut properties, _) = message(word, number);
-        properties.set("DELAY", &level.to_string());
-        let body = format!("{word} {number}").into_bytes();
-        let queue_id = (number % 2) as i32;
+        let how = if number.is_multiple_of(2) {
+            properties.set("DELAY", &level.to_string());
+            "level"
+        } else {
+            let due = SystemTime::now().duration_since(UNIX_EPOCH)? + delay;
+            properties.set("TIMER_DELIVER_MS", &due.as_millis().to_string());
+            TIMED
+        };
+        let body = format!("{word} {number} by {how}").into_bytes();
+        let queue_id = (number / 2 % 2) as i32;
         send_one(
             link,
             Planned { topic: DELAYED, queue_id, messages: vec![(properties, body.clone())] },
