@@ -9,9 +9,9 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use remoting::protocol::message::properties::property;
+use remoting::protocol::message::properties::{PROPERTIES_LEN_MAX, property};
 use remoting::protocol::message::{Properties, PropertiesBuf};
-use store::timer::slot_of;
+use store::timer::{PROPERTIES_ROOM, slot_of};
 use store::{NewBatch, NewMessage, Put, PutError};
 
 use crate::broker::Broker;
@@ -229,6 +229,11 @@ impl Broker {
     fn put_timed(&self, message: &NewMessage<'_>, deliver_ms: i64) -> Result<Put, PutError> {
         let put = PARKED.with_borrow_mut(|properties| {
             park_timed(message, self.timer_out_ms(deliver_ms), properties);
+            let (len, max) = (properties.len(), PROPERTIES_LEN_MAX - PROPERTIES_ROOM);
+            if len > max {
+                // Better than Java, which drops the message when it is due.
+                return Err(PutError::PropertiesSizeExceeded { len, max });
+            }
             self.put(&NewMessage {
                 topic: TIMER_TOPIC,
                 queue_id: 0,

@@ -12,3 +12,4 @@ mod lights;
 mod names;
 mod pops;
 mod replies;
+mod timers;

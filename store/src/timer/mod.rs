@@ -45,6 +45,9 @@ use worker::{Next, Worker};
 /// Where timer messages wait, in queue 0.
 pub const TIMER_TOPIC: &str = "rmq_sys_wheel_timer";
 
+/// Bytes of properties that delivery adds to a message: it must not become too long by them.
+pub const PROPERTIES_ROOM: usize = 128;
+
 /// Messages that may arrive before the sleeping thread is woken for them.
 const UNREAD_MAX: usize = 64;
 /// Longest sleep, in ms; a signal ends any.
