@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bodies;
+mod expressions;
 mod fields;
 mod frames;
 mod kinds;
