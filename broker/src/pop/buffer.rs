@@ -203,6 +203,7 @@ impl Buffer {
     }
 
     /// Number of check points.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.held.len()
     }

@@ -222,6 +222,7 @@ impl Pending {
     }
 
     /// Number of check points in memory.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.points.len()
     }

@@ -29,7 +29,7 @@ pub(super) enum Revived {
         end: i64,
     },
     /// The log takes nothing now; what is left of it has to wait.
-    Refused(CheckPoint<'static>),
+    Refused(Box<CheckPoint<'static>>),
 }
 
 /// Stores the messages of a check point that nobody acknowledged again.
@@ -50,7 +50,7 @@ pub(super) fn revive(
             Copied::Gone => 0,
             Copied::Failed => match try_again_later(broker, &point, offset, revive_queue, now_ms) {
                 Some(stored) => stored,
-                None => return Revived::Refused(point),
+                None => return Revived::Refused(Box::new(point)),
             },
         };
         point.ack(offset);

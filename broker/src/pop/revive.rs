@@ -269,7 +269,7 @@ impl Queue {
             match retry::revive(broker, point, self.id, now_ms()) {
                 Revived::Done { end } => self.end = end.max(self.end),
                 Revived::Refused(point) => {
-                    self.pending.put_back(offset, point, now_ms() + AGAIN_MS);
+                    self.pending.put_back(offset, *point, now_ms() + AGAIN_MS);
                     return ControlFlow::Break(());
                 }
             }

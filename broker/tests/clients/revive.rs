@@ -30,8 +30,9 @@ fn tag(tag: &str) -> String {
 /// A check point of this many messages from the first on.
 fn check_point(topic: &str, count: i64, pop_time: i64) -> String {
     let distances: Vec<i64> = (0..count).collect();
+    let times = format!(r#""it":{HIDDEN_MS},"n":{count},"pt":{pop_time},"reviveTime":0"#);
     format!(
-        r#"{{"bm":0,"bn":"b","c":"g","d":{distances:?},"it":{HIDDEN_MS},"n":{count},"pt":{pop_time},"q":0,"reviveTime":0,"ro":0,"so":0,"t":"{topic}"}}"#
+        r#"{{"bm":0,"bn":"b","c":"g","d":{distances:?},"q":0,"ro":0,"so":0,"t":"{topic}",{times}}}"#
     )
 }
 

@@ -3,9 +3,14 @@
 use super::*;
 use crate::pop::pending::{Entry, Pending};
 
-const POINT: &str = r#"{"bm":0,"bn":"kit-a","c":"GKSy56mk_pop","d":[0,1,2,3,4,5],"it":50000,"n":6,"pt":1795533703807,"q":0,"reviveTime":1795533753807,"ro":0,"so":0,"t":"KSy56mk_pop"}"#;
-const ACK: &str =
-    r#"{"ao":2,"bn":"kit-a","c":"GKSy56mk_pop","pt":1795533703807,"q":0,"so":0,"t":"KSy56mk_pop"}"#;
+const POINT: &str = concat!(
+    r#"{"bm":0,"bn":"kit-a","c":"GKSy56mk_pop","d":[0,1,2,3,4,5],"it":50000,"n":6,"#,
+    r#""pt":1795533703807,"q":0,"reviveTime":1795533753807,"ro":0,"so":0,"t":"KSy56mk_pop"}"#
+);
+const ACK: &str = concat!(
+    r#"{"ao":2,"bn":"kit-a","c":"GKSy56mk_pop","pt":1795533703807,"q":0,"so":0,"#,
+    r#""t":"KSy56mk_pop"}"#
+);
 
 fn point(json: &str) -> CheckPoint<'_> {
     CheckPoint::decode(json.as_bytes()).unwrap()

@@ -62,8 +62,9 @@ fn the_file_is_javas_and_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config").join(FILE_NAME);
     std::fs::create_dir(dir.path().join("config")).unwrap();
-    let java = "{\n\t\"table\":{\"T@G\":{0:{\"a\":\"attempt-1\",\"cm\":1,\"i\":60000,\"l\":1700000000000,\
-        \"o\":[100,1,2],\"oc\":{101:1},\"ot\":{101:1700000060000},\"popTime\":1700000000000}}}}";
+    let java = "{\n\t\"table\":{\"T@G\":{0:{\"a\":\"attempt-1\",\
+        \"cm\":1,\"i\":60000,\"l\":1700000000000,\"o\":[100,1,2],\
+        \"oc\":{101:1},\"ot\":{101:1700000060000},\"popTime\":1700000000000}}}}";
     std::fs::write(&path, java).unwrap();
     let orders = orders(&dir);
     assert_eq!(orders.ack("T", "G", 0, 102, 1_700_000_000_000), OrderedAck::Commit(101));
