@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use remoting::net::Outcome;
 use remoting::protocol::body::Body;
 use remoting::protocol::code::ResponseCode;
@@ -17,7 +18,7 @@ use runtime::clock::now_ms;
 use store::NewMessage;
 use store::timer::Timer;
 
-use super::send::born_host;
+use super::send::{born_host, flush_patience};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::put::Due;
@@ -55,19 +56,33 @@ pub(crate) fn recall(
         properties: properties.as_str(),
     };
     let put = match broker.store.timer() {
-        Some(_) => broker.put_due(&message, Due::At(handle.timestamp)).is_ok(),
-        None => false,
+        Some(_) => broker.put_due(&message, Due::At(handle.timestamp)).ok(),
+        None => None,
     };
-    if !put {
+    let Some(put) = put else {
         let reject = Reject::new(ResponseCode::SystemError, "recall failed, execute error");
         return Err(reject.with(property::MSG_REGION, region()));
+    };
+    let taken_back = RecallMessageResponseHeader { msg_id: handle.unique_key };
+    if broker.store.durable(put.end) {
+        answer(broker, &taken_back, out);
+        return Ok(Outcome::Done);
     }
-    let answer = RecallMessageResponseHeader { msg_id: handle.unique_key };
+    let (broker, tag) = (Arc::clone(broker), out.tag());
+    Ok(Outcome::Later(Box::pin(async move {
+        // Stored it is in any case: Java answers the same after a time-out.
+        let _ = broker.store.wait_durable(put.end, flush_patience(&broker)).await;
+        let mut bytes = BytesMut::new();
+        answer(&broker, &taken_back, &mut Responder::new(tag, &mut bytes));
+        bytes
+    })))
+}
+
+fn answer(broker: &Broker, taken_back: &RecallMessageResponseHeader, out: &mut Responder<'_>) {
     // Java quirk: success with the remark of a missing code.
     let remark = Some("not set any response code");
     let region = [(property::MSG_REGION, broker.config.region_id.as_str())];
-    out.respond(ResponseCode::Success, remark, &answer, &region, &[]);
-    Ok(Outcome::Done)
+    out.respond(ResponseCode::Success, remark, taken_back, &region, &[]);
 }
 
 /// Java's checks, in its order.

@@ -6,6 +6,7 @@ use remoting::protocol::command::Frame;
 use remoting::protocol::header::{NoHeader, RecallMessageRequestHeader, SendMessageRequestHeader};
 use remoting::protocol::message::recall::RecallHandle;
 use runtime::clock::now_ms;
+use store::FlushDiskType;
 
 use crate::kit::{Kit, TestClient};
 
@@ -124,9 +125,16 @@ async fn recall(client: &TestClient, topic: &str, handle: &str) -> Frame {
 
 #[tokio::test]
 async fn a_timed_message_is_taken_back_by_its_handle() {
+    for flush in [FlushDiskType::AsyncFlush, FlushDiskType::SyncFlush] {
+        take_back(flush).await;
+    }
+}
+
+async fn take_back(flush: FlushDiskType) {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
         settings.broker.recall_message_enable = true;
+        settings.store.flush_disk_type = flush;
     })
     .await;
     let a = kit.client();

@@ -97,6 +97,6 @@ pub(super) fn wait_durable(
 }
 
 /// How long a sender waits for the disk.
-pub(super) fn flush_patience(broker: &Broker) -> Duration {
+pub(crate) fn flush_patience(broker: &Broker) -> Duration {
     Duration::from_millis(broker.store.config().sync_flush_timeout.max(0).unsigned_abs().into())
 }

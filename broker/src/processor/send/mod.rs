@@ -26,6 +26,7 @@ use store::{NewBatch, NewMessage};
 
 pub(crate) use self::reply::{send_reply, send_reply_v2};
 
+pub(super) use self::answer::flush_patience;
 use self::answer::{answer, wait_durable, with_region, write_ids};
 use self::batch::Shape;
 use self::check::{check, dead_letter, queue_of};
