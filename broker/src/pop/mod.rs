@@ -17,8 +17,8 @@
 //!    with a longer pause. No record of the revive topic, foreign or damaged, stops its queue.
 //! 5. The offset of a revive queue passes a check point only when its messages are acknowledged,
 //!    stored again or written again, and what was stored is on disk.
-//! 6. After a crash the revive queues are read again from their last written offsets. What was
-//!    stored again since then is stored once more: at least once, not exactly once.
+//! 6. A crash takes offsets back to where they were last written, a few seconds before: what was
+//!    popped or stored again since then is delivered once more. At least once, not exactly once.
 //! 7. In order (`order`): no message is handed out while one before it is neither acknowledged nor
 //!    visible again; the group's offset is the first that is not acknowledged.
 //!

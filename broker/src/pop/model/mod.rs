@@ -2,7 +2,7 @@
 //!
 //! The world has one topic, two groups with their retry topics, a timer that is late, stands still
 //! and mixes up what is due together, and a log that survives crashes while memory does not. It
-//! checks the invariants of `pop` at every step. Steps: `POP_MODEL_STEPS` (2 million unless set);
+//! checks the invariants of `pop` at every step. Steps: `POP_MODEL_STEPS` (a million unless set);
 //! seeds are fixed, and a failure names its own.
 
 mod log;
@@ -18,7 +18,7 @@ use world::{Settings, World};
 const STEPS_OF_A_WORLD: u64 = 100_000;
 
 fn steps() -> u64 {
-    std::env::var("POP_MODEL_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(2_000_000)
+    std::env::var("POP_MODEL_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(1_000_000)
 }
 
 /// Plain, with next to no room for check points, with a buffer, and with a small buffer.
