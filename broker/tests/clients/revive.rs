@@ -205,6 +205,43 @@ async fn retry_topics_are_named_as_configured() {
     kit.stop().await;
 }
 
+#[tokio::test]
+async fn what_another_broker_has_is_tried_again_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let kit = Kit::start(dir.path()).await;
+    let a = prepared(&kit, &["0", "1"]).await;
+    let foreign = check_point("T", 2, now() - 5000).replace(r#""bn":"b""#, r#""bn":"other""#);
+    a.send(REVIVE_TOPIC, 3, &foreign, &tag("ck")).await;
+    done(&a, 3, 0).await;
+    let parked = a.pull_all("rmq_sys_wheel_timer", 0, 2).await;
+    for (offset, message) in parked.iter().enumerate() {
+        let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+        assert_eq!(
+            (&body["rp"], &body["n"], &body["bn"]),
+            (&"1".into(), &1.into(), &"other".into())
+        );
+        assert_eq!(body["so"], offset);
+        assert_eq!(body["it"], HIDDEN_MS + 10_000);
+        assert_eq!((message.get("TAGS"), message.get("REAL_QID")), (Some("ck"), Some("3")));
+    }
+    assert_eq!(a.pull("reader", RETRY_TOPIC, 0, 0).await.0.code(), 17);
+    kit.stop().await;
+}
+
+#[tokio::test]
+async fn a_check_point_long_before_its_time_goes_back_to_the_timer() {
+    let dir = tempfile::tempdir().unwrap();
+    let kit = Kit::start(dir.path()).await;
+    let a = prepared(&kit, &["0"]).await;
+    a.send(REVIVE_TOPIC, 0, &check_point("T", 1, i64::MAX - HIDDEN_MS), &tag("ck")).await;
+    a.send(REVIVE_TOPIC, 0, &check_point("T", 1, now() - 5000), &tag("ck")).await;
+    assert_eq!(bodies(&appeared(&a, RETRY_TOPIC, 1).await), ["0"]);
+    done(&a, 0, 1).await;
+    let parked = a.pull_all("rmq_sys_wheel_timer", 0, 1).await;
+    assert!(parked[0].body.contains(r#""reviveTime":9223372036854775807"#), "{parked:?}");
+    kit.stop().await;
+}
+
 /// Six messages were popped when these brokers ended, three of them acknowledged; check point and
 /// acknowledgements wait in Java's timer.
 async fn go_on(version: &str) {
