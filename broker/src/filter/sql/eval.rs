@@ -14,6 +14,9 @@ use super::number;
 /// Work one evaluation may take; an operation is one step, and so are 32 bytes compared.
 const STEPS_MAX: usize = 20_000;
 
+/// So many names are compared one by one.
+const NAMES_FEW: usize = 8;
+
 /// A constant of an expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Constant {
@@ -125,7 +128,7 @@ impl Program {
     pub(super) fn evaluate(&self, properties: &str) -> Option<bool> {
         let mut values: SmallVec<[Option<&str>; 16]> = smallvec![None; self.names.len()];
         for (name, value) in Properties::new(properties) {
-            if let Ok(index) = self.names.binary_search_by(|known| (**known).cmp(name)) {
+            if let Some(index) = self.index_of(name) {
                 values[index] = Some(value);
             }
         }
@@ -138,6 +141,15 @@ impl Program {
             Value::Bool(result) => Some(result),
             _ => None,
         }
+    }
+
+    /// Where the value of a property goes, if the expression names it.
+    fn index_of(&self, name: &str) -> Option<usize> {
+        if self.names.len() <= NAMES_FEW {
+            // Most properties differ in length already from the few that are asked for.
+            return self.names.iter().position(|known| **known == *name);
+        }
+        self.names.binary_search_by(|known| (**known).cmp(name)).ok()
     }
 }
 
