@@ -3,8 +3,9 @@
 //! A failed message is stored again, for its group alone: in the group's retry topic after a
 //! delay that grows with each failure, and after too many failures in its dead-letter topic.
 //!
-//! Delays are levels. Java quirk: the retry policy of the group is kept for clients of the proxy and
-//! not asked here (`settings_of_other_servers_and_clients_are_kept_and_do_nothing_here`).
+//! Delays are levels. Java quirk: the retry policy of the group is kept for clients of the proxy
+//! and not asked here
+//! (`settings_of_other_servers_and_clients_are_kept_and_do_nothing_here`).
 
 use std::sync::Arc;
 

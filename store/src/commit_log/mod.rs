@@ -8,8 +8,8 @@
 //! One lock orders all records; the lock order is append, spare, editing. Who waits for it longer
 //! than a healthy disk takes gives up, and everybody is refused until it is free again. The list of
 //! files is read without a lock; only the appender, when it rolls, and retention, when it deletes,
-//! replace it. After a failed write or sync the log is poisoned: nothing is appended or acknowledged
-//! until a restart has recovered.
+//! replace it. After a failed write or sync the log is poisoned: nothing is appended or
+//! acknowledged until a restart has recovered.
 
 mod append;
 mod flush;
