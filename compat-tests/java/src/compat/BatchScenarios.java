@@ -159,11 +159,12 @@ final class BatchScenarios {
                 () -> producer.send(c.message("again")).getMessageQueue().getBrokerName());
     }
 
-    /** A broker with one place in its queue: some senders are told that it is busy. */
+    /** A broker that waits for its disk with one place in its queue: it is soon too busy. */
     static void busy(Context c) throws Exception {
         String name = "broker-" + c.group;
         String address = c.runner.startBroker(
-                name, "sendThreadPoolQueueCapacity=1", "sendMessageThreadPoolNums=1");
+                name, "sendThreadPoolQueueCapacity=1",
+                "sendMessageThreadPoolNums=1", "flushDiskType=SYNC_FLUSH");
         c.closing(() -> c.runner.killBroker(name));
         c.createTopic(address, c.topic, 4, 6);
         DefaultMQProducer calm = c.producer("_calm");
