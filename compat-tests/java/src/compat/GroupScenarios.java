@@ -210,6 +210,7 @@ final class GroupScenarios {
         consumer.setNamesrvAddr(c.settings.nameServer);
         consumer.setInstanceName(c.group);
         consumer.setHeartbeatBrokerInterval(2000);
+        consumer.setPollNameServerInterval(5000);
         Shim.heartbeatV2(consumer);
         consumer.subscribe(c.topic, "a || b");
         consumer.registerMessageListener(inbox.concurrently());
@@ -229,7 +230,7 @@ final class GroupScenarios {
             return Set.of(table.get(c.topic).getSubString(), table.get(other).getSubString());
         });
         c.producer.send(new Message(other, "second".getBytes()));
-        inbox.awaitExactly(2, 30_000, 200);
+        inbox.awaitExactly(2, 40_000, 200);
         Check.equal("consumed", new TreeSet<>(List.of("first", "second")),
                 new TreeSet<>(inbox.bodies()));
     }
