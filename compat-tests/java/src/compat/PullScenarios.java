@@ -55,7 +55,8 @@ final class PullScenarios {
         Check.eventually(5000, "registered subscriptions", true, () -> c.admin
                 .examineConsumerConnectionInfo(c.group).getSubscriptionTable().isEmpty());
         consumer.commitSync();
-        Check.eventually(10_000, "committed", 10L, () -> c.committedSum(c.group, 2));
+        // The client persists its offsets for the first time 10 s after its start.
+        Check.eventually(20_000, "committed", 10L, () -> c.committedSum(c.group, 2));
     }
 
     static void liteSeek(Context c) throws Exception {
