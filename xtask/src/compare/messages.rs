@@ -268,7 +268,7 @@ fn retry(number: usize) -> Request {
     let name = format!("retry {times} times");
     let request = send(&name, "%RETRY%compare-group", 0, &properties, &body(number));
     let request = request.with("j", times);
-    if number / 16 % 3 == 0 { request.with("l", "5") } else { request }
+    if (number / 16).is_multiple_of(3) { request.with("l", "5") } else { request }
 }
 
 fn reply(number: usize) -> Request {
