@@ -41,19 +41,17 @@ impl Quirks {
 
 /// Whether `text` has the form of `pattern`, in which a star stands for any text.
 fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
-        return false;
-    };
-    let mut ends = !pattern.contains('*');
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut rest) = text.strip_prefix(head) else { return false };
+    let mut parts = tail.split('*');
+    let last = parts.next_back().unwrap_or_default();
     for part in parts {
-        ends = part.is_empty();
         match rest.find(part) {
             Some(at) => rest = &rest[at + part.len()..],
             None => return false,
         }
     }
-    ends || rest.is_empty()
+    rest.ends_with(last)
 }
 
 #[cfg(test)]
