@@ -13,6 +13,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tracing::{debug, error, warn};
 
+use crate::clock::now_ms;
+
 /// Tells a service to end; cheap to clone.
 #[derive(Clone, Default)]
 pub struct Stop {
@@ -67,6 +69,24 @@ impl Stop {
         woken.as_mut().enable();
         if !self.stopped() {
             woken.await;
+        }
+    }
+
+    /// Sleeps until `due_ms` (`i64::MAX` for never), `wake` or the trigger, at most a second while
+    /// something is due, so that a clock that jumps is noticed.
+    pub async fn sleep_until(&self, due_ms: i64, wake: &Notify) {
+        const SLEEP_MAX_MS: i64 = 1_000;
+        let pause = async {
+            if due_ms == i64::MAX {
+                std::future::pending::<()>().await;
+            }
+            let ms = due_ms.saturating_sub(now_ms()).clamp(0, SLEEP_MAX_MS);
+            tokio::time::sleep(Duration::from_millis(ms.unsigned_abs())).await;
+        };
+        tokio::select! {
+            () = self.wait() => {}
+            () = wake.notified() => {}
+            () = pause => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use remoting::protocol::message::Record;
 use smallvec::SmallVec;
 
 /// One message to store; the store adds offsets, store time and checksum.
@@ -29,6 +30,32 @@ pub struct NewMessage<'a> {
     pub body: &'a [u8],
     /// Encoded properties (`name 0x01 value 0x02`).
     pub properties: &'a str,
+}
+
+impl<'a> NewMessage<'a> {
+    /// A stored message once more, at another place and with these properties.
+    ///
+    /// It names no half message; flags, hosts and counts stay.
+    pub fn copy_of<'r: 'a>(
+        record: &Record<'r>,
+        topic: &'a str,
+        queue_id: i32,
+        properties: &'a str,
+    ) -> NewMessage<'a> {
+        NewMessage {
+            topic,
+            queue_id,
+            flag: record.flag,
+            sys_flag: record.sys_flag,
+            born_timestamp: record.born_timestamp,
+            born_host: record.born_host,
+            store_host: record.store_host,
+            reconsume_times: record.reconsume_times,
+            prepared_transaction_offset: 0,
+            body: record.body,
+            properties,
+        }
+    }
 }
 
 /// A batch send: `message.body` holds the repeated sub-messages, `message.properties` the

@@ -54,11 +54,7 @@ pub(crate) fn put_check_point(
     revive_queue: i32,
 ) -> Result<Put, JournalError> {
     let due = check_point.revive_time().saturating_sub(ACK_TIME_MS);
-    PARTS.with_borrow_mut(|parts| {
-        check_point.encode(&mut parts.body);
-        check_point.write_unique_key(&mut parts.key);
-        put(broker, parts, CHECK_POINT_TAG, due, revive_queue)
-    })
+    put_check_point_at(broker, check_point, due, revive_queue)
 }
 
 /// Writes a check point that was read too early, to be read again when it should have been, or as
@@ -73,7 +69,15 @@ pub(crate) fn put_check_point_early(
 ) -> Result<Put, JournalError> {
     let horizon = broker.store.config().timer_max_delay_sec.saturating_mul(1000);
     let due = check_point.revive_time().saturating_sub(ACK_TIME_MS);
-    let due = due.min(now_ms().saturating_add(horizon));
+    put_check_point_at(broker, check_point, due.min(now_ms().saturating_add(horizon)), revive_queue)
+}
+
+fn put_check_point_at(
+    broker: &Broker,
+    check_point: &CheckPoint<'_>,
+    due: i64,
+    revive_queue: i32,
+) -> Result<Put, JournalError> {
     PARTS.with_borrow_mut(|parts| {
         check_point.encode(&mut parts.body);
         check_point.write_unique_key(&mut parts.key);

@@ -144,17 +144,10 @@ fn store(broker: &Broker, point: &CheckPoint<'_>, record: &Record<'_>) -> Result
         note_first_pop(record, point.pop_time, properties);
         make_retry_topic(broker, &topic, &point.group);
         let put = broker.put(&NewMessage {
-            topic: &topic,
-            queue_id: 0,
-            flag: record.flag,
-            sys_flag: record.sys_flag,
-            born_timestamp: record.born_timestamp,
             born_host: host,
             store_host: host,
             reconsume_times: record.reconsume_times.saturating_add(1),
-            prepared_transaction_offset: 0,
-            body: record.body,
-            properties: properties.as_str(),
+            ..NewMessage::copy_of(record, &topic, 0, properties.as_str())
         })?;
         Ok(put.end)
     })

@@ -38,8 +38,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 const LATE_MS: i64 = 5;
 /// Pause before what failed is tried again, and between looks at what the disk has.
 const AGAIN_MS: i64 = 1000;
-/// Longest sleep while something waits, so that a clock that jumps is noticed.
-const SLEEP_MAX_MS: i64 = 1000;
 /// A check point that comes so long before its time goes back to the timer.
 const EARLY_MS: i64 = 10_000;
 /// Interval of log lines about records that nobody can read.
@@ -119,18 +117,7 @@ impl Revive {
 
     async fn sleep(&self, queues: &[Queue], stop: &Stop) {
         let next = queues.iter().map(|queue| queue.look_at).min().unwrap_or(NEVER);
-        let pause = async {
-            if next == NEVER {
-                std::future::pending::<()>().await;
-            }
-            let ms = (next - now_ms()).clamp(0, SLEEP_MAX_MS);
-            tokio::time::sleep(Duration::from_millis(ms.unsigned_abs())).await;
-        };
-        tokio::select! {
-            () = stop.wait() => {}
-            () = self.wake.notified() => {}
-            () = pause => {}
-        }
+        stop.sleep_until(next, &self.wake).await;
     }
 
     /// Counts a record nobody can read, and says so now and then.

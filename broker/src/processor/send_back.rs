@@ -118,17 +118,9 @@ fn store_again(
         properties.set(property::DELAY, "0");
     }
     let message = NewMessage {
-        topic: &destination.topic,
-        queue_id: destination.queue_id,
-        flag: record.flag,
-        sys_flag: record.sys_flag,
-        born_timestamp: record.born_timestamp,
-        born_host: record.born_host,
         store_host: broker.store_host(),
         reconsume_times: record.reconsume_times.saturating_add(1),
-        prepared_transaction_offset: 0,
-        body: record.body,
-        properties: properties.as_str(),
+        ..NewMessage::copy_of(record, &destination.topic, destination.queue_id, properties.as_str())
     };
     if destination.delay_level > 0 {
         broker.put_delayed(&message, destination.delay_level)

@@ -14,7 +14,6 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use remoting::protocol::body::DelayOffsetSerializeWrapper;
 use remoting::protocol::message::properties::property;
@@ -35,9 +34,6 @@ const BATCH_BYTES_MAX: i32 = 1 << 20;
 
 /// Pause before a refused delivery is tried again.
 const RETRY_MS: i64 = 100;
-
-/// Longest sleep while something waits, so that a clock that jumps is noticed.
-const SLEEP_MAX_MS: i64 = 1_000;
 
 /// Stands for a level with nothing to wait for.
 const NEVER: i64 = i64::MAX;
@@ -172,18 +168,7 @@ impl Schedule {
         let next = self.look_at.iter().map(|at| at.load(Ordering::SeqCst)).min().unwrap_or(NEVER);
         self.sleeps_until.store(next, Ordering::SeqCst);
         // An arrival that lowered a level before the line above saw `NEVER` and left a permit.
-        let pause = async {
-            if next == NEVER {
-                std::future::pending::<()>().await;
-            }
-            let ms = (next - now_ms()).clamp(0, SLEEP_MAX_MS);
-            tokio::time::sleep(Duration::from_millis(ms.unsigned_abs())).await;
-        };
-        tokio::select! {
-            () = stop.wait() => {}
-            () = self.wake.notified() => {}
-            () = pause => {}
-        }
+        stop.sleep_until(next, &self.wake).await;
     }
 
     /// Moves progress into what the queues hold: a foreign or older file may disagree.
@@ -293,20 +278,7 @@ fn redeliver(record: &Record<'_>, store: &MessageStore) -> Result<i64, PutError>
         tracing::error!(offset = record.physical_offset, "delayed half message, dropped");
         return Ok(0);
     }
-    let copy = NewMessage {
-        topic,
-        queue_id,
-        flag: record.flag,
-        sys_flag: record.sys_flag,
-        born_timestamp: record.born_timestamp,
-        born_host: record.born_host,
-        store_host: record.store_host,
-        reconsume_times: record.reconsume_times,
-        prepared_transaction_offset: 0,
-        body: record.body,
-        properties: record.properties,
-    };
-    match store.put(&copy) {
+    match store.put(&NewMessage::copy_of(record, topic, queue_id, record.properties)) {
         Ok(put) => Ok(put.end),
         Err(error @ (PutError::MessageIllegal(_) | PutError::PropertiesSizeExceeded { .. })) => {
             tracing::error!(%error, topic, offset = record.physical_offset, "dropped for good");

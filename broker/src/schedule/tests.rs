@@ -1,5 +1,7 @@
 //! Delivery against a real store.
 
+use std::time::Duration;
+
 use std::net::SocketAddr;
 
 use store::{QueueKind, StoreConfig};

@@ -282,19 +282,7 @@ impl Round<'_> {
         if ledger.ended.contains(record.queue_offset) {
             return Ok(false);
         }
-        broker.put(&NewMessage {
-            topic: CHECKED_OUT_TOPIC,
-            queue_id: 0,
-            flag: record.flag,
-            sys_flag: record.sys_flag,
-            born_timestamp: record.born_timestamp,
-            born_host: record.born_host,
-            store_host: record.store_host,
-            reconsume_times: record.reconsume_times,
-            prepared_transaction_offset: 0,
-            body: record.body,
-            properties: record.properties,
-        })?;
+        broker.put(&NewMessage::copy_of(record, CHECKED_OUT_TOPIC, 0, record.properties))?;
         ledger.end(record.queue_offset, identity);
         Ok(true)
     }

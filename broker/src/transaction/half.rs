@@ -117,19 +117,7 @@ impl<'a> Half<'a> {
         'a: 'p,
     {
         let half = &self.record;
-        NewMessage {
-            topic: HALF_TOPIC,
-            queue_id: 0,
-            flag: half.flag,
-            sys_flag: half.sys_flag,
-            born_timestamp: half.born_timestamp,
-            born_host: half.born_host,
-            store_host: half.store_host,
-            reconsume_times: half.reconsume_times,
-            prepared_transaction_offset: 0,
-            body: half.body,
-            properties,
-        }
+        NewMessage::copy_of(half, HALF_TOPIC, 0, properties)
     }
 }
 

@@ -160,20 +160,7 @@ impl<'a> Parked<'a> {
         queue_id: i32,
         properties: &'b PropertiesBuf,
     ) -> NewMessage<'b> {
-        let record = &self.record;
-        NewMessage {
-            topic,
-            queue_id,
-            flag: record.flag,
-            sys_flag: record.sys_flag,
-            born_timestamp: record.born_timestamp,
-            born_host: record.born_host,
-            store_host: record.store_host,
-            reconsume_times: record.reconsume_times,
-            prepared_transaction_offset: 0,
-            body: record.body,
-            properties: properties.as_str(),
-        }
+        NewMessage::copy_of(&self.record, topic, queue_id, properties.as_str())
     }
 
     /// Whether another record is the copy that was made of this message.
