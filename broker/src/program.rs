@@ -47,6 +47,11 @@ pub fn warn_about(warnings: &[String]) {
 /// Runs a program to its end on all processors; an error is one line on stderr.
 pub fn run(program: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    #[cfg(feature = "faults")]
+    if let Err(error) = store::faults::from_environment() {
+        eprintln!("{error}");
+        return ExitCode::from(START_FAILED);
+    }
     let ended = match runtime.context("cannot start the runtime") {
         Ok(runtime) => runtime.block_on(program),
         Err(error) => Err(error),

@@ -12,14 +12,12 @@
 //! before it, so recovery starts there. Java keeps the bytes behind 40 as they are but rewrites
 //! those before; the CRC then no longer fits and the position is not used.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::OpenError;
-use crate::segment::sync_directory_of;
+use crate::disk_file::{DiskFile, sync_directory_of};
 
 const FILE_LEN: usize = 4096;
 const JAVA_LEN: usize = 40;
@@ -126,8 +124,7 @@ fn checksum(java: &[u8], position: i64) -> [u8; 4] {
 /// The file, and what is to be written to it next.
 #[derive(Debug)]
 pub struct Checkpoint {
-    path: PathBuf,
-    file: File,
+    file: DiskFile,
     state: Mutex<State>,
 }
 
@@ -145,14 +142,8 @@ impl Checkpoint {
             let path = path.clone();
             move |source| OpenError::Io { path, action, source }
         };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io("open"))?;
-        let len = file.metadata().map_err(io("read the length"))?.len();
+        let file = DiskFile::open_or_create(&path).map_err(io("open"))?;
+        let len = file.len().map_err(io("read the length"))?;
         if len > FILE_LEN as u64 {
             return Err(OpenError::Damaged {
                 path,
@@ -162,7 +153,7 @@ impl Checkpoint {
             });
         }
         let mut bytes = [0; FILE_LEN];
-        file.read_exact_at(&mut bytes[..len as usize], 0).map_err(io("read"))?;
+        file.read_at(&mut bytes[..len as usize], 0).map_err(io("read"))?;
         if let Some((offset, expected)) = foreign_part(&bytes) {
             let end = (offset + 8).min(FILE_LEN);
             let got = format!("{:02x?}", &bytes[offset..end]);
@@ -179,7 +170,7 @@ impl Checkpoint {
             sync_directory_of(&path).map_err(io("sync the directory of"))?;
         }
         let marks = Marks::decode(&bytes);
-        Ok(Checkpoint { path, file, state: Mutex::new(State { marks, on_disk: marks }) })
+        Ok(Checkpoint { file, state: Mutex::new(State { marks, on_disk: marks }) })
     }
 
     /// What holds now, written or not.
@@ -198,7 +189,7 @@ impl Checkpoint {
         if state.marks == state.on_disk {
             return Ok(());
         }
-        self.file.write_all_at(&state.marks.encode(), 0)?;
+        self.file.write_at(&state.marks.encode(), 0)?;
         self.file.sync_data()?;
         state.on_disk = state.marks;
         Ok(())
@@ -206,7 +197,7 @@ impl Checkpoint {
 
     /// Where the file is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 }
 

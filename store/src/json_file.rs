@@ -3,13 +3,15 @@
 //! A file that cannot be read is moved aside as `X.damaged`, never overwritten, and never replaces
 //! a good `X.bak`. So after a load `X` is either good or absent, and a save may make it `X.bak`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use remoting::protocol::lenient_json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::disk_file::{DiskFile, create_directories, rename, sync_directory};
 
 /// Loads and saves the JSON files of `config/`.
 pub enum JsonFile {}
@@ -42,17 +44,17 @@ impl JsonFile {
     pub fn save<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), JsonFileError> {
         let bytes = to_pretty(value).map_err(|source| JsonFileError::io(path, "encode", source))?;
         let dir = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(dir).map_err(|source| JsonFileError::io(dir, "create", source))?;
+        create_directories(dir).map_err(|source| JsonFileError::io(dir, "create", source))?;
         let new = with_suffix(path, ".tmp");
         write_synced(&new, &bytes).map_err(|source| JsonFileError::io(&new, "write", source))?;
         let bak = with_suffix(path, ".bak");
-        match fs::rename(path, &bak) {
+        match rename(path, &bak) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 return Err(JsonFileError::io(path, "rename", source));
             }
             _ => {}
         }
-        fs::rename(&new, path).map_err(|source| JsonFileError::io(&new, "rename", source))?;
+        rename(&new, path).map_err(|source| JsonFileError::io(&new, "rename", source))?;
         sync_dir(dir)
     }
 }
@@ -125,27 +127,25 @@ fn restore(path: &Path, bak: &Path, damage: Option<JsonFileError>) -> Result<(),
     if let Some(damage) = damage {
         let aside = with_suffix(path, ".damaged");
         tracing::warn!(file = %path.display(), kept = %aside.display(), %damage, "loading .bak");
-        fs::rename(path, &aside).map_err(|source| JsonFileError::io(path, "rename", source))?;
+        rename(path, &aside).map_err(|source| JsonFileError::io(path, "rename", source))?;
     } else {
         tracing::warn!(file = %path.display(), "missing or empty, loading .bak");
     }
     let new = with_suffix(path, ".tmp");
     let bytes = fs::read(bak).map_err(|source| JsonFileError::io(bak, "read", source))?;
     write_synced(&new, &bytes).map_err(|source| JsonFileError::io(&new, "write", source))?;
-    fs::rename(&new, path).map_err(|source| JsonFileError::io(&new, "rename", source))?;
+    rename(&new, path).map_err(|source| JsonFileError::io(&new, "rename", source))?;
     sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
+    let file = DiskFile::create_empty(path)?;
+    file.write_at(bytes, 0)?;
     file.sync_all()
 }
 
 fn sync_dir(dir: &Path) -> Result<(), JsonFileError> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|source| JsonFileError::io(dir, "sync", source))
+    sync_directory(dir).map_err(|source| JsonFileError::io(dir, "sync", source))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -5,8 +5,7 @@
 //! two stores of one process are told apart by a list of what is open.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -14,7 +13,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use rustix::fs::FlockOperation;
 
 use crate::OpenError;
-use crate::segment::sync_directory_of;
+use crate::disk_file::{self, DiskFile, sync_directory_of};
 
 /// Device and inode of every lock file this process holds.
 static HELD: LazyLock<Mutex<HashSet<(u64, u64)>>> = LazyLock::new(Mutex::default);
@@ -22,7 +21,7 @@ static HELD: LazyLock<Mutex<HashSet<(u64, u64)>>> = LazyLock::new(Mutex::default
 /// The lock on a store directory, held until dropped.
 #[derive(Debug)]
 pub struct LockFile {
-    file: File,
+    file: DiskFile,
     id: (u64, u64),
 }
 
@@ -42,23 +41,17 @@ impl LockFile {
             let path = path.clone();
             move |source| OpenError::Io { path, action, source }
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io("open"))?;
-        match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        let file = DiskFile::open_or_create(&path).map_err(io("open"))?;
+        match rustix::fs::fcntl_lock(file.as_file(), FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
                 return Err(OpenError::Locked { path });
             }
             Err(error) => return Err(io("lock")(error.into())),
         }
-        let meta = file.metadata().map_err(io("read"))?;
+        let meta = file.as_file().metadata().map_err(io("read"))?;
         if meta.len() < 4 {
-            file.write_all(b"lock").map_err(io("write"))?;
+            file.write_at(b"lock", 0).map_err(io("write"))?;
         }
         let id = (meta.dev(), meta.ino());
         held.insert(id);
@@ -70,7 +63,7 @@ impl Drop for LockFile {
     fn drop(&mut self) {
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
         // Closing the file releases the lock; an explicit release that fails changes nothing.
-        let _ = rustix::fs::fcntl_lock(&self.file, FlockOperation::NonBlockingUnlock);
+        let _ = rustix::fs::fcntl_lock(self.file.as_file(), FlockOperation::NonBlockingUnlock);
         held.remove(&self.id);
     }
 }
@@ -94,15 +87,15 @@ impl AbortMarker {
 
     /// Marks a run, durably, with the process id as Java does.
     pub fn set(&self) -> io::Result<()> {
-        let mut file = File::create(&self.path)?;
-        write!(file, "{}", std::process::id())?;
+        let file = DiskFile::create_empty(&self.path)?;
+        file.write_at(std::process::id().to_string().as_bytes(), 0)?;
         file.sync_all()?;
         sync_directory_of(&self.path)
     }
 
     /// Marks the end of the run.
     pub fn clear(&self) -> io::Result<()> {
-        match std::fs::remove_file(&self.path) {
+        match disk_file::remove_file(&self.path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => sync_directory_of(&self.path),
         }

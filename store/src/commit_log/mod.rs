@@ -30,7 +30,8 @@ pub use append::Append;
 pub use flush::FlushTimes;
 pub use read::{Damage, Found, Records};
 
-use crate::segment::{Segment, sync_directory_of};
+use crate::disk_file::{create_directories, sync_directory_of};
+use crate::segment::Segment;
 use crate::watermark::{Signal, Watermark};
 use crate::{FlushDiskType, OpenError, StoreConfig};
 use append::{Appender, Locked};
@@ -221,7 +222,7 @@ fn create_directory(path: &Path) -> Result<(), OpenError> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(path).map_err(|error| OpenError::io(path, "create", error))?;
+    create_directories(path).map_err(|error| OpenError::io(path, "create", error))?;
     sync_directory_of(path).map_err(|error| OpenError::io(path, "sync the parent of", error))
 }
 

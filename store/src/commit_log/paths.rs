@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::create_directory;
 use crate::disk::DiskSpace;
+use crate::disk_file::remove_file;
 use crate::segment::Segment;
 use crate::{OpenError, StoreConfig};
 
@@ -124,7 +125,7 @@ fn drop_empty_last(files: &mut Vec<(i64, PathBuf)>) -> Result<(), OpenError> {
     let Some((_, path)) = files.last() else { return Ok(()) };
     let meta = std::fs::metadata(path).map_err(|error| OpenError::io(path, "read", error))?;
     if meta.len() == 0 {
-        std::fs::remove_file(path).map_err(|error| OpenError::io(path, "delete", error))?;
+        remove_file(path).map_err(|error| OpenError::io(path, "delete", error))?;
         warn!(path = %path.display(), "deleted an empty log file left by a crash");
         files.pop();
     }

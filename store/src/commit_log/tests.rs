@@ -1,9 +1,8 @@
 //! Appending, rolling, faults.
 
-use std::io::ErrorKind;
-
 use super::*;
 use crate::PutError;
+use crate::faults::Faults;
 
 const SIZE: i32 = 4096;
 
@@ -100,7 +99,8 @@ fn a_full_disk_is_an_answer_and_leaves_no_half_record() {
     let log = fresh(&config(directory.path()));
     append(&log, &[1; 100]).unwrap();
     let segment = log.segments()[0].clone();
-    *segment.faults.write.lock().unwrap() = Some(ErrorKind::StorageFull);
+    let faults = Faults::on(directory.path());
+    faults.set("pwrite:1:short,pwrite:2:ENOSPC").unwrap();
     assert_eq!(append(&log, &[2; 100]).unwrap_err(), PutError::DiskFull);
     assert!(!log.poisoned());
     assert_eq!(log.end(), 100);
@@ -114,7 +114,8 @@ fn a_failed_write_ends_acknowledging() {
     let directory = tempfile::tempdir().unwrap();
     let log = fresh(&config(directory.path()));
     append(&log, &[1; 100]).unwrap();
-    *log.segments()[0].faults.write.lock().unwrap() = Some(ErrorKind::Other);
+    let faults = Faults::on(directory.path());
+    faults.set("pwrite:1:short,pwrite:2:EIO").unwrap();
     assert_eq!(append(&log, &[2; 100]).unwrap_err(), PutError::Poisoned);
     assert_eq!(append(&log, &[3; 100]).unwrap_err(), PutError::Poisoned);
     assert!(log.poisoned() && log.flushed().failed());
@@ -128,7 +129,8 @@ fn a_failed_sync_is_final() {
     append(&log, &[1; 100]).unwrap();
     assert!(log.flush().unwrap());
     append(&log, &[2; 100]).unwrap();
-    *log.segments()[0].faults.sync.lock().unwrap() = Some(ErrorKind::Other);
+    let faults = Faults::on(directory.path());
+    faults.set("fdatasync:1:EIO").unwrap();
     assert!(log.flush().is_err());
     // The kernel may have dropped the pages: a second sync that succeeds proves nothing.
     assert!(log.flush().is_err());

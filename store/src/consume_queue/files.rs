@@ -1,7 +1,5 @@
 //! The bytes of a queue: a run of fixed-size files and the tail buffer behind them.
 
-use std::os::unix::fs::FileExt;
-
 use smallvec::SmallVec;
 
 use super::place::Place;
@@ -66,7 +64,7 @@ impl Files {
         let start = place.start_of(self.tail_from);
         let at = (self.tail_from - start) as u64;
         if self.starts.last() == Some(&start) {
-            let written = place.open(start)?.write_all_at(&self.tail, at);
+            let written = place.open(start)?.write_at(&self.tail, at);
             written.map_err(|source| ViewError::io(&place.path(start), "write", source))?;
         } else {
             place.create(start, at, &self.tail)?;
@@ -127,7 +125,7 @@ fn zero(place: &Place<'_>, start: i64, from: i64, to: i64) -> Result<(), ViewErr
     let mut at = from;
     while at < to {
         let len = (to - at).min(ZEROS.len() as i64);
-        file.write_all_at(&ZEROS[..len as usize], (at - start) as u64)
+        file.write_at(&ZEROS[..len as usize], (at - start) as u64)
             .map_err(|source| ViewError::io(&place.path(start), "write", source))?;
         at += len;
     }

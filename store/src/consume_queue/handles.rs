@@ -4,8 +4,9 @@
 //! recently used without a list to keep.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::disk_file::DiskFile;
 
 /// A file of a queue: the queue's number and the position the file starts at.
 pub(super) type Key = (u64, i64);
@@ -26,7 +27,7 @@ struct Clock {
 #[derive(Debug)]
 struct Slot {
     key: Key,
-    file: Arc<File>,
+    file: Arc<DiskFile>,
     used: bool,
 }
 
@@ -35,7 +36,7 @@ impl Handles {
         Handles { max: max.max(1), clock: Mutex::default() }
     }
 
-    pub(super) fn find(&self, key: Key) -> Option<Arc<File>> {
+    pub(super) fn find(&self, key: Key) -> Option<Arc<DiskFile>> {
         let mut clock = self.lock();
         let at = *clock.slot_of.get(&key)?;
         clock.slots[at].used = true;
@@ -43,7 +44,7 @@ impl Handles {
     }
 
     /// Keeps an open file; another one is closed for it when there are too many.
-    pub(super) fn keep(&self, key: Key, file: Arc<File>) {
+    pub(super) fn keep(&self, key: Key, file: Arc<DiskFile>) {
         let mut clock = self.lock();
         let slot = Slot { key, file, used: true };
         if let Some(&at) = clock.slot_of.get(&key) {
@@ -101,8 +102,9 @@ impl Clock {
 mod tests {
     use super::*;
 
-    fn file() -> Arc<File> {
-        Arc::new(tempfile::tempfile().unwrap())
+    fn file() -> Arc<DiskFile> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        Arc::new(DiskFile::open(file.path()).unwrap())
     }
 
     #[test]

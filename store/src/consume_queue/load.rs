@@ -5,16 +5,15 @@
 //! a kill or a power failure any page of the last files may be missing, so these are read unit by
 //! unit, and what is behind the first gap is zeroed.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::SeekFrom;
 use smallvec::SmallVec;
 
 use super::files::Files;
 use super::place::Place;
 use crate::OpenError;
+use crate::disk_file::{self, DiskFile};
 use crate::dispatch::ViewError;
 
 /// After an unclean exit so many files at the end are looked through.
@@ -107,7 +106,7 @@ fn list(place: &Place<'_>) -> Result<SmallVec<[i64; 2]>, OpenError> {
     files.sort_unstable();
     if let Some(&(start, 0)) = files.last() {
         let path = place.path(start);
-        fs::remove_file(&path).map_err(|source| OpenError::io(&path, "delete", source))?;
+        disk_file::remove_file(&path).map_err(|source| OpenError::io(&path, "delete", source))?;
         files.pop();
     }
     for &(start, len) in &files {
@@ -139,11 +138,11 @@ fn start_in_name(path: &Path, file_size: i64) -> Result<i64, OpenError> {
 
 /// Number of units at the beginning of a file. With `ordered`, whatever is behind the first gap
 /// is known to be zero.
-fn count_units(file: &File, place: &Place<'_>, ordered: bool) -> std::io::Result<i64> {
+fn count_units(file: &DiskFile, place: &Place<'_>, ordered: bool) -> std::io::Result<i64> {
     let size = place.disk.file_size as u64;
     let unit_len = place.unit_len() as u64;
     // A hole reads as zeros, which are no unit. Without support for holes all is data.
-    let data = rustix::fs::seek(file, SeekFrom::Hole(0)).unwrap_or(size).min(size);
+    let data = file.first_hole()?.min(size);
     let units = data.div_ceil(unit_len).min(size / unit_len);
     if ordered && data > READ_WHOLE_MAX {
         return search_end(file, place, units);
@@ -152,7 +151,7 @@ fn count_units(file: &File, place: &Place<'_>, ordered: bool) -> std::io::Result
     let mut counted = 0;
     while counted < units {
         let len = chunk.len().min(((units - counted) * unit_len) as usize);
-        file.read_exact_at(&mut chunk[..len], counted * unit_len)?;
+        file.read_at(&mut chunk[..len], counted * unit_len)?;
         for bytes in chunk[..len].chunks_exact(unit_len as usize) {
             if place.disk.kind.decode(bytes, 0).is_none() {
                 return Ok(counted as i64);
@@ -163,13 +162,13 @@ fn count_units(file: &File, place: &Place<'_>, ordered: bool) -> std::io::Result
     Ok(counted as i64)
 }
 
-fn search_end(file: &File, place: &Place<'_>, units: u64) -> std::io::Result<i64> {
+fn search_end(file: &DiskFile, place: &Place<'_>, units: u64) -> std::io::Result<i64> {
     let unit_len = place.disk.kind.unit_len();
     let mut bytes = [0; super::unit::UNIT_LEN_MAX];
     let (mut low, mut high) = (0, units);
     while low < high {
         let middle = low.midpoint(high);
-        file.read_exact_at(&mut bytes[..unit_len], middle * unit_len as u64)?;
+        file.read_at(&mut bytes[..unit_len], middle * unit_len as u64)?;
         if place.disk.kind.decode(&bytes, 0).is_some() {
             low = middle + 1;
         } else {
@@ -180,22 +179,19 @@ fn search_end(file: &File, place: &Place<'_>, units: u64) -> std::io::Result<i64
 }
 
 /// Zeroes what is behind the last unit, durably, so that it can never be taken for units.
-fn zero_behind(file: &File, from: u64) -> std::io::Result<()> {
+fn zero_behind(file: &DiskFile, from: u64) -> std::io::Result<()> {
     let mut chunk = [0; 4096];
     let mut at = from;
     let mut changed = false;
-    let size = file.metadata()?.len();
+    let size = file.len()?;
     while at < size {
-        at = match rustix::fs::seek(file, SeekFrom::Data(at)) {
-            Ok(data) => data,
-            Err(rustix::io::Errno::NXIO) => break,
-            Err(_) => at,
-        };
+        let Some(data) = file.next_data(at)? else { break };
+        at = data;
         let len = chunk.len().min((size - at) as usize);
-        file.read_exact_at(&mut chunk[..len], at)?;
+        file.read_at(&mut chunk[..len], at)?;
         if chunk[..len].iter().any(|byte| *byte != 0) {
             chunk.fill(0);
-            file.write_all_at(&chunk[..len], at)?;
+            file.write_at(&chunk[..len], at)?;
             changed = true;
         }
         at += len as u64;

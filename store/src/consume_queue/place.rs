@@ -1,13 +1,12 @@
 //! Where the files of a queue are, and how they are opened, made and deleted.
 
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::QueueKind;
 use super::handles::Handles;
+use crate::disk_file::{self, DiskFile, create_directories, sync_directory};
 use crate::dispatch::ViewError;
 
 /// The disk as the queues of one kind see it.
@@ -49,13 +48,13 @@ impl Place<'_> {
         self.disk.kind.unit_len() as i64
     }
 
-    pub(super) fn open(&self, start: i64) -> Result<Arc<File>, ViewError> {
+    pub(super) fn open(&self, start: i64) -> Result<Arc<DiskFile>, ViewError> {
         let key = (self.number, start);
         if let Some(file) = self.disk.handles.find(key) {
             return Ok(file);
         }
         let path = self.path(start);
-        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let file = DiskFile::open(&path);
         let file = Arc::new(file.map_err(|source| ViewError::io(&path, "open", source))?);
         self.disk.handles.keep(key, file.clone());
         Ok(file)
@@ -65,15 +64,15 @@ impl Place<'_> {
     pub(super) fn create(&self, start: i64, at: u64, units: &[u8]) -> Result<(), ViewError> {
         let path = self.path(start);
         let dir = self.dir();
-        fs::create_dir_all(&dir).map_err(|source| ViewError::io(&dir, "create", source))?;
-        let created = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
-        let file = created.map_err(|source| ViewError::io(&path, "create", source))?;
+        create_directories(&dir).map_err(|source| ViewError::io(&dir, "create", source))?;
+        let file =
+            DiskFile::create_new(&path).map_err(|source| ViewError::io(&path, "create", source))?;
         let length = file.set_len(self.disk.file_size as u64);
-        let written = length.and_then(|()| file.write_all_at(units, at));
+        let written = length.and_then(|()| file.write_at(units, at));
         if let Err(source) = written {
             // An empty file must not stay: Java takes it for a unit. If this fails too, opening
             // the store deletes it.
-            let _ = fs::remove_file(&path);
+            let _ = disk_file::remove_file(&path);
             return Err(ViewError::io(&path, "write", source));
         }
         self.disk.handles.keep((self.number, start), Arc::new(file));
@@ -83,7 +82,7 @@ impl Place<'_> {
     pub(super) fn remove(&self, start: i64) -> Result<(), ViewError> {
         self.disk.handles.forget((self.number, start));
         let path = self.path(start);
-        match fs::remove_file(&path) {
+        match disk_file::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(ViewError::io(&path, "delete", source))
             }
@@ -95,13 +94,8 @@ impl Place<'_> {
     pub(super) fn sync_dirs(&self) -> Result<(), ViewError> {
         let dir = self.dir();
         for dir in dir.ancestors().take(3) {
-            sync_dir(dir).map_err(|source| ViewError::io(dir, "sync", source))?;
+            sync_directory(dir).map_err(|source| ViewError::io(dir, "sync", source))?;
         }
         Ok(())
     }
-}
-
-/// Makes the entries of a directory durable.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }

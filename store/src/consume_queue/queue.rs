@@ -293,12 +293,8 @@ impl Queue {
             }
             file => file?,
         };
-        std::os::unix::fs::FileExt::read_exact_at(
-            &*file,
-            &mut out[..len],
-            (position - start) as u64,
-        )
-        .map_err(|source| ViewError::io(&place.path(start), "read", source))?;
+        file.read_at(&mut out[..len], (position - start) as u64)
+            .map_err(|source| ViewError::io(&place.path(start), "read", source))?;
         Ok(len)
     }
 

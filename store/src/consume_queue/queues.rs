@@ -12,9 +12,10 @@ use tracing::warn;
 
 use super::handles::Handles;
 use super::pending::Pending;
-use super::place::{Disk, sync_dir};
+use super::place::Disk;
 use super::queue::{Identity, Queue};
 use super::{QueueKind, Unit};
+use crate::disk_file::{create_directories, remove_directory, sync_directory, sync_file_system};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::light::is_light;
 use crate::{OpenError, QueueKinds, StoreConfig};
@@ -211,7 +212,7 @@ impl Queues {
     /// Makes the directory of the queues: from now on it is missed when it is gone.
     pub fn make_directory(&self) -> Result<(), ViewError> {
         let root = &self.simple.root;
-        let made = fs::create_dir_all(root).and_then(|()| sync_dir(&self.root));
+        let made = create_directories(root).and_then(|()| sync_directory(&self.root));
         made.map_err(|source| ViewError::io(root, "create", source))
     }
 
@@ -288,11 +289,11 @@ impl Queues {
             }
         }
         for root in [&self.simple.root, &self.batch.root, &self.root.join(EXT_DIR)] {
-            match fs::remove_dir_all(root.join(topic)) {
+            match remove_directory(&root.join(topic)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => {
                     removed?;
-                    sync_dir(root)?;
+                    sync_directory(root)?;
                 }
             }
         }
@@ -329,11 +330,7 @@ impl Queues {
         let one_by_one = queues.len() <= SYNC_ONE_BY_ONE_MAX;
         queues.iter().try_for_each(|queue| queue.sync(!one_by_one))?;
         if !one_by_one {
-            let synced = fs::File::open(&self.root).and_then(|dir| {
-                rustix::fs::syncfs(dir)?;
-                Ok(())
-            });
-            return synced.map_err(|source| {
+            return sync_file_system(&self.root).map_err(|source| {
                 self.pending.poison();
                 ViewError::io(&self.root, "sync", source)
             });

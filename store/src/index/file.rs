@@ -4,14 +4,13 @@
 //! the entries. The slots stay in memory until the file is full, idle or flushed. After a kill they
 //! are computed again from the entries, which carry everything.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::format::{ENTRY_LEN, Entry, HEADER_LEN, Header, Shape};
 use super::slots::{Slots, read_slot};
+use crate::disk_file::DiskFile;
 use crate::dispatch::ViewError;
 
 /// The entry buffer is written when it has grown to this.
@@ -41,7 +40,7 @@ impl SealedFile {
     /// Adds the offsets of hits to `found`, newest first.
     pub(super) fn find(&self, wanted: &Wanted, found: &mut Vec<i64>) -> Result<(), ViewError> {
         let mut look_up = || {
-            let file = File::open(&self.path)?;
+            let file = DiskFile::open_to_read(&self.path)?;
             let newest = read_slot(&file, self.shape, self.shape.slot_of(wanted.hash))?;
             let entry = |number| read_entry(&file, self.shape, number);
             walk(&self.header, newest, wanted, found, entry)
@@ -57,8 +56,7 @@ impl SealedFile {
 /// The file that takes new entries.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    path: PathBuf,
-    file: Arc<File>,
+    file: Arc<DiskFile>,
     shape: Shape,
     pub(super) header: Header,
     slots: Slots,
@@ -71,13 +69,13 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Makes a file that continues after `previous`.
     pub(super) fn create(
-        path: PathBuf,
+        path: &Path,
         shape: Shape,
         previous: Option<&Header>,
     ) -> Result<OpenFile, ViewError> {
-        let created = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
-        let file = created.map_err(|source| ViewError::io(&path, "create", source))?;
-        file.set_len(shape.file_len()).map_err(|source| ViewError::io(&path, "extend", source))?;
+        let file = DiskFile::create_new(path);
+        let file = file.map_err(|source| ViewError::io(path, "create", source))?;
+        file.set_len(shape.file_len()).map_err(|source| ViewError::io(path, "extend", source))?;
         // Disk: until its first entry a new file goes on where the former one ended.
         let (timestamp, offset) =
             previous.map_or((0, 0), |header| (header.end_timestamp, header.end_physical_offset));
@@ -89,19 +87,17 @@ impl OpenFile {
             used_slots: 0,
             next_entry: 1,
         };
-        Ok(OpenFile::new(path, file, shape, header))
+        Ok(OpenFile::new(file, shape, header))
     }
 
     pub(super) fn open(sealed: SealedFile) -> Result<OpenFile, ViewError> {
         let SealedFile { path, header, shape } = sealed;
-        let file = OpenOptions::new().read(true).write(true).open(&path);
-        let file = file.map_err(|source| ViewError::io(&path, "open", source))?;
-        Ok(OpenFile::new(path, file, shape, header))
+        let file = DiskFile::open(&path).map_err(|source| ViewError::io(&path, "open", source))?;
+        Ok(OpenFile::new(file, shape, header))
     }
 
-    fn new(path: PathBuf, file: File, shape: Shape, header: Header) -> OpenFile {
+    fn new(file: DiskFile, shape: Shape, header: Header) -> OpenFile {
         OpenFile {
-            path,
             file: Arc::new(file),
             shape,
             header,
@@ -113,10 +109,10 @@ impl OpenFile {
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
-    pub(super) fn file(&self) -> Arc<File> {
+    pub(super) fn file(&self) -> Arc<DiskFile> {
         self.file.clone()
     }
 
@@ -126,7 +122,7 @@ impl OpenFile {
 
     /// The file as one that is only read; write it first.
     pub(super) fn sealed(&self) -> SealedFile {
-        SealedFile { path: self.path.clone(), header: self.header, shape: self.shape }
+        SealedFile { path: self.path().to_owned(), header: self.header, shape: self.shape }
     }
 
     /// Adds an entry, unless the record already has it: the last record may be given again.
@@ -137,7 +133,7 @@ impl OpenFile {
         store_timestamp: i64,
     ) -> Result<(), ViewError> {
         let inserted = self.try_insert(hash, physical_offset, store_timestamp);
-        inserted.map_err(|source| ViewError::io(&self.path, "write", source))
+        inserted.map_err(|source| ViewError::io(self.path(), "write", source))
     }
 
     fn try_insert(&mut self, hash: i32, physical_offset: i64, timestamp: i64) -> io::Result<()> {
@@ -198,7 +194,7 @@ impl OpenFile {
             .and_then(|newest| {
                 walk(&self.header, newest, wanted, found, |number| self.entry(number))
             })
-            .map_err(|source| ViewError::io(&self.path, "read", source))
+            .map_err(|source| ViewError::io(self.path(), "read", source))
     }
 
     fn entry(&self, number: u32) -> io::Result<Entry> {
@@ -215,8 +211,8 @@ impl OpenFile {
             return Ok(false);
         }
         self.write_entries()
-            .and_then(|()| self.file.write_all_at(&self.header.encode(), 0))
-            .map_err(|source| ViewError::io(&self.path, "write", source))?;
+            .and_then(|()| self.file.write_at(&self.header.encode(), 0))
+            .map_err(|source| ViewError::io(self.path(), "write", source))?;
         self.changed = false;
         Ok(true)
     }
@@ -225,12 +221,12 @@ impl OpenFile {
     pub(super) fn write_all(&mut self) -> Result<(), ViewError> {
         self.slots
             .write(&self.file)
-            .map_err(|source| ViewError::io(&self.path, "write", source))?;
+            .map_err(|source| ViewError::io(self.path(), "write", source))?;
         self.write().map(|_| ())
     }
 
     fn write_entries(&mut self) -> io::Result<()> {
-        self.file.write_all_at(&self.buffer, self.shape.entry_at(self.buffer_from))?;
+        self.file.write_at(&self.buffer, self.shape.entry_at(self.buffer_from))?;
         self.buffer.clear();
         self.buffer_from = self.header.next_entry;
         Ok(())
@@ -249,13 +245,13 @@ impl OpenFile {
     pub(super) fn lacks_entries(&self) -> Result<bool, ViewError> {
         let last = self.header.next_entry - 1;
         let entry = read_entry(&self.file, self.shape, last)
-            .map_err(|source| ViewError::io(&self.path, "read", source))?;
+            .map_err(|source| ViewError::io(self.path(), "read", source))?;
         Ok(last > 0 && entry.physical_offset != self.header.end_physical_offset)
     }
 
     /// Computes the slots from the entries, up to the first entry that cannot be one.
     pub(super) fn rebuild(&mut self) -> Result<(), ViewError> {
-        self.try_rebuild().map_err(|source| ViewError::io(&self.path, "read", source))?;
+        self.try_rebuild().map_err(|source| ViewError::io(self.path(), "read", source))?;
         self.changed = true;
         self.write_all()
     }
@@ -269,7 +265,7 @@ impl OpenFile {
         'entries: while number < self.header.next_entry {
             let count = REBUILD_STEP.min(self.header.next_entry - number);
             let bytes = &mut bytes[..count as usize * ENTRY_LEN];
-            self.file.read_exact_at(bytes, self.shape.entry_at(number))?;
+            self.file.read_at(bytes, self.shape.entry_at(number))?;
             for bytes in bytes.as_chunks().0 {
                 let entry = Entry::decode(bytes);
                 if !follows(&entry, last.as_ref(), number) {
@@ -293,7 +289,7 @@ impl OpenFile {
     /// Forgets the entries of records at and behind a log position, newest first.
     pub(super) fn truncate_to(&mut self, physical_offset: i64) -> Result<(), ViewError> {
         self.try_truncate(physical_offset)
-            .map_err(|source| ViewError::io(&self.path, "truncate", source))?;
+            .map_err(|source| ViewError::io(self.path(), "truncate", source))?;
         self.write_all()
     }
 
@@ -342,9 +338,9 @@ fn valid(slot: i32, next_entry: u32) -> Option<u32> {
     u32::try_from(slot).ok().filter(|number| *number > 0 && *number < next_entry)
 }
 
-fn read_entry(file: &File, shape: Shape, number: u32) -> io::Result<Entry> {
+fn read_entry(file: &DiskFile, shape: Shape, number: u32) -> io::Result<Entry> {
     let mut bytes = [0; ENTRY_LEN];
-    file.read_exact_at(&mut bytes, shape.entry_at(number))?;
+    file.read_at(&mut bytes, shape.entry_at(number))?;
     Ok(Entry::decode(&bytes))
 }
 
@@ -374,6 +370,6 @@ fn walk(
 /// Reads the header of a file on disk.
 pub(super) fn read_header(path: &Path) -> io::Result<Header> {
     let mut bytes = [0; HEADER_LEN];
-    File::open(path)?.read_exact_at(&mut bytes, 0)?;
+    DiskFile::open_to_read(path)?.read_at(&mut bytes, 0)?;
     Ok(Header::decode(&bytes))
 }

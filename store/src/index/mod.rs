@@ -26,6 +26,7 @@ use time::macros::format_description;
 
 use self::file::{OpenFile, SealedFile, Wanted};
 use self::format::{Header, Shape};
+use crate::disk_file::{create_directories, remove_file};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::{OpenError, StoreConfig};
 
@@ -243,12 +244,12 @@ impl Index {
         }
         let mut state = self.lock();
         if state.open.is_none() {
-            fs::create_dir_all(&self.dir)
+            create_directories(&self.dir)
                 .map_err(|source| ViewError::io(&self.dir, "create", source))?;
             let last = state.sealed.last();
             let path = self.dir.join(next_name(last.map(|full| full.path.as_path())));
             let header = last.map(|full| full.header);
-            state.open = Some(OpenFile::create(path, self.shape, header.as_ref())?);
+            state.open = Some(OpenFile::create(&path, self.shape, header.as_ref())?);
         }
         Ok(())
     }
@@ -349,7 +350,7 @@ fn list(dir: &Path, shape: Shape) -> Result<Vec<SealedFile>, OpenError> {
         let look = |source| OpenError::io(&path, "read", source);
         let len = fs::metadata(&path).map_err(look)?.len();
         if len == 0 && at == last {
-            fs::remove_file(&path).map_err(|source| OpenError::io(&path, "delete", source))?;
+            remove_file(&path).map_err(|source| OpenError::io(&path, "delete", source))?;
             continue;
         }
         let damaged = |offset, expected: String, got: String| OpenError::Damaged {
@@ -391,7 +392,7 @@ fn next_name(last: Option<&Path>) -> String {
 }
 
 fn remove(path: &Path) -> Result<(), ViewError> {
-    match fs::remove_file(path) {
+    match remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(ViewError::io(path, "delete", source))
         }

@@ -3,11 +3,10 @@
 //! Keys hash all over the table. Written one by one they would cost two system calls each; a page
 //! that is read once and written once a second costs next to nothing per key.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use super::format::{SLOT_LEN, Shape};
+use crate::disk_file::DiskFile;
 
 /// Slots of a page.
 const PAGE_SLOTS: usize = 1024;
@@ -40,7 +39,7 @@ impl Slots {
     }
 
     /// Reads a slot and keeps its page.
-    pub(super) fn load(&mut self, file: &File, slot: u32) -> io::Result<i32> {
+    pub(super) fn load(&mut self, file: &DiskFile, slot: u32) -> io::Result<i32> {
         let (page, at) = place(slot);
         if self.pages[page].is_none() {
             self.pages[page] = Some(self.read_page(file, page)?);
@@ -49,7 +48,7 @@ impl Slots {
     }
 
     /// Reads a slot.
-    pub(super) fn peek(&self, file: &File, slot: u32) -> io::Result<i32> {
+    pub(super) fn peek(&self, file: &DiskFile, slot: u32) -> io::Result<i32> {
         let (page, at) = place(slot);
         match self.cached(page, at) {
             Some(value) => Ok(value),
@@ -67,7 +66,7 @@ impl Slots {
     }
 
     /// Writes the changed pages.
-    pub(super) fn write(&mut self, file: &File) -> io::Result<()> {
+    pub(super) fn write(&mut self, file: &DiskFile) -> io::Result<()> {
         let mut bytes = [0; PAGE_SLOTS * SLOT_LEN];
         while let Some(&page) = self.dirty.last() {
             let Some(slots) = &self.pages[page] else { break };
@@ -75,7 +74,7 @@ impl Slots {
             for (bytes, slot) in bytes.chunks_exact_mut(SLOT_LEN).zip(slots.iter()) {
                 bytes.copy_from_slice(&slot.to_be_bytes());
             }
-            file.write_all_at(&bytes[..self.page_len(page)], self.shape.slot_at(first))?;
+            file.write_at(&bytes[..self.page_len(page)], self.shape.slot_at(first))?;
             self.is_dirty[page] = false;
             self.dirty.pop();
         }
@@ -105,10 +104,10 @@ impl Slots {
         PAGE_SLOTS.min(self.shape.slots as usize - page * PAGE_SLOTS) * SLOT_LEN
     }
 
-    fn read_page(&self, file: &File, page: usize) -> io::Result<Box<Page>> {
+    fn read_page(&self, file: &DiskFile, page: usize) -> io::Result<Box<Page>> {
         let mut bytes = [0; PAGE_SLOTS * SLOT_LEN];
         let first = (page * PAGE_SLOTS) as u32;
-        file.read_exact_at(&mut bytes[..self.page_len(page)], self.shape.slot_at(first))?;
+        file.read_at(&mut bytes[..self.page_len(page)], self.shape.slot_at(first))?;
         let mut slots = Box::new([0; PAGE_SLOTS]);
         for (slot, bytes) in slots.iter_mut().zip(bytes.chunks_exact(SLOT_LEN)) {
             *slot = bytes.first_chunk().copied().map(i32::from_be_bytes).unwrap_or_default();
@@ -118,9 +117,9 @@ impl Slots {
 }
 
 /// Reads a slot from the file.
-pub(super) fn read_slot(file: &File, shape: Shape, slot: u32) -> io::Result<i32> {
+pub(super) fn read_slot(file: &DiskFile, shape: Shape, slot: u32) -> io::Result<i32> {
     let mut bytes = [0; SLOT_LEN];
-    file.read_exact_at(&mut bytes, shape.slot_at(slot))?;
+    file.read_at(&mut bytes, shape.slot_at(slot))?;
     Ok(i32::from_be_bytes(bytes))
 }
 

@@ -128,7 +128,7 @@ fn a_file_is_javas_to_the_last_byte() {
     };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("20231114221320456");
-    let mut file = OpenFile::create(path.clone(), shape, None).unwrap();
+    let mut file = OpenFile::create(&path, shape, None).unwrap();
     for put in facts["puts"].as_array().unwrap() {
         let hash = hash::index_key_hash(put["key"].as_str().unwrap());
         let number = |name: &str| put[name].as_i64().unwrap();

@@ -20,6 +20,7 @@ use crate::checkpoint::Checkpoint;
 use crate::commit_log::CommitLog;
 use crate::consume_queue::{Queues, QueuesConfig};
 use crate::disk::raise_open_files;
+use crate::disk_file::create_directories;
 use crate::dispatch::{DelayLevels, Dispatch};
 use crate::get::ScanLimits;
 use crate::index::{Index, IndexConfig};
@@ -72,7 +73,7 @@ impl MessageStore {
     pub fn lock(config: &StoreConfig) -> Result<LockFile, OpenError> {
         config.validate()?;
         let root = config.root();
-        std::fs::create_dir_all(root).map_err(|error| OpenError::io(root, "create", error))?;
+        create_directories(root).map_err(|error| OpenError::io(root, "create", error))?;
         LockFile::take(root)
     }
 

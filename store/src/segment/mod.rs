@@ -13,18 +13,16 @@
 //! grows, except in recovery, which runs before a slice has been handed out. This is the only
 //! module with unsafe code.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use memmap2::Mmap;
-use rustix::fs::FallocateFlags;
 
 use crate::OpenError;
+use crate::disk_file::{self, DiskFile, sync_directory_of};
 
 /// How far ahead of the writer one call of [`Segment::reserve`] makes room.
 pub const RESERVE_STEP: usize = 32 << 20;
@@ -35,28 +33,15 @@ static ZEROS: [u8; ZERO_CHUNK] = [0; ZERO_CHUNK];
 /// One file of the log.
 #[derive(Debug)]
 pub struct Segment {
-    path: PathBuf,
     base: i64,
     size: usize,
-    file: File,
+    file: DiskFile,
     map: Mmap,
     written: AtomicUsize,
     reserved: AtomicUsize,
     /// Keeps the zeroing of [`Segment::reserve`] from running over fresh records.
     reserving: Mutex<()>,
     removed: AtomicBool,
-    #[cfg(test)]
-    pub(crate) faults: Faults,
-}
-
-/// Errors that the next operation returns instead of its result.
-#[cfg(test)]
-#[derive(Debug, Default)]
-pub(crate) struct Faults {
-    /// Of a write, after half of the bytes.
-    pub write: Mutex<Option<ErrorKind>>,
-    /// Of a sync.
-    pub sync: Mutex<Option<ErrorKind>>,
 }
 
 /// How room is made ahead of the writer.
@@ -71,26 +56,23 @@ pub enum Reserve {
 impl Segment {
     /// Creates a file of zeros and makes its name durable.
     pub fn create(path: &Path, base: i64, size: usize) -> io::Result<Segment> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let file = DiskFile::create_new(path)?;
         let ready = file
             .set_len(size as u64)
             .and_then(|()| file.sync_all())
             .and_then(|()| sync_directory_of(path));
-        if let Err(error) = ready {
+        ready.and_then(|()| Segment::map(base, size, file)).inspect_err(|_| {
             // Nobody has seen the file yet; were it left, the next attempt would find it.
-            let _ = std::fs::remove_file(path);
-            return Err(error);
-        }
-        Segment::map(path, base, size, file)
+            let _ = disk_file::remove_file(path);
+        })
     }
 
     /// Opens an existing file; all of it counts as written until recovery says otherwise.
     /// `size_key` is the setting that says how long it is.
     pub fn open(path: &Path, base: i64, size: usize, size_key: &str) -> Result<Segment, OpenError> {
         let io = |action| move |source| OpenError::io(path, action, source);
-        let file =
-            OpenOptions::new().read(true).write(true).open(path).map_err(io("open for writing"))?;
-        let len = file.metadata().map_err(io("read the length"))?.len();
+        let file = DiskFile::open(path).map_err(io("open for writing"))?;
+        let len = file.len().map_err(io("read the length"))?;
         if len != size as u64 {
             return Err(OpenError::Damaged {
                 path: path.to_owned(),
@@ -99,16 +81,15 @@ impl Segment {
                 got: format!("{len} bytes"),
             });
         }
-        let segment = Segment::map(path, base, size, file).map_err(io("map"))?;
+        let segment = Segment::map(base, size, file).map_err(io("map"))?;
         segment.written.store(size, Ordering::Release);
         segment.reserved.store(size, Ordering::Release);
         Ok(segment)
     }
 
-    fn map(path: &Path, base: i64, size: usize, file: File) -> io::Result<Segment> {
+    fn map(base: i64, size: usize, file: DiskFile) -> io::Result<Segment> {
         let map = map_for_reading(&file, size)?;
         Ok(Segment {
-            path: path.to_owned(),
             base,
             size,
             file,
@@ -117,8 +98,6 @@ impl Segment {
             reserved: AtomicUsize::new(0),
             reserving: Mutex::new(()),
             removed: AtomicBool::new(false),
-            #[cfg(test)]
-            faults: Faults::default(),
         })
     }
 
@@ -149,7 +128,7 @@ impl Segment {
 
     /// Where the file is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     /// Whether the file has been deleted; slices of it stay readable.
@@ -181,12 +160,7 @@ impl Segment {
             let _reserving = self.reserving.lock().unwrap_or_else(PoisonError::into_inner);
             self.reserved.fetch_max(end, Ordering::AcqRel);
         }
-        #[cfg(test)]
-        if let Some(kind) = self.faults.write.lock().expect("a test").take() {
-            self.file.write_all_at(&bytes[..bytes.len() / 2], at as u64)?;
-            return Err(kind.into());
-        }
-        self.file.write_all_at(bytes, at as u64)
+        self.file.write_at(bytes, at as u64)
     }
 
     /// Takes away what a failed write may have left at `at`, so that no record seems to start
@@ -195,12 +169,12 @@ impl Segment {
         const HEAD: usize = 8;
         let head = at..(at + HEAD).min(self.size);
         assert!(at >= self.written(), "readable bytes are not erased");
-        let Err(error) = self.file.write_all_at(&ZEROS[..head.len()], at as u64) else {
+        let Err(error) = self.file.write_at(&ZEROS[..head.len()], at as u64) else {
             return Ok(());
         };
         // A full disk refuses zeros too, where nothing was written before: then all is well.
         let mut bytes = [1; HEAD];
-        self.file.read_exact_at(&mut bytes[..head.len()], at as u64)?;
+        self.file.read_at(&mut bytes[..head.len()], at as u64)?;
         if bytes[..head.len()].iter().all(|&byte| byte == 0) { Ok(()) } else { Err(error) }
     }
 
@@ -258,20 +232,9 @@ impl Segment {
         if from >= to {
             return Ok(());
         }
-        let done = rustix::fs::fallocate(
-            &self.file,
-            FallocateFlags::empty(),
-            from as u64,
-            (to - from) as u64,
-        );
-        match done {
-            Ok(()) => self.reserved.fetch_max(to, Ordering::AcqRel),
-            // A file system that cannot reserve allocates while writing.
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
-                self.reserved.fetch_max(self.size, Ordering::AcqRel)
-            }
-            Err(error) => return Err(error.into()),
-        };
+        // A file system that cannot reserve allocates while writing.
+        let done = self.file.allocate(from as u64, (to - from) as u64)?;
+        self.reserved.fetch_max(if done { to } else { self.size }, Ordering::AcqRel);
         Ok(())
     }
 
@@ -285,66 +248,52 @@ impl Segment {
         if len == 0 {
             return Ok(false);
         }
-        self.file.write_all_at(&ZEROS[..len], from as u64)?;
+        self.file.write_at(&ZEROS[..len], from as u64)?;
         self.reserved.fetch_max(from + len, Ordering::AcqRel);
         Ok(true)
     }
 
     /// Waits until everything written is on disk.
     pub fn sync(&self) -> io::Result<()> {
-        #[cfg(test)]
-        if let Some(kind) = self.faults.sync.lock().expect("a test").take() {
-            return Err(kind.into());
-        }
         self.file.sync_data()
     }
 
     /// When the file was last written.
     pub fn modified(&self) -> io::Result<SystemTime> {
-        self.file.metadata()?.modified()
+        self.file.modified()
     }
 
     /// Deletes the file; slices stay readable until they are dropped.
     pub fn remove(&self) -> io::Result<()> {
-        match std::fs::remove_file(&self.path) {
+        match disk_file::remove_file(self.path()) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => self.removed.store(true, Ordering::Release),
         }
-        sync_directory_of(&self.path)
-    }
-}
-
-/// Makes the names in the directory of `path` durable.
-pub fn sync_directory_of(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
+        sync_directory_of(self.path())
     }
 }
 
 #[allow(unsafe_code)]
-fn map_for_reading(file: &File, size: usize) -> io::Result<Mmap> {
+fn map_for_reading(file: &DiskFile, size: usize) -> io::Result<Mmap> {
     // SAFETY: the mapping is read through `Segment::bytes` alone, which stops at the written
     // position. Bytes below it are never written again and the file is never shortened while
     // it is mapped (`write` asserts the first, nothing here calls `set_len` after `create`);
     // other processes are kept away by the store's lock file.
-    unsafe { memmap2::MmapOptions::new().len(size).map(file) }
+    file.map(|file| unsafe { memmap2::MmapOptions::new().len(size).map(file) })
 }
 
 /// Turns the tail into zeros, without taking disk space for them where the system can.
-fn zero_tail(file: &File, from: usize, size: usize) -> io::Result<()> {
-    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    match rustix::fs::fallocate(file, hole, from as u64, (size - from) as u64) {
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-        done => return done.map_err(io::Error::from),
+fn zero_tail(file: &DiskFile, from: usize, size: usize) -> io::Result<()> {
+    if file.punch_hole(from as u64, (size - from) as u64)? {
+        return Ok(());
     }
     let mut chunk = vec![0; ZERO_CHUNK];
     let mut at = from;
     while at < size {
         let len = ZERO_CHUNK.min(size - at);
-        file.read_exact_at(&mut chunk[..len], at as u64)?;
+        file.read_at(&mut chunk[..len], at as u64)?;
         if chunk[..len] != ZEROS[..len] {
-            file.write_all_at(&ZEROS[..len], at as u64)?;
+            file.write_at(&ZEROS[..len], at as u64)?;
         }
         at += len;
     }

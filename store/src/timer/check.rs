@@ -5,13 +5,11 @@
 //! i64 the same of the master @24 | i64 version: state @32, time @40, counter @48 | zeros to 4096
 //! ```
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
-use crate::segment::sync_directory_of;
+use crate::disk_file::{DiskFile, create_directories, sync_directory_of};
 
 const FILE_LEN: u64 = 4096;
 /// Length of what the file says, which is also the body of request 60.
@@ -79,25 +77,22 @@ impl Check {
 /// The file.
 #[derive(Debug)]
 pub struct CheckFile {
-    path: PathBuf,
-    file: File,
+    file: DiskFile,
 }
 
 impl CheckFile {
     /// Opens the file or makes it; `None` for what it says when it says nothing yet.
     pub fn open(root: &Path) -> Result<(CheckFile, Option<Check>), OpenError> {
         let directory = root.join("config");
-        std::fs::create_dir_all(&directory)
+        create_directories(&directory)
             .map_err(|error| OpenError::io(&directory, "create", error))?;
         let path = directory.join("timercheck");
         let io = |action| {
             let path = &path;
             move |source| OpenError::io(path, action, source)
         };
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(&path).map_err(io("open for writing"))?;
-        let len = file.metadata().map_err(io("read the length"))?.len();
+        let file = DiskFile::open_or_create(&path).map_err(io("open for writing"))?;
+        let len = file.len().map_err(io("read the length"))?;
         if len == 0 {
             file.set_len(FILE_LEN).map_err(io("make"))?;
             file.sync_all().map_err(io("sync"))?;
@@ -106,7 +101,7 @@ impl CheckFile {
             return Err(damaged(path, len.min(FILE_LEN), "a file of 4096 bytes", len as i64));
         }
         let mut bytes = [0; CHECK_LEN];
-        file.read_exact_at(&mut bytes, 0).map_err(io("read"))?;
+        file.read_at(&mut bytes, 0).map_err(io("read"))?;
         let check = Check::decode(&bytes);
         let fields = [check.read_ms, check.log_flushed, check.queue_offset];
         for (at, field) in (0..).step_by(8).zip(fields) {
@@ -114,18 +109,18 @@ impl CheckFile {
                 return Err(damaged(path, at, "a time or a position, as in a timer check", field));
             }
         }
-        Ok((CheckFile { path, file }, Some(check).filter(|check| *check != Check::default())))
+        Ok((CheckFile { file }, Some(check).filter(|check| *check != Check::default())))
     }
 
     /// Writes and syncs.
     pub fn save(&self, check: &Check) -> io::Result<()> {
-        self.file.write_all_at(&check.encode(), 0)?;
+        self.file.write_at(&check.encode(), 0)?;
         self.file.sync_data()
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 }
 

@@ -14,7 +14,8 @@ use tracing::warn;
 
 use super::unit::{BLANK_LEN, Found, UNIT_LEN, Unit, blank};
 use crate::commit_log::load_segments;
-use crate::segment::{Segment, sync_directory_of};
+use crate::disk_file::{create_directories, sync_directory_of};
+use crate::segment::Segment;
 use crate::{OpenError, StoreConfig};
 
 /// The setting that says how long a file is.
@@ -128,7 +129,7 @@ impl TimerLog {
 
     fn create(&self, base: i64) -> io::Result<Arc<Segment>> {
         if !self.directory.is_dir() {
-            std::fs::create_dir_all(&self.directory)?;
+            create_directories(&self.directory)?;
             sync_directory_of(&self.directory)?;
         }
         let path = self.directory.join(format!("{base:020}"));

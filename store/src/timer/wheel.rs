@@ -10,18 +10,13 @@
 //! file never points behind the log.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use rustix::fs::SeekFrom;
-use rustix::io::Errno;
 
 use super::unit::NO_UNIT;
 use crate::OpenError;
-use crate::segment::sync_directory_of;
+use crate::disk_file::{DiskFile, sync_directory_of};
 
 /// Slots of one round: a week of seconds.
 pub const ROUND: i64 = 7 * 86_400;
@@ -48,8 +43,7 @@ pub struct Slot {
 /// The slots.
 #[derive(Debug)]
 pub struct Wheel {
-    path: PathBuf,
-    file: File,
+    file: DiskFile,
     precision_ms: i64,
     changed: Mutex<Changed>,
 }
@@ -101,10 +95,8 @@ impl Wheel {
         if path.is_dir() {
             return Err(OpenError::directory(path.to_owned()));
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(path).map_err(io("open for writing"))?;
-        let len = file.metadata().map_err(io("read the length"))?.len();
+        let file = DiskFile::open_or_create(path).map_err(io("open for writing"))?;
+        let len = file.len().map_err(io("read the length"))?;
         if len != 0 && len != FILE_LEN {
             return Err(OpenError::Damaged {
                 path: path.to_owned(),
@@ -119,7 +111,7 @@ impl Wheel {
             sync_directory_of(path).map_err(io("sync the directory of"))?;
         }
         let changed = Mutex::default();
-        Ok(Wheel { path: path.to_owned(), file, precision_ms, changed })
+        Ok(Wheel { file, precision_ms, changed })
     }
 
     /// Milliseconds of a slot.
@@ -140,7 +132,7 @@ impl Wheel {
             Some(slot) => slot,
             None => {
                 let mut bytes = [0; SLOT_LEN];
-                self.file.read_exact_at(&mut bytes, place(number))?;
+                self.file.read_at(&mut bytes, place(number))?;
                 Slot::decode(&bytes)
             }
         };
@@ -156,7 +148,7 @@ impl Wheel {
             let number = tick.rem_euclid(SLOTS);
             let count = CHUNK.min(until - tick).min(SLOTS - number);
             bytes.resize(count as usize * SLOT_LEN, 0);
-            self.file.read_exact_at(&mut bytes, place(number))?;
+            self.file.read_at(&mut bytes, place(number))?;
             let changed = self.lock();
             for (at, bytes) in (0..).zip(bytes.chunks_exact(SLOT_LEN)) {
                 let slot = changed.get(number + at).unwrap_or_else(|| Slot::decode(bytes));
@@ -202,7 +194,7 @@ impl Wheel {
             from = data - data % CHUNK;
             let count = CHUNK.min(SLOTS - from);
             bytes.resize(count as usize * SLOT_LEN, 0);
-            self.file.read_exact_at(&mut bytes, place(from))?;
+            self.file.read_at(&mut bytes, place(from))?;
             for bytes in bytes.chunks_exact(SLOT_LEN).filter(|bytes| **bytes != [0; SLOT_LEN]) {
                 look(&Slot::decode(bytes));
             }
@@ -216,13 +208,8 @@ impl Wheel {
         if from >= SLOTS {
             return Ok(None);
         }
-        match rustix::fs::seek(&self.file, SeekFrom::Data(place(from))) {
-            Ok(at) => Ok(Some((at / SLOT_LEN as u64).cast_signed().max(from))),
-            Err(Errno::NXIO) => Ok(None),
-            // A file system without holes.
-            Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Some(from)),
-            Err(error) => Err(error.into()),
-        }
+        let data = self.file.next_data(place(from))?;
+        Ok(data.map(|at| (at / SLOT_LEN as u64).cast_signed().max(from)))
     }
 
     /// Forgets every slot. Only for recovery.
@@ -250,7 +237,7 @@ impl Wheel {
         }
         slots.sort_unstable_by_key(|(number, _)| *number);
         for (number, slot) in &slots {
-            self.file.write_all_at(&slot.encode(), place(*number))?;
+            self.file.write_at(&slot.encode(), place(*number))?;
         }
         self.file.sync_data()?;
         self.lock().writing.clear();
@@ -259,7 +246,7 @@ impl Wheel {
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     fn lock(&self) -> MutexGuard<'_, Changed> {
