@@ -211,7 +211,9 @@ impl Consumers {
             group.members.remove(&peer_id);
             if group.broadcasts() { Vec::new() } else { group.peers() }
         };
-        self.groups.remove_if(name, |_, group| group.members.is_empty());
+        if self.groups.remove_if(name, |_, group| group.members.is_empty()).is_some() {
+            self.forget_fingerprint(name);
+        }
         self.tell(name, peers, notify);
     }
 
@@ -254,6 +256,11 @@ impl Consumers {
     /// Stores a heartbeat's fingerprint; returns the group's former one.
     pub(crate) fn note_fingerprint(&self, group: &str, fingerprint: i32) -> Option<i32> {
         self.fingerprints.insert(group.to_owned(), fingerprint)
+    }
+
+    /// Makes the next heartbeat without subscriptions ask for them.
+    pub(crate) fn forget_fingerprint(&self, group: &str) {
+        self.fingerprints.remove(group);
     }
 
     /// Whether any group has ever subscribed to the topic.

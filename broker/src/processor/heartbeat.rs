@@ -43,12 +43,12 @@ pub(crate) fn heartbeat(
         }
         // Java quirk: a group that may not be created is passed over without a word.
         let Some(group) = broker.group(&consumer.group_name) else { continue };
-        let former = broker.consumers.note_fingerprint(&consumer.group_name, fingerprint);
-        news |= former.is_some_and(|former| former != fingerprint);
-        // Better than Java, where a client that was here before a restart of the broker goes on
-        // sending no subscriptions, and pulls are refused for lack of them.
-        let strange = || broker.consumers.with_group(&consumer.group_name, |_| ()).is_none();
-        news |= !with_subscriptions && strange();
+        // Better than Java, where a client that was here before a restart of the broker, or whose
+        // last subscriptions did not get here, goes on sending none, and its pulls are refused.
+        news |= match broker.consumers.note_fingerprint(&consumer.group_name, fingerprint) {
+            Some(former) => former != fingerprint,
+            None => !with_subscriptions,
+        };
         register_consumer(broker, consumer, &group, &client, with_subscriptions);
     }
     for producer in &data.producer_data_set {

@@ -264,6 +264,7 @@ fn filter_of_group(
 ) -> Result<Filter, Reject> {
     let (group, topic) = (header.consumer_group, header.topic);
     let missing = || {
+        broker.consumers.forget_fingerprint(group);
         let remark =
             format!("the consumer's subscription to {topic} does not exist, group {group}");
         Reject::new(ResponseCode::SubscriptionNotExist, remark)
@@ -279,6 +280,7 @@ fn filter_of_group(
     }
     let subscription = broker.consumers.subscription(group, topic).ok_or_else(missing)?;
     if subscription.data.sub_version < header.sub_version {
+        broker.consumers.forget_fingerprint(group);
         let remark = "the consumer's subscription not latest";
         return Err(Reject::new(ResponseCode::SubscriptionNotLatest, remark));
     }
@@ -296,6 +298,7 @@ fn registered_filter(broker: &Broker, header: &Header<'_>, kind: &str) -> Result
         return Err(Reject::new(ResponseCode::FilterDataNotExist, remark));
     };
     if registered.client_version < header.sub_version {
+        broker.consumers.forget_fingerprint(header.consumer_group);
         let remark = "the consumer's filter data not latest";
         return Err(Reject::new(ResponseCode::FilterDataNotLatest, remark));
     }

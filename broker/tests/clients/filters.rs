@@ -97,6 +97,33 @@ async fn the_registered_expression_decides_what_a_pull_gets() {
 }
 
 #[tokio::test]
+async fn subscriptions_that_did_not_get_here_are_asked_for() {
+    let root = tempfile::tempdir().unwrap();
+    let kit = start(root.path()).await;
+    let client = kit.client();
+    client.send("T", 0, "1", "").await;
+    let announced = |version, without_sub| {
+        let mut data = heartbeat("g", subscription("T", version));
+        data.heartbeat_fingerprint = 7;
+        data.without_sub = without_sub;
+        data
+    };
+    let news = async |data| {
+        let answer = client.heartbeat(&data).await;
+        answer.field("IS_SUB_CHANGE").map(str::to_owned).unwrap()
+    };
+    assert_eq!(news(announced(10, false)).await, "false");
+    assert_eq!(news(announced(10, true)).await, "false");
+    // The client bumped its version, and the heartbeat that said so was not sent.
+    let newer = || PullMessageRequestHeader { sub_version: 11, ..by_heartbeat("g", "T") };
+    assert_eq!(code(&pull(&client, newer()).await), ResponseCode::SubscriptionNotLatest);
+    assert_eq!(news(announced(11, true)).await, "true");
+    assert_eq!(news(announced(11, false)).await, "false");
+    assert_eq!(bodies(&client, newer()).await, ["1"]);
+    kit.stop().await;
+}
+
+#[tokio::test]
 async fn refusals_have_javas_codes() {
     let root = tempfile::tempdir().unwrap();
     let kit = start(root.path()).await;

@@ -223,7 +223,9 @@ final class GroupScenarios {
         Check.that(beats.fields("IS_SUB_CHANGE").contains("false"),
                 "answers " + beats.fields("IS_SUB_CHANGE"));
         c.producer.send(new Message(c.topic, "a", "first".getBytes()), c.queue(0));
-        inbox.await(1, 20_000);
+        // A client that beats while it rebalances does not send its new subscription version;
+        // until it does, its pulls are refused: with Java's broker until the next rebalance.
+        inbox.await(1, 45_000);
         consumer.subscribe(other, "*");
         Check.eventually(15_000, "subscriptions", Set.of("a || b", "*"), () -> {
             var table = c.admin.examineConsumerConnectionInfo(c.group).getSubscriptionTable();
