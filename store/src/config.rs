@@ -150,6 +150,16 @@ pub struct StoreConfig {
     /// Percent of the disk above which files are deleted before they expire.
     #[property(default = 85)]
     pub disk_space_clean_forcibly_ratio: i32,
+    /// Free bytes below which expired files are deleted at any hour; 0 asks the ratio only, as
+    /// Java does. The same for the next two.
+    #[property(default = 0)]
+    pub disk_space_expire_free_bytes: i64,
+    /// Free bytes below which files are deleted before they expire.
+    #[property(default = 0)]
+    pub disk_space_clean_forcibly_free_bytes: i64,
+    /// Free bytes below which messages are refused.
+    #[property(default = 0)]
+    pub disk_space_warning_level_free_bytes: i64,
     /// Whether a full disk may delete files before they expire.
     #[property(default = true)]
     pub clean_file_forcibly_enable: bool,
@@ -357,7 +367,8 @@ mod tests {
             Applied::Unparsable { kind: "String" }
         );
         for (key, _) in config.entries() {
-            assert!(runtime::config::java_key(key).is_some(), "{key} is no key of Java");
+            let ours = key.ends_with("FreeBytes");
+            assert_eq!(runtime::config::java_key(key).is_none(), ours, "{key} is a key of Java");
         }
         config.validate().unwrap();
     }

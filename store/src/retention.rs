@@ -3,11 +3,13 @@
 //! A log file expires when it has not been written to for `fileReservedTime`. Expired files go at
 //! the hours of `deleteWhen`, or at any time once the disk is above `diskMaxUsedSpaceRatio`; above
 //! `diskSpaceCleanForciblyRatio` the oldest files go whether expired or not, and above
-//! `diskSpaceWarningLevelRatio` messages are refused as well. The last file always stays.
+//! `diskSpaceWarningLevelRatio` messages are refused as well. Beside each ratio there is a number
+//! of free bytes, off by default. The last file always stays.
 
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use runtime::config::{PropertyValue, system_property};
 use time::{OffsetDateTime, UtcOffset};
 use tracing::{info, warn};
 
@@ -29,10 +31,9 @@ pub struct Cleaned {
 
 /// Looks at disk and clock and deletes what they say.
 pub fn clean(store: &MessageStore, now_ms: i64) -> Cleaned {
-    let used_percent = used_percent(store);
+    let room = look(store);
     let config = store.config();
-    store.set_disk_full(used_percent > level(config.disk_space_warning_level_ratio, 35, 90));
-    let wanted = wanted(config, used_percent, local_hour(now_ms));
+    let wanted = wanted(config, &Levels::of(config), &room, local_hour(now_ms));
     let files = match wanted {
         Wanted::Nothing => 0,
         Wanted::Expired => delete(store, now_ms - reserved_ms(config)),
@@ -40,7 +41,14 @@ pub fn clean(store: &MessageStore, now_ms: i64) -> Cleaned {
     };
     // Also without a deletion here: the files may have gone before a crash, the units not.
     store.delete_expired_views();
-    Cleaned { files, forcibly: wanted == Wanted::Oldest, used_percent }
+    Cleaned { files, forcibly: wanted == Wanted::Oldest, used_percent: room.used_percent }
+}
+
+/// Looks at the disk and tells the store whether it may take messages.
+pub fn look(store: &MessageStore) -> Room {
+    let room = room(store);
+    store.set_disk_full(Levels::of(store.config()).warning.passed(&room));
+    room
 }
 
 /// Deletes expired log files at any hour and returns their number.
@@ -57,24 +65,79 @@ enum Wanted {
     Oldest,
 }
 
-fn wanted(config: &StoreConfig, used_percent: u32, hour: u8) -> Wanted {
-    let forcibly = used_percent > level(config.disk_space_clean_forcibly_ratio, 30, 85)
-        || used_percent > level(config.disk_space_warning_level_ratio, 35, 90);
+fn wanted(config: &StoreConfig, levels: &Levels, room: &Room, hour: u8) -> Wanted {
+    let forcibly = levels.forcibly.passed(room) || levels.warning.passed(room);
     if forcibly && config.clean_file_forcibly_enable {
         Wanted::Oldest
-    } else if forcibly
-        || used_percent > level(config.disk_max_used_space_ratio, 10, 95)
-        || is_time(&config.delete_when, hour)
-    {
+    } else if forcibly || levels.expire.passed(room) || is_time(&config.delete_when, hour) {
         Wanted::Expired
     } else {
         Wanted::Nothing
     }
 }
 
-/// A level in percent, within the bounds Java keeps it in.
-fn level(percent: i32, min: u32, max: u32) -> u32 {
-    u32::try_from(percent).unwrap_or(0).clamp(min, max)
+/// How full the disks of a store are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    used_percent: u32,
+    free_bytes: u64,
+}
+
+/// How full a disk may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Level {
+    used_ratio: f64,
+    free_bytes: u64,
+}
+
+impl Level {
+    fn passed(&self, room: &Room) -> bool {
+        f64::from(room.used_percent) / 100.0 > self.used_ratio || room.free_bytes < self.free_bytes
+    }
+}
+
+/// What is done from which level on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Levels {
+    expire: Level,
+    forcibly: Level,
+    warning: Level,
+}
+
+impl Levels {
+    fn of(config: &StoreConfig) -> Levels {
+        Levels::with(config, system_property)
+    }
+
+    /// The ratios stay in Java's bounds; its system properties, fractions of one, count before the
+    /// settings.
+    fn with(config: &StoreConfig, property: impl Fn(&str) -> Option<String>) -> Levels {
+        let given = |name| property(name).and_then(|text| f64::parse(&text));
+        let level = |given: Option<f64>, percent: i32, bounds: [f64; 2], free: i64| Level {
+            used_ratio: given.unwrap_or(f64::from(percent) / 100.0).clamp(bounds[0], bounds[1]),
+            free_bytes: u64::try_from(free).unwrap_or(0),
+        };
+        Levels {
+            expire: level(
+                None,
+                config.disk_max_used_space_ratio,
+                [0.10, 0.95],
+                config.disk_space_expire_free_bytes,
+            ),
+            forcibly: level(
+                given("rocketmq.broker.diskSpaceCleanForciblyRatio"),
+                config.disk_space_clean_forcibly_ratio,
+                [0.30, 0.85],
+                config.disk_space_clean_forcibly_free_bytes,
+            ),
+            warning: level(
+                given("rocketmq.broker.diskSpaceWarningLevelRatio"),
+                config.disk_space_warning_level_ratio,
+                [0.35, 0.90],
+                config.disk_space_warning_level_free_bytes,
+            ),
+        }
+    }
 }
 
 fn reserved_ms(config: &StoreConfig) -> i64 {
@@ -95,15 +158,19 @@ fn local_hour(now_ms: i64) -> u8 {
 
 /// The emptiest directory of the log counts, as new files go there, or the disk of the queues if
 /// that is fuller. A disk that cannot be asked counts as empty, and the log says so.
-fn used_percent(store: &MessageStore) -> u32 {
-    let percent = |path: &Path| {
-        DiskSpace::of(path).map(|space| space.used_percent()).unwrap_or_else(|error| {
+fn room(store: &MessageStore) -> Room {
+    let of = |path: &Path| match DiskSpace::of(path) {
+        Ok(space) => Room { used_percent: space.used_percent(), free_bytes: space.usable },
+        Err(error) => {
             warn!(path = %path.display(), %error, "cannot ask for the space of a disk");
-            0
-        })
+            Room { used_percent: 0, free_bytes: u64::MAX }
+        }
     };
-    let log = store.log().directories().iter().map(|path| percent(path)).min();
-    percent(store.config().root()).max(log.unwrap_or(0))
+    let root = of(store.config().root());
+    let logs: Vec<Room> = store.log().directories().iter().map(|path| of(path)).collect();
+    let used = logs.iter().map(|room| room.used_percent).min().unwrap_or(0);
+    let free = logs.iter().map(|room| room.free_bytes).max().unwrap_or(u64::MAX);
+    Room { used_percent: root.used_percent.max(used), free_bytes: root.free_bytes.min(free) }
 }
 
 /// Deletes files last written at or before `until_ms`, oldest first, some in one round.
@@ -145,9 +212,14 @@ fn delete(store: &MessageStore, until_ms: i64) -> usize {
 mod tests {
     use super::*;
 
+    fn room(used_percent: u32) -> Room {
+        Room { used_percent, free_bytes: 1 << 30 }
+    }
+
     #[test]
     fn disk_and_hour_decide() {
         let config = StoreConfig::default();
+        let levels = Levels::with(&config, |_| None);
         for (percent, hour, expected) in [
             (50, 5, Wanted::Nothing),
             (50, 4, Wanted::Expired),
@@ -157,15 +229,60 @@ mod tests {
             (86, 5, Wanted::Oldest),
             (95, 4, Wanted::Oldest),
         ] {
-            assert_eq!(wanted(&config, percent, hour), expected, "{percent} % at {hour}");
+            let wanted = wanted(&config, &levels, &room(percent), hour);
+            assert_eq!(wanted, expected, "{percent} % at {hour}");
         }
         let gentle = StoreConfig { clean_file_forcibly_enable: false, ..config };
-        assert_eq!(wanted(&gentle, 95, 5), Wanted::Expired);
+        assert_eq!(wanted(&gentle, &levels, &room(95), 5), Wanted::Expired);
+    }
+
+    #[test]
+    fn free_bytes_decide_beside_the_ratios() {
+        let config = StoreConfig {
+            disk_space_expire_free_bytes: 3000,
+            disk_space_clean_forcibly_free_bytes: 2000,
+            disk_space_warning_level_free_bytes: 1000,
+            ..StoreConfig::default()
+        };
+        let levels = Levels::with(&config, |_| None);
+        for (free_bytes, expected, full) in [
+            (3000, Wanted::Nothing, false),
+            (2999, Wanted::Expired, false),
+            (1999, Wanted::Oldest, false),
+            (999, Wanted::Oldest, true),
+        ] {
+            let room = Room { used_percent: 1, free_bytes };
+            assert_eq!(wanted(&config, &levels, &room, 5), expected, "{free_bytes}");
+            assert_eq!(levels.warning.passed(&room), full, "{free_bytes}");
+        }
+        let off = StoreConfig { disk_space_warning_level_free_bytes: -1, ..config };
+        let none = Room { used_percent: 1, free_bytes: 0 };
+        assert!(!Levels::with(&off, |_| None).warning.passed(&none));
     }
 
     #[test]
     fn levels_stay_in_javas_bounds() {
-        assert_eq!((level(5, 35, 90), level(99, 35, 90), level(-1, 10, 95)), (35, 90, 10));
+        let config = StoreConfig {
+            disk_max_used_space_ratio: -1,
+            disk_space_clean_forcibly_ratio: 5,
+            disk_space_warning_level_ratio: 99,
+            ..StoreConfig::default()
+        };
+        let levels = Levels::with(&config, |_| None);
+        let ratios = [levels.expire, levels.forcibly, levels.warning].map(|level| level.used_ratio);
+        assert_eq!(ratios, [0.10, 0.30, 0.90]);
+    }
+
+    #[test]
+    fn system_properties_count_before_the_settings() {
+        let config = StoreConfig::default();
+        let levels = Levels::with(&config, |name| match name {
+            "rocketmq.broker.diskSpaceWarningLevelRatio" => Some("0.6".to_owned()),
+            "rocketmq.broker.diskSpaceCleanForciblyRatio" => Some("much".to_owned()),
+            _ => None,
+        });
+        assert!(levels.warning.passed(&room(61)) && !levels.warning.passed(&room(60)));
+        assert_eq!(levels.forcibly, Levels::with(&config, |_| None).forcibly);
     }
 
     #[test]

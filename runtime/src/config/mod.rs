@@ -8,6 +8,7 @@ mod java_keys;
 mod nearest;
 mod properties;
 mod report;
+mod system_properties;
 mod value;
 
 pub use java_keys::{JavaKey, java_key};
@@ -17,4 +18,5 @@ pub use properties::{
 };
 pub use remoting_derive::Properties;
 pub use report::{Report, Unknown, Unparsable, apply_all};
+pub use system_properties::system_property;
 pub use value::{Applied, PropertyValue, set};
