@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 use tracing::warn;
 
@@ -41,6 +42,20 @@ impl DiskSpace {
     }
 }
 
+/// Whether the system lacks room, in space or quota; deleting files helps.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether the system lacks something it may have later: room, descriptors, memory. What was to be
+/// written is still in memory, and the same write may be tried again. Never so for a failed sync.
+pub fn is_passing(error: &io::Error) -> bool {
+    const OF_FILES: [Errno; 2] = [Errno::MFILE, Errno::NFILE];
+    is_full(error)
+        || error.kind() == io::ErrorKind::OutOfMemory
+        || Errno::from_io_error(error).is_some_and(|errno| OF_FILES.contains(&errno))
+}
+
 /// Raises the limit of open files as far as this process may: every log file is open, and every
 /// client takes one too.
 pub fn raise_open_files() {
@@ -63,6 +78,18 @@ mod tests {
         raise_open_files();
         let limit = rustix::process::getrlimit(Resource::Nofile);
         assert_eq!(limit.current, limit.maximum);
+    }
+
+    #[test]
+    fn what_passes_is_told_from_what_lasts() {
+        let of = |errno: Errno| io::Error::from(errno);
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+            assert!(is_passing(&of(errno)), "{errno}");
+        }
+        for errno in [Errno::IO, Errno::ROFS, Errno::ACCESS] {
+            assert!(!is_passing(&of(errno)), "{errno}");
+        }
+        assert!(is_full(&of(Errno::DQUOT)) && !is_full(&of(Errno::MFILE)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use remoting::protocol::message::{Record, sys_flag};
 
+use crate::disk::is_passing;
 use crate::light;
 use crate::properties::StoreProperties;
 
@@ -146,7 +147,7 @@ pub trait Dispatch {
     fn truncate_to(&self, physical_offset: i64) -> Result<(), ViewError>;
 }
 
-/// Why a view does not take a record. After any of them the store must stop acknowledging.
+/// Why a view does not take a record. Unless it passes, the store must stop acknowledging.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
     /// The system refused an operation.
@@ -191,6 +192,12 @@ impl ViewError {
     /// Wraps an I/O error of `action` on `path`.
     pub fn io(path: &Path, action: &'static str, source: io::Error) -> ViewError {
         ViewError::Io { path: path.to_owned(), action, source }
+    }
+
+    /// Whether the same may succeed later, see [`is_passing`]; a failed sync never passes.
+    pub fn passes(&self) -> bool {
+        matches!(self, ViewError::Io { action, source, .. }
+            if *action != "sync" && is_passing(source))
     }
 }
 

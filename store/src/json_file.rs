@@ -11,7 +11,7 @@ use remoting::protocol::lenient_json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::disk_file::{DiskFile, create_directories, rename, sync_directory};
+use crate::disk_file::{DiskFile, create_directories, remove_file, rename, sync_directory};
 
 /// Loads and saves the JSON files of `config/`.
 pub enum JsonFile {}
@@ -46,7 +46,11 @@ impl JsonFile {
         let dir = path.parent().unwrap_or(Path::new("."));
         create_directories(dir).map_err(|source| JsonFileError::io(dir, "create", source))?;
         let new = with_suffix(path, ".tmp");
-        write_synced(&new, &bytes).map_err(|source| JsonFileError::io(&new, "write", source))?;
+        write_synced(&new, &bytes).map_err(|source| {
+            // On a full disk every byte counts.
+            let _ = remove_file(&new);
+            JsonFileError::io(&new, "write", source)
+        })?;
         let bak = with_suffix(path, ".bak");
         match rename(path, &bak) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::CommitLog;
 use crate::PutError;
+use crate::disk::is_full;
 use crate::segment::{RESERVE_STEP, Segment};
 
 /// What the append lock protects.
@@ -159,7 +160,7 @@ impl Append<'_> {
         // Whatever part of the record has reached the file must not look like a record when a
         // crash comes before the next append.
         let erased = segment.erase(at);
-        if is_disk_full(&error) && erased.is_ok() {
+        if is_full(&error) && erased.is_ok() {
             return Err(PutError::DiskFull);
         }
         self.log.poison(segment.path(), "write", &error);
@@ -180,11 +181,7 @@ impl CommitLog {
             Some(segment) => segment,
             None => self.create_segment(base).map_err(|error| {
                 warn!(%error, base, "cannot create a log file");
-                if is_disk_full(&error) {
-                    PutError::DiskFull
-                } else {
-                    PutError::CreateSegmentFailed
-                }
+                if is_full(&error) { PutError::DiskFull } else { PutError::CreateSegmentFailed }
             })?,
         };
         self.add(&segment);
@@ -196,9 +193,4 @@ impl CommitLog {
         let path = self.paths.place(base, self.segment_size);
         Segment::create(&path, base, self.segment_size).map(Arc::new)
     }
-}
-
-/// Whether the system has no room; deleting files helps.
-pub fn is_disk_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

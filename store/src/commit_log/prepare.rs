@@ -59,7 +59,12 @@ impl CommitLog {
             FlushDiskType::AsyncFlush => Reserve::Allocated,
         };
         while segment.reserved_ahead() < RESERVE_STEP && !segment.reserved_whole() {
-            segment.reserve(RESERVE_STEP - segment.reserved_ahead() % RESERVE_STEP, how)?;
+            let step = RESERVE_STEP - segment.reserved_ahead() % RESERVE_STEP;
+            segment.reserve(step, how).inspect_err(|error| {
+                if segment.sync_failed() {
+                    self.poison(segment.path(), "sync", error);
+                }
+            })?;
         }
         Ok(())
     }

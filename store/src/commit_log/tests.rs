@@ -139,6 +139,20 @@ fn a_failed_sync_is_final() {
 }
 
 #[test]
+fn a_failed_sync_of_the_room_ahead_is_final_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let flush_disk_type = crate::FlushDiskType::SyncFlush;
+    let log = fresh(&StoreConfig { flush_disk_type, ..config(directory.path()) });
+    append(&log, &[1; 100]).unwrap();
+    let faults = Faults::on(directory.path());
+    faults.set("fdatasync:1:EIO").unwrap();
+    // The system tells of it here, and would not tell the flush that follows.
+    assert!(log.prepare().is_err());
+    assert!(log.poisoned() && log.flush().is_err());
+    assert_eq!(log.flushed().position(), 0);
+}
+
+#[test]
 fn a_panic_under_the_lock_is_a_failed_write() {
     let directory = tempfile::tempdir().unwrap();
     let log = fresh(&config(directory.path()));

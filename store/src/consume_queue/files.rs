@@ -14,7 +14,8 @@ const TAIL_FIRST: usize = 128;
 static ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 
 /// The bytes of one queue. Positions count from the queue's very first byte.
-// Invariant: `tail_from + tail.len() == end`, and the tail lies within one file.
+// Invariant: `tail_from + tail.len() == end`. The tail is short and lies within one file, unless a
+// write of it failed and is to be tried again.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     /// Where each file on disk starts, ascending. The file of the tail may not be there yet.
@@ -41,38 +42,38 @@ impl Files {
         self.synced = position;
     }
 
-    /// Appends a unit, writing the buffer first if it is full.
+    /// Appends a unit, writing the buffer first if it is full. After an error of that write the
+    /// unit is in the buffer all the same.
     pub(super) fn push(&mut self, place: &Place<'_>, unit: &[u8]) -> Result<(), ViewError> {
         let full = self.tail.len() + unit.len() > TAIL_MAX;
         let file_ends = !self.tail.is_empty() && self.end % place.disk.file_size == 0;
-        if full || file_ends {
-            self.write_tail(place)?;
-        }
+        let written = if full || file_ends { self.write_tail(place) } else { Ok(()) };
         if self.tail.capacity() == 0 {
             self.tail.reserve_exact(TAIL_FIRST);
         }
         self.tail.extend_from_slice(unit);
         self.end += unit.len() as i64;
-        Ok(())
+        written
     }
 
     /// Writes the buffer into its file, which is made now if it is not there.
     pub(super) fn write_tail(&mut self, place: &Place<'_>) -> Result<(), ViewError> {
-        if self.tail.is_empty() {
-            return Ok(());
+        while !self.tail.is_empty() {
+            let start = place.start_of(self.tail_from);
+            let room = start + place.disk.file_size - self.tail_from;
+            let units = &self.tail[..self.tail.len().min(room as usize)];
+            let (at, len) = ((self.tail_from - start) as u64, units.len());
+            if self.starts.last() == Some(&start) {
+                let written = place.open(start)?.write_at(units, at);
+                written.map_err(|source| ViewError::io(&place.path(start), "write", source))?;
+            } else {
+                place.create(start, at, units)?;
+                self.starts.push(start);
+                self.dirs_changed = true;
+            }
+            self.tail_from += len as i64;
+            self.tail.drain(..len);
         }
-        let start = place.start_of(self.tail_from);
-        let at = (self.tail_from - start) as u64;
-        if self.starts.last() == Some(&start) {
-            let written = place.open(start)?.write_at(&self.tail, at);
-            written.map_err(|source| ViewError::io(&place.path(start), "write", source))?;
-        } else {
-            place.create(start, at, &self.tail)?;
-            self.starts.push(start);
-            self.dirs_changed = true;
-        }
-        self.tail_from = self.end;
-        self.tail.clear();
         Ok(())
     }
 

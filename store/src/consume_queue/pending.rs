@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tracing::{error, info};
+
 use super::Queue;
+use crate::dispatch::ViewError;
 
 /// Queues that wait for a write or a sync.
 #[derive(Debug, Default)]
@@ -11,6 +14,8 @@ pub(super) struct Pending {
     active: Mutex<Vec<Arc<Queue>>>,
     unsynced: Mutex<Vec<Arc<Queue>>>,
     poisoned: AtomicBool,
+    /// A write is to be tried again.
+    starved: AtomicBool,
     fill_gaps: AtomicBool,
 }
 
@@ -36,6 +41,24 @@ impl Pending {
     /// Puts back queues that keep their buffers.
     pub(super) fn keep_active(&self, mut queues: Vec<Arc<Queue>>) {
         self.active.lock().unwrap_or_else(PoisonError::into_inner).append(&mut queues);
+    }
+
+    /// Notes a write that failed and is to be tried again.
+    pub(super) fn starve(&self, error: &ViewError) {
+        if !self.starved.swap(true, Ordering::AcqRel) {
+            error!(%error, "no messages are accepted until the queues can be written");
+        }
+    }
+
+    /// Notes that all writes have succeeded.
+    pub(super) fn feed(&self) {
+        if self.starved.swap(false, Ordering::AcqRel) {
+            info!("the queues are written again");
+        }
+    }
+
+    pub(super) fn starved(&self) -> bool {
+        self.starved.load(Ordering::Acquire)
     }
 
     pub(super) fn poison(&self) {

@@ -203,7 +203,8 @@ impl Queue {
                     state.files.start_at(place.start_of(position));
                 }
                 while state.files.end < position {
-                    state.files.push(&place, &simple::FILLER)?;
+                    let written = state.files.push(&place, &simple::FILLER);
+                    self.put_off(written)?;
                 }
             }
             if fresh {
@@ -212,7 +213,19 @@ impl Queue {
         }
         let mut bytes = [0; UNIT_LEN_MAX];
         self.kind().encode(unit, &mut bytes);
-        state.files.push(&place, &bytes[..self.kind().unit_len()])
+        let written = state.files.push(&place, &bytes[..self.kind().unit_len()]);
+        self.put_off(written)
+    }
+
+    /// Goes on where the buffer may be written later.
+    fn put_off(&self, written: Result<(), ViewError>) -> Result<(), ViewError> {
+        match written {
+            Err(error) if error.passes() => {
+                self.pending.starve(&error);
+                Ok(())
+            }
+            written => written,
+        }
     }
 
     pub(super) fn place(&self) -> Place<'_> {
@@ -337,14 +350,21 @@ impl Queue {
     /// Writes the tail buffer. Returns false, and frees the buffer, when there was nothing in it.
     pub(super) fn write_tail(self: &Arc<Self>) -> Result<bool, ViewError> {
         let mut state = self.lock();
-        if state.deleted || state.poisoned || state.files.tail.is_empty() {
+        if state.poisoned {
+            // The buffer stays: its units can be read.
+            state.active = false;
+            return Ok(false);
+        }
+        if state.deleted || state.files.tail.is_empty() {
             state.files.tail = Vec::new();
             state.active = false;
             return Ok(false);
         }
         if let Err(error) = state.files.write_tail(&self.place()) {
-            state.poisoned = true;
-            self.pending.poison();
+            if !error.passes() {
+                state.poisoned = true;
+                self.pending.poison();
+            }
             return Err(error);
         }
         self.note_unsynced(&mut state);
@@ -352,7 +372,7 @@ impl Queue {
     }
 
     /// Syncs what has been written; with `marked_only`, the caller has synced the file system.
-    pub(super) fn sync(&self, marked_only: bool) -> Result<(), ViewError> {
+    pub(super) fn sync(self: &Arc<Self>, marked_only: bool) -> Result<(), ViewError> {
         let place = self.place();
         let (from, to, starts, dirs_changed) = {
             let mut state = self.lock();
@@ -376,12 +396,21 @@ impl Queue {
                 synced.map_err(|source| ViewError::io(&place.path(start), "sync", source))
             })
             .and_then(|()| if dirs_changed { place.sync_dirs() } else { Ok(()) });
-        if synced.is_err() && !self.lock().deleted {
-            self.lock().poisoned = true;
-            self.pending.poison();
-            return synced;
+        let Err(error) = synced else { return Ok(()) };
+        let mut state = self.lock();
+        if state.deleted {
+            return Ok(());
         }
-        Ok(())
+        if error.passes() {
+            let files = &mut state.files;
+            files.synced = files.synced.min(from);
+            files.dirs_changed |= dirs_changed;
+            self.note_unsynced(&mut state);
+        } else {
+            state.poisoned = true;
+            self.pending.poison();
+        }
+        Err(error)
     }
 
     /// Marks the queue as gone and closes its files; its directory is deleted by the caller.

@@ -320,6 +320,11 @@ impl Queues {
         });
         let written = !queues.is_empty();
         self.pending.keep_active(queues);
+        match &result {
+            Ok(()) => self.pending.feed(),
+            Err(error) if error.passes() => self.pending.starve(error),
+            Err(_) => {}
+        }
         result.map(|()| written)
     }
 
@@ -328,17 +333,26 @@ impl Queues {
         self.write_tails()?;
         let queues = self.pending.take_unsynced();
         let one_by_one = queues.len() <= SYNC_ONE_BY_ONE_MAX;
-        queues.iter().try_for_each(|queue| queue.sync(!one_by_one))?;
+        let mut synced = Ok(());
+        for queue in &queues {
+            // Each is asked, also after an error: whoever is not stays unsynced unnoticed.
+            synced = synced.and(queue.sync(!one_by_one));
+        }
         if !one_by_one {
             return sync_file_system(&self.root).map_err(|source| {
                 self.pending.poison();
                 ViewError::io(&self.root, "sync", source)
             });
         }
-        Ok(())
+        synced
     }
 
-    /// Whether a write or sync failed.
+    /// Whether a write failed that is to be tried again: [`Queues::write_tails`] does.
+    pub fn starved(&self) -> bool {
+        self.pending.starved()
+    }
+
+    /// Whether a write or sync failed for good.
     pub fn poisoned(&self) -> bool {
         self.pending.poisoned()
     }

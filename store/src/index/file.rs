@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::format::{ENTRY_LEN, Entry, HEADER_LEN, Header, Shape};
 use super::slots::{Slots, read_slot};
-use crate::disk_file::DiskFile;
+use crate::disk_file::{self, DiskFile};
 use crate::dispatch::ViewError;
 
 /// The entry buffer is written when it has grown to this.
@@ -75,7 +75,11 @@ impl OpenFile {
     ) -> Result<OpenFile, ViewError> {
         let file = DiskFile::create_new(path);
         let file = file.map_err(|source| ViewError::io(path, "create", source))?;
-        file.set_len(shape.file_len()).map_err(|source| ViewError::io(path, "extend", source))?;
+        file.set_len(shape.file_len()).map_err(|source| {
+            // A file of another length would stop the next start.
+            let _ = disk_file::remove_file(path);
+            ViewError::io(path, "extend", source)
+        })?;
         // Disk: until its first entry a new file goes on where the former one ended.
         let (timestamp, offset) =
             previous.map_or((0, 0), |header| (header.end_timestamp, header.end_physical_offset));

@@ -231,11 +231,13 @@ impl Index {
     fn roll(&self) -> Result<(), ViewError> {
         let full = {
             let mut state = self.lock();
-            state.open.take_if(|open| open.is_full()).map_or(Ok(None), |mut open| {
-                let written = open.write_all();
-                state.sealed.push(open.sealed());
-                written.map(|()| Some(open))
-            })?
+            // Written first: what cannot be written now stays open and is tried again.
+            if let Some(open) = state.open.as_mut().filter(|open| open.is_full()) {
+                open.write_all()?;
+            }
+            let full = state.open.take_if(|open| open.is_full());
+            state.sealed.extend(full.as_ref().map(OpenFile::sealed));
+            full
         };
         if let Some(full) = full {
             let synced = full.file().sync_data();

@@ -51,6 +51,8 @@ pub struct MessageStore {
     /// Log position up to which the index has seen the records.
     indexed: AtomicI64,
     indexing: Mutex<()>,
+    /// The index could not be written; it is tried again.
+    index_stuck: AtomicBool,
     disk_full: AtomicBool,
     /// First log position when the views were cleaned last; -1 before.
     views_min: AtomicI64,
@@ -139,6 +141,7 @@ impl MessageStore {
             lock: Mutex::new(Some(lock)),
             indexed: AtomicI64::new(indexed),
             indexing: Mutex::new(()),
+            index_stuck: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
             views_min: AtomicI64::new(-1),
             stopped: AtomicBool::new(false),
@@ -175,9 +178,10 @@ impl MessageStore {
         !self.stopped.load(Ordering::Acquire) && !self.disk_full() && !self.log.poisoned()
     }
 
-    /// Whether the disk is above the level at which messages are refused.
+    /// Whether messages are refused for want of room: the disk is above its level, or a view
+    /// could not be written.
     pub fn disk_full(&self) -> bool {
-        self.disk_full.load(Ordering::Acquire)
+        self.disk_full.load(Ordering::Acquire) || self.queues.starved()
     }
 
     /// Says whether the disk is too full for messages; logs the change.

@@ -13,11 +13,14 @@ use tracing::{error, warn};
 use super::MessageStore;
 use crate::commit_log::{Found, Records};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
+use crate::index::Index;
 use crate::retention;
 
 /// A start after a crash reads the log from the checkpoint's position: it moves at least every
 /// so many bytes.
 const REPLAY_BYTES_MAX: i64 = 64 << 20;
+/// How soon a full disk that has room again is noticed.
+const ROOM_PERIOD: Duration = Duration::from_millis(200);
 const INDEX_PERIOD: Duration = Duration::from_millis(100);
 /// Records one round of indexing takes at most before it writes.
 const INDEX_ROUND: usize = 20_000;
@@ -40,6 +43,8 @@ impl MessageStore {
         services.every("write-queues", ms(self.config.flush_interval_consume_queue), move || {
             store.write_views(&mut last, thorough);
         });
+        let store = Arc::clone(self);
+        services.every("look-for-room", ROOM_PERIOD, move || store.look_for_room());
         let store = Arc::clone(self);
         services.every("build-index", INDEX_PERIOD, move || store.build_index());
         self.start_timer(services);
@@ -89,9 +94,22 @@ impl MessageStore {
         }
     }
 
-    /// Ends acknowledging after a view has refused a record.
+    /// While there is no room: tries again what was put off, and looks at the disk.
+    fn look_for_room(&self) {
+        if !self.disk_full() {
+            return;
+        }
+        if let Err(error) = self.queues.write_tails() {
+            self.poison_by(&error);
+        }
+        retention::look(self);
+    }
+
+    /// Ends acknowledging after a view has refused a record, unless it may take it later.
     pub(super) fn poison_by(&self, error: &ViewError) {
-        self.log.poison(self.config.root(), "write a queue of", error);
+        if !error.passes() {
+            self.log.poison(self.config.root(), "write a queue of", error);
+        }
     }
 
     /// Syncs log and queues, then writes down how far they reach.
@@ -113,34 +131,38 @@ impl MessageStore {
         self.checkpoint.flush()
     }
 
-    /// Indexes the next records; true while more wait.
+    /// Indexes the next records; true while more wait. A failure is tried again by the next call.
     pub fn build_index(&self) -> bool {
         let Some(index) = &self.index else { return false };
-        if self.indexed.load(Ordering::Acquire) >= self.log.end() {
-            if let Err(error) = index.write() {
-                error!(%error, "cannot write the index");
+        match self.index_round(index) {
+            Ok(more) => {
+                self.index_stuck.store(false, Ordering::Relaxed);
+                more
             }
-            return false;
+            Err(error) => {
+                if !self.index_stuck.swap(true, Ordering::Relaxed) {
+                    error!(%error, "cannot write the index, trying again");
+                }
+                false
+            }
+        }
+    }
+
+    fn index_round(&self, index: &Index) -> Result<bool, ViewError> {
+        if self.indexed.load(Ordering::Acquire) >= self.log.end() {
+            return index.write().map(|()| false);
         }
         let _indexing = self.indexing.lock().unwrap_or_else(PoisonError::into_inner);
         let from = self.indexed.load(Ordering::Acquire).max(self.log.min());
         let mut records = self.log.records(from);
         for _ in 0..INDEX_ROUND {
-            match self.index_next(&mut records) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    error!(%error, "cannot write the index");
-                    return false;
-                }
+            if !self.index_next(&mut records)? {
+                break;
             }
         }
-        if let Err(error) = index.write() {
-            error!(%error, "cannot write the index");
-            return false;
-        }
+        index.write()?;
         self.indexed.store(records.position(), Ordering::Release);
-        records.position() > from && records.position() < self.log.end()
+        Ok(records.position() > from && records.position() < self.log.end())
     }
 
     fn index_next<'a>(&'a self, records: &mut Records<'a>) -> Result<bool, ViewError> {

@@ -42,6 +42,8 @@ pub struct Segment {
     /// Keeps the zeroing of [`Segment::reserve`] from running over fresh records.
     reserving: Mutex<()>,
     removed: AtomicBool,
+    /// The system tells of a failed sync once only; whoever asks next must hear of it too.
+    sync_failed: AtomicBool,
 }
 
 /// How room is made ahead of the writer.
@@ -98,6 +100,7 @@ impl Segment {
             reserved: AtomicUsize::new(0),
             reserving: Mutex::new(()),
             removed: AtomicBool::new(false),
+            sync_failed: AtomicBool::new(false),
         })
     }
 
@@ -219,7 +222,7 @@ impl Segment {
                 let target = self.reserved.load(Ordering::Acquire).saturating_add(ahead);
                 let target = target.min(self.size);
                 while self.zero_chunk(target)? {
-                    self.file.sync_data()?;
+                    self.sync()?;
                 }
                 Ok(())
             }
@@ -253,9 +256,17 @@ impl Segment {
         Ok(true)
     }
 
-    /// Waits until everything written is on disk.
+    /// Waits until everything written is on disk. After a failure it fails for ever.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        if self.sync_failed() {
+            return Err(io::Error::other("a sync of the file had failed before"));
+        }
+        self.file.sync_data().inspect_err(|_| self.sync_failed.store(true, Ordering::Release))
+    }
+
+    /// Whether a sync has failed.
+    pub fn sync_failed(&self) -> bool {
+        self.sync_failed.load(Ordering::Acquire)
     }
 
     /// When the file was last written.

@@ -226,7 +226,7 @@ impl Timer {
             return Ok(());
         }
         self.wheel.begin_flush();
-        self.log.flush()?;
+        self.log.flush().inspect_err(|error| store.log().poison(self.log.path(), "sync", error))?;
         self.wheel.flush()?;
         if store.flushed_offset() < durable {
             store.log().flush()?;

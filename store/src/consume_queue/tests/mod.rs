@@ -10,6 +10,7 @@ use self::fixture::{Fixture, entry};
 use super::Unit;
 use crate::QueueKind;
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
+use crate::faults::Faults;
 use crate::get::Boundary;
 
 #[test]
@@ -276,6 +277,33 @@ fn a_failed_write_poisons_the_queue() {
     let next = fixture.request("T", 0, 3, 5000);
     let refused = fixture.queue("T", 0).append(&next);
     assert!(matches!(refused, Err(ViewError::Poisoned { .. })));
+    // The next tick leaves what can be read.
+    fixture.queues.write_tails().unwrap();
+    assert_eq!(fixture.queue("T", 0).units_from(0).unwrap().flatten().count(), 3);
+}
+
+#[test]
+fn units_wait_in_memory_until_there_is_room() {
+    let mut fixture = Fixture::new(QueueKind::Simple, 200);
+    fixture.append("T", 0, 3);
+    fixture.queues.write_tails().unwrap();
+    let queue = fixture.queue("T", 0);
+    let faults = Faults::on(&fixture.path(""));
+    faults.set("pwrite:1+:ENOSPC").unwrap();
+    // More than one file holds.
+    fixture.append("T", 0, 25);
+    assert!(fixture.queues.starved() && !fixture.queues.poisoned());
+    let error = fixture.queues.flush().unwrap_err();
+    assert!(error.passes() && error.to_string().contains("cannot write"), "{error}");
+    assert_eq!(queue.unit(20).unwrap().unwrap().queue_offset, 20);
+
+    drop(faults);
+    fixture.queues.flush().unwrap();
+    assert!(!fixture.queues.starved());
+    assert_eq!(fixture.files("consumequeue/T/0").len(), 3);
+    drop(queue);
+    fixture.reopen(true);
+    assert_eq!(fixture.queue("T", 0).units_from(0).unwrap().flatten().count(), 28);
 }
 
 #[test]
