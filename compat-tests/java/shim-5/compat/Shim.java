@@ -1,10 +1,12 @@
 package compat;
 
+import java.lang.reflect.Field;
 import java.lang.reflect.InvocationTargetException;
 import java.util.Arrays;
 import java.util.Set;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.ProduceAccumulator;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.message.MessageRequestMode;
 import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
@@ -49,8 +51,15 @@ final class Shim {
                 broker, topic, group, MessageRequestMode.valueOf(mode), 0, 10_000);
     }
 
-    static void autoBatch(DefaultMQProducer producer) {
+    /**
+     * Lets a producer that is not started yet make batches by itself. In 5.1.4 all producers of a
+     * process share what does it, and any that shuts down stops it; so this one gets its own.
+     */
+    static void autoBatch(DefaultMQProducer producer) throws Exception {
         producer.setAutoBatch(true);
+        Field field = DefaultMQProducer.class.getDeclaredField("produceAccumulator");
+        field.setAccessible(true);
+        field.set(producer, new ProduceAccumulator(producer.getInstanceName()));
     }
 
     static String recallHandle(SendResult result) throws Exception {
