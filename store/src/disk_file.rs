@@ -211,6 +211,18 @@ pub fn create_directories(path: &Path) -> io::Result<()> {
     }
 }
 
+/// The same, and makes the names durable; also that of a directory which is there, as a kill may
+/// have come before its sync.
+pub fn create_durable_directories(path: &Path) -> io::Result<()> {
+    if !path.is_dir()
+        && let Some(parent) = path.parent().filter(|parent| !parent.is_dir())
+    {
+        create_durable_directories(parent)?;
+    }
+    create_directories(path)?;
+    sync_directory_of(path)
+}
+
 /// Deletes a directory and what is in it.
 pub fn remove_directory(path: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(path)? {

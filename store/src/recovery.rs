@@ -25,7 +25,7 @@ use crate::consume_queue::{Queues, Unit};
 use crate::dispatch::{DelayLevels, Dispatch, DispatchRequest, ViewError};
 use crate::index::Index;
 use crate::light::is_light;
-use crate::segment::Segment;
+use crate::segment::{LogSlice, SECTOR_LEN, Segment};
 use crate::{OpenError, StoreConfig};
 
 /// Newest files whose first record is looked at; older ones were when they were new.
@@ -68,7 +68,10 @@ impl Recovery<'_> {
         let marks = self.checkpoint.marks();
         let queued = self.queues.max_physical_offset();
         let Some(last) = segments.last() else { return self.nothing(&marks, queued) };
-        check_heads(&segments)?;
+        // A power cut may have taken the head of any file behind the checkpoint, but not of later
+        // ones.
+        let whole = marks.position.filter(|_| !self.clean).unwrap_or(i64::MAX);
+        check_heads(&segments, whole)?;
         let mut from = self.start(&segments, last, &marks, queued)?;
         let gone = self.queues.gone();
         if gone {
@@ -115,6 +118,11 @@ impl Recovery<'_> {
             index.truncate_to(0).map_err(|error| self.view(error))?;
         }
         self.log.cut(0, 0, 0)?;
+        if marks.position.is_none() {
+            // From the first record on it is known that nothing was on disk before.
+            self.checkpoint.update(|marks| marks.position = Some(0));
+            self.flush_checkpoint()?;
+        }
         self.make_directory(self.queues.gone())
     }
 
@@ -167,8 +175,6 @@ impl Recovery<'_> {
             damage: None,
         };
         let mut records = self.log.records(from);
-        let mut torn = false;
-        let mut last_two = [None, None];
         loop {
             let slice = match records.advance() {
                 Found::Record(slice) => slice,
@@ -186,21 +192,13 @@ impl Recovery<'_> {
                 end.damage = Some((start, error.into()));
                 break;
             }
-            torn = record.properties.ends_with('\0');
+            if lacks_text(&slice, &record) {
+                break;
+            }
             end.position = start + i64::from(record.total_size);
-            last_two = [last_two[1], Some((start, record.store_timestamp))];
-            end.records += 1;
-        }
-        if torn && let Some((start, _)) = last_two[1] {
-            // The checksum covers the body: what a power cut took of the properties of the last
-            // record are zeros, which properties never end with.
-            end.position = start;
-            end.records -= 1;
-            last_two[1] = last_two[0];
-        }
-        if let Some((start, store_timestamp)) = last_two[1] {
             end.last_record = Some(start);
-            end.last_timestamp = store_timestamp;
+            end.last_timestamp = record.store_timestamp;
+            end.records += 1;
         }
         end
     }
@@ -340,9 +338,30 @@ impl Recovery<'_> {
     }
 }
 
-/// The newest files must start with their first record. The last ones may be all zeros, created
-/// ahead, and the first record of the last one written may be torn.
-fn check_heads(segments: &[Arc<Segment>]) -> Result<(), OpenError> {
+/// Whether a crash took a part of the topic or of the properties: the checksum covers the body
+/// only. A sector that was never written is zeros, which no put fills one with; a write that was
+/// cut short has zeros behind it, and properties never end with any.
+fn lacks_text(slice: &LogSlice, record: &Record<'_>) -> bool {
+    const LENGTH_LEN: usize = 2;
+    let end = slice.start + slice.len;
+    let properties = end - record.properties.len()..end;
+    let topic_end = properties.start - LENGTH_LEN;
+    let topic = topic_end - record.topic.len()..topic_end;
+    let zeros = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
+    if record.properties.ends_with('\0') && zeros(slice.segment.bytes(end, size_of::<i32>())) {
+        return true;
+    }
+    [topic, properties].into_iter().filter(|text| !text.is_empty()).any(|text| {
+        (text.start / SECTOR_LEN..text.end.div_ceil(SECTOR_LEN))
+            .any(|sector| zeros(slice.segment.bytes(sector * SECTOR_LEN, SECTOR_LEN)))
+    })
+}
+
+/// The newest files that start before a log position must start with their first record. The
+/// last ones may be all zeros, created ahead, and the first record of the last one written may be
+/// torn.
+fn check_heads(segments: &[Arc<Segment>], whole: i64) -> Result<(), OpenError> {
+    let segments = &segments[..segments.partition_point(|segment| segment.base() < whole)];
     let skipped = segments.len().saturating_sub(HEADS_CHECKED);
     let unwritten = |segment: &Arc<Segment>| segment.bytes(0, 8).iter().all(|&byte| byte == 0);
     let used = segments.iter().rposition(|segment| !unwritten(segment)).map_or(0, |last| last + 1);

@@ -8,11 +8,12 @@ mod common;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use common::{Stored, config, copy, message, open, read_all, scratch};
-use store::{FlushDiskType, MessageStore};
+use store::faults::{Action, Faults};
+use store::{FlushDiskType, MessageStore, NewMessage, StoreConfig};
 
 fn queues(store: &MessageStore) -> [Vec<Stored>; 2] {
     [read_all(store, "T", 0), read_all(store, "T", 1)]
@@ -142,7 +143,9 @@ fn queues_ahead_of_the_log_are_cut_back() {
 fn a_copy_taken_under_load_holds_what_was_acknowledged() {
     let directory = scratch();
     let root = directory.path().join("store");
-    let store = Arc::new(open(config(&root)).unwrap());
+    // On a machine with other work a thread may hold the lock for long.
+    let patient = StoreConfig { os_page_cache_busy_time_out_mills: 600_000, ..config(&root) };
+    let store = Arc::new(open(patient).unwrap());
     let done = AtomicBool::new(false);
     let killed = directory.path().join("killed");
     let acknowledged = std::thread::scope(|scope| {
@@ -182,4 +185,135 @@ fn the_log_is_on_disk_before_sync_flush_says_so() {
     assert!(store.durable(put.end));
     assert_eq!(store.flushed_offset(), put.end);
     assert!(!store.log().flush().unwrap(), "nothing left");
+}
+
+fn zero_sector(path: &Path, number: u64) {
+    overwrite(path, number * 512, &[0; 512]);
+}
+
+#[test]
+fn the_directory_of_a_new_store_is_durable() {
+    let directory = scratch();
+    let (root, above) = (directory.path().join("store"), directory.path().to_owned());
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let (seen, made) = (Arc::clone(&calls), root.clone());
+    let watch = Faults::observe(directory.path(), move |operation| match operation.action {
+        Action::CreateDirectory if operation.path == made => seen.lock().unwrap().push("made"),
+        Action::SyncDirectory if operation.path == above => seen.lock().unwrap().push("synced"),
+        _ => {}
+    });
+    drop(open(config(&root)).unwrap());
+    drop(watch);
+    assert_eq!(*calls.lock().unwrap(), ["made", "synced"]);
+}
+
+/// Pages reach the disk in any order: the first of a file may be missing although later files have
+/// all of theirs.
+#[test]
+fn a_log_file_without_its_head_ends_the_log_before_it() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    let ends: Vec<_> =
+        (0..300).map(|_| store.put(&message("T", 0, &[7; 500])).unwrap().end).collect();
+    assert!(store.log().segments().len() > 2);
+    drop(store);
+    let before = ends.iter().filter(|end| **end <= 64 << 10).count();
+    zero_sector(&directory.path().join("commitlog/00000000000000065536"), 0);
+    let store = open(config(directory.path())).unwrap();
+    assert_eq!(read_all(&store, "T", 0).len(), before);
+    assert_eq!(store.put(&message("T", 0, b"on")).unwrap().queue_offset, before as i64);
+}
+
+#[test]
+fn a_record_without_a_part_of_its_properties_ends_the_log() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    let properties = format!("KEYS\u{1}{}\u{2}", "k".repeat(2000));
+    for _ in 0..3 {
+        let message = NewMessage { properties: &properties, ..message("T", 0, b"") };
+        store.put(&message).unwrap();
+    }
+    drop(store);
+    // In the middle of the second one, with all of the third behind it.
+    zero_sector(&directory.path().join("commitlog/00000000000000000000"), 6);
+    let store = open(config(directory.path())).unwrap();
+    assert_eq!(read_all(&store, "T", 0).len(), 1);
+}
+
+#[test]
+fn properties_that_look_like_a_lost_sector_are_refused() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    for (zeros, stored) in [(511, true), (512, false)] {
+        let properties = format!("A\u{1}{}b\u{2}", "\0".repeat(zeros));
+        let message = NewMessage { properties: &properties, ..message("T", 0, b"") };
+        assert_eq!(store.put(&message).is_ok(), stored, "{zeros}");
+    }
+}
+
+/// Names and lengths of a queue's files reach the disk in any order, too.
+#[test]
+fn a_queue_is_built_again_from_its_first_lost_file_on() {
+    for lost in ["length", "name"] {
+        let directory = scratch();
+        let store = open(config(directory.path())).unwrap();
+        (0..250).for_each(|_| _ = store.put(&message("T", 0, b"x")).unwrap());
+        store.queues().write_tails().unwrap();
+        drop(store);
+        let first = directory.path().join("consumequeue/T/0/00000000000000000000");
+        match lost {
+            "length" => std::fs::write(&first, b"").unwrap(),
+            _ => std::fs::remove_file(&first).unwrap(),
+        }
+        let store = open(config(directory.path())).unwrap();
+        assert_eq!(read_all(&store, "T", 0).len(), 250, "{lost}");
+        assert_eq!(store.put(&message("T", 0, b"on")).unwrap().queue_offset, 250);
+    }
+}
+
+#[test]
+fn a_queue_file_is_on_disk_before_the_one_before_it_is_deleted() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    (0..100).for_each(|_| _ = store.put(&message("T", 0, &[1; 500])).unwrap());
+    store.put(&message("U", 0, &[1; 9000])).unwrap();
+    store.save_checkpoint().unwrap();
+    store.put(&message("T", 0, b"x")).unwrap();
+    store.queues().write_tails().unwrap();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&calls);
+    let queue = directory.path().join("consumequeue/T/0");
+    let _watch = Faults::observe(&queue, move |operation| {
+        let name = operation.path.file_name().unwrap().to_str().unwrap();
+        match operation.action {
+            Action::Sync => seen.lock().unwrap().push(format!("sync {name}")),
+            Action::SyncDirectory => seen.lock().unwrap().push("sync names".to_owned()),
+            Action::Remove => seen.lock().unwrap().push(format!("delete {name}")),
+            _ => {}
+        }
+    });
+    store.delete_oldest_file().unwrap().unwrap();
+    store.delete_expired_views();
+    let expected = ["sync 00000000000000002000", "sync names", "delete 00000000000000000000"];
+    assert_eq!(*calls.lock().unwrap(), expected);
+}
+
+/// The header of an index file counts entries whose pages a power cut took.
+#[test]
+fn index_entries_that_were_lost_are_made_again() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    for n in 0..200 {
+        let properties = format!("KEYS\u{1}k{n}\u{2}");
+        store.put(&NewMessage { properties: &properties, ..message("T", 0, b"x") }).unwrap();
+    }
+    while store.build_index() {}
+    drop(store);
+    let file = std::fs::read_dir(directory.path().join("index")).unwrap().next().unwrap().unwrap();
+    // 40 bytes of header, 500 slots: the entries are in the sectors from the 4th on.
+    zero_sector(&file.path(), 6);
+    let store = open(config(directory.path())).unwrap();
+    for n in 0..200 {
+        assert_eq!(store.query("T", &format!("k{n}"), 32, 0, i64::MAX).len(), 1, "k{n}");
+    }
 }

@@ -30,7 +30,6 @@ pub use append::Append;
 pub use flush::FlushTimes;
 pub use read::{Damage, Found, Records};
 
-use crate::disk_file::{create_directories, sync_directory_of};
 use crate::segment::Segment;
 use crate::watermark::{Signal, Watermark};
 use crate::{FlushDiskType, OpenError, StoreConfig};
@@ -215,15 +214,6 @@ impl CommitLog {
     fn lock_appender(&self) -> Locked<'_> {
         Locked { log: self, appender: self.appender.lock() }
     }
-}
-
-/// Creates a directory and makes its name durable.
-fn create_directory(path: &Path) -> Result<(), OpenError> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    create_directories(path).map_err(|error| OpenError::io(path, "create", error))?;
-    sync_directory_of(path).map_err(|error| OpenError::io(path, "sync the parent of", error))
 }
 
 #[cfg(test)]

@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::create_directory;
 use crate::disk::DiskSpace;
-use crate::disk_file::remove_file;
+use crate::disk_file::{create_durable_directories, remove_file};
 use crate::segment::Segment;
 use crate::{OpenError, StoreConfig};
 
@@ -29,7 +28,8 @@ impl Paths {
     pub fn of(config: &StoreConfig) -> Result<Paths, OpenError> {
         let writable = config.commit_log_paths();
         for path in &writable {
-            create_directory(path)?;
+            create_durable_directories(path)
+                .map_err(|error| OpenError::io(path, "create", error))?;
         }
         let full_percent = config.disk_space_clean_forcibly_ratio.max(0) as u32;
         Ok(Paths { writable, read_only: config.read_only_paths(), full_percent })

@@ -1,5 +1,7 @@
 //! What moves the bounds of a queue other than an append: truncation, expiry, search by time.
 
+use std::sync::Arc;
+
 use super::{Queue, QueueKind, Unit};
 use crate::dispatch::ViewError;
 use crate::get::Boundary;
@@ -125,7 +127,10 @@ impl Queue {
 
     /// Deletes files whose last record is no longer in the log, never the last file. Returns how
     /// many.
-    pub(super) fn delete_expired(&self, min_physical_offset: i64) -> Result<usize, ViewError> {
+    pub(super) fn delete_expired(
+        self: &Arc<Self>,
+        min_physical_offset: i64,
+    ) -> Result<usize, ViewError> {
         let per_file = self.place().disk.file_size / self.place().unit_len();
         let mut deleted = 0;
         loop {
@@ -141,6 +146,10 @@ impl Queue {
                 .is_some_and(|unit| unit.is_filler() || unit.physical_offset < min_physical_offset);
             if !gone {
                 break;
+            }
+            if deleted == 0 {
+                // The queue's offsets go on from a later file: its name must outlive this one.
+                self.sync(false)?;
             }
             self.lock().files.remove_first(&self.place())?;
             deleted += 1;

@@ -27,7 +27,7 @@ const CHUNK_UNITS: usize = 1424;
 
 /// Loads the queue at `place`; `clean` tells how the last run ended.
 pub(super) fn load(place: &Place<'_>, clean: bool) -> Result<Files, OpenError> {
-    let mut starts = list(place)?;
+    let mut starts = list(place, clean)?;
     let found = if clean { find_end(place, &starts)? } else { look_through(place, &starts)? };
     let Some((at, end)) = found else { return Ok(Files::default()) };
     // An empty last file stays only where the queue's offset would be lost with it.
@@ -89,8 +89,10 @@ pub(super) fn opening(error: ViewError) -> OpenError {
     }
 }
 
-/// The files of the directory by name; refuses what does not belong there.
-fn list(place: &Place<'_>) -> Result<SmallVec<[i64; 2]>, OpenError> {
+/// The files of the directory by name; refuses what does not belong there. After an unclean exit
+/// (`clean` false) it deletes what follows upon a file that was lost: a power cut takes names and
+/// lengths in any order, but none of those the checkpoint counts on.
+fn list(place: &Place<'_>, clean: bool) -> Result<SmallVec<[i64; 2]>, OpenError> {
     let dir = place.dir();
     let mut files: SmallVec<[(i64, u64); 2]> = SmallVec::new();
     for entry in fs::read_dir(&dir).map_err(|source| OpenError::io(&dir, "list", source))? {
@@ -104,17 +106,26 @@ fn list(place: &Place<'_>) -> Result<SmallVec<[i64; 2]>, OpenError> {
         }
     }
     files.sort_unstable();
-    if let Some(&(start, 0)) = files.last() {
+    let size = place.disk.file_size;
+    let sound = match clean {
+        true => files.len() - usize::from(matches!(files.last(), Some((_, 0)))),
+        false => {
+            let first = files.first().map_or(0, |(start, _)| *start);
+            let follow = (first..).step_by(size as usize);
+            files.iter().zip(follow).take_while(|((at, len), next)| at == next && *len > 0).count()
+        }
+    };
+    // Newest first, so that a crash in between leaves no gap.
+    for (start, _) in files.drain(sound..).rev() {
         let path = place.path(start);
         disk_file::remove_file(&path).map_err(|source| OpenError::io(&path, "delete", source))?;
-        files.pop();
     }
     for &(start, len) in &files {
-        if len != place.disk.file_size as u64 {
+        if len != size as u64 {
             return Err(OpenError::Damaged {
                 path: place.path(start),
                 offset: len,
-                expected: format!("a file of {} bytes, as configured", place.disk.file_size),
+                expected: format!("a file of {size} bytes, as configured"),
                 got: format!("{len} bytes"),
             });
         }

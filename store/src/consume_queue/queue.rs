@@ -118,6 +118,9 @@ impl Queue {
     /// [`ViewError::Gap`], unless [`Queues::fill_gaps`](super::Queues::fill_gaps) is on.
     pub fn append(self: &Arc<Self>, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
         let mut state = self.lock();
+        if request.queue_offset < self.next_offset() && self.max_physical_offset() < 0 {
+            self.forget_start(&mut state)?;
+        }
         let next = self.next.load(Ordering::Relaxed);
         let physical_end = request.physical_offset + i64::from(request.size);
         if state.deleted
@@ -145,6 +148,18 @@ impl Queue {
             self.pending.add_active(self);
         }
         self.note_unsynced(&mut state);
+        Ok(())
+    }
+
+    /// Starts anew: the queue has no unit, only a file that says it goes on from a later offset
+    /// than that of the record it is given. A power cut took the name of an earlier file.
+    fn forget_start(&self, state: &mut State) -> Result<(), ViewError> {
+        for start in std::mem::take(&mut state.files.starts) {
+            self.place().remove(start)?;
+        }
+        state.files = Files { dirs_changed: true, ..Files::default() };
+        self.min.store(0, Ordering::Relaxed);
+        self.next.store(0, Ordering::Release);
         Ok(())
     }
 

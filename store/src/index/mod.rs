@@ -26,7 +26,7 @@ use time::macros::format_description;
 
 use self::file::{OpenFile, SealedFile, Wanted};
 use self::format::{Header, Shape};
-use crate::disk_file::{create_directories, remove_file};
+use crate::disk_file::{create_durable_directories, remove_file, sync_directory};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::{OpenError, StoreConfig};
 
@@ -135,6 +135,15 @@ impl Index {
             }
         }
         Ok(found)
+    }
+
+    /// Finds out what of the open file a crash has left, if that is not known yet; true if it was
+    /// not. Only then `position` is what the file holds.
+    pub fn settle(&self) -> Result<bool, ViewError> {
+        let mut state = self.lock();
+        let suspect = state.suspect;
+        state.recover()?;
+        Ok(suspect)
     }
 
     /// Writes what is buffered (to the system, not to disk). Meant for several times a second, also
@@ -246,12 +255,13 @@ impl Index {
         }
         let mut state = self.lock();
         if state.open.is_none() {
-            create_directories(&self.dir)
+            create_durable_directories(&self.dir)
                 .map_err(|source| ViewError::io(&self.dir, "create", source))?;
             let last = state.sealed.last();
             let path = self.dir.join(next_name(last.map(|full| full.path.as_path())));
             let header = last.map(|full| full.header);
             state.open = Some(OpenFile::create(&path, self.shape, header.as_ref())?);
+            sync_directory(&self.dir).map_err(|source| ViewError::io(&self.dir, "sync", source))?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::checkpoint::Checkpoint;
 use crate::commit_log::CommitLog;
 use crate::consume_queue::{Queues, QueuesConfig};
 use crate::disk::raise_open_files;
-use crate::disk_file::create_directories;
+use crate::disk_file::create_durable_directories;
 use crate::dispatch::{DelayLevels, Dispatch};
 use crate::get::ScanLimits;
 use crate::index::{Index, IndexConfig};
@@ -75,7 +75,7 @@ impl MessageStore {
     pub fn lock(config: &StoreConfig) -> Result<LockFile, OpenError> {
         config.validate()?;
         let root = config.root();
-        create_directories(root).map_err(|error| OpenError::io(root, "create", error))?;
+        create_durable_directories(root).map_err(|error| OpenError::io(root, "create", error))?;
         LockFile::take(root)
     }
 

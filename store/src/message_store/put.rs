@@ -17,6 +17,7 @@ use super::MessageStore;
 use crate::consume_queue::Queue;
 use crate::dispatch::{DispatchRequest, SCHEDULE_TOPIC, ViewError};
 use crate::properties::StoreProperties;
+use crate::segment::SECTOR_LEN;
 use crate::{Arrival, NewBatch, NewMessage, Put, PutError};
 
 /// Longest topic that is not a retry topic, in bytes.
@@ -203,6 +204,12 @@ impl MessageStore {
         if properties.len() > PROPERTIES_LEN_MAX {
             let (len, max) = (properties.len(), PROPERTIES_LEN_MAX);
             return Err(PutError::PropertiesSizeExceeded { len, max });
+        }
+        // A start after a crash takes a sector of zeros for one that a power cut took.
+        if properties.as_bytes().contains(&0)
+            && properties.as_bytes().split(|&byte| byte != 0).any(|zeros| zeros.len() >= SECTOR_LEN)
+        {
+            return Err(PutError::MessageIllegal("the properties hold a run of zeros"));
         }
         let record = NewRecord {
             version: Version::for_topic(message.topic),

@@ -149,6 +149,7 @@ impl MessageStore {
     }
 
     fn index_round(&self, index: &Index) -> Result<bool, ViewError> {
+        self.settle_index(index)?;
         if self.indexed.load(Ordering::Acquire) >= self.log.end() {
             return index.write().map(|()| false);
         }
@@ -163,6 +164,16 @@ impl MessageStore {
         index.write()?;
         self.indexed.store(records.position(), Ordering::Release);
         Ok(records.position() > from && records.position() < self.log.end())
+    }
+
+    /// Goes back to where the index ends, once that is known after a crash: pages of its entries
+    /// may be lost although its header counts them.
+    fn settle_index(&self, index: &Index) -> Result<(), ViewError> {
+        let _indexing = self.indexing.lock().unwrap_or_else(PoisonError::into_inner);
+        if index.settle()? {
+            self.indexed.fetch_min(index.position().max(self.log.min()), Ordering::AcqRel);
+        }
+        Ok(())
     }
 
     fn index_next<'a>(&'a self, records: &mut Records<'a>) -> Result<bool, ViewError> {
@@ -195,6 +206,10 @@ impl MessageStore {
     /// Indexes what a query would miss, unless that takes long.
     pub(super) fn index_now(&self) {
         let end = self.log.end();
+        if self.index.as_ref().is_some_and(|index| self.settle_index(index).is_err()) {
+            // The query itself says why.
+            return;
+        }
         if self.dispatch_behind_bytes() <= INDEX_NOW_BYTES {
             while self.indexed.load(Ordering::Acquire) < end && self.build_index() {}
         }

@@ -27,6 +27,9 @@ use crate::disk_file::{self, DiskFile, sync_directory_of};
 /// How far ahead of the writer one call of [`Segment::reserve`] makes room.
 pub const RESERVE_STEP: usize = 32 << 20;
 
+/// A disk writes at least so much at a time: a power cut leaves a whole sector or nothing of it.
+pub const SECTOR_LEN: usize = 512;
+
 const ZERO_CHUNK: usize = 1 << 20;
 static ZEROS: [u8; ZERO_CHUNK] = [0; ZERO_CHUNK];
 
