@@ -1,0 +1,175 @@
+//! Crashes of a store, simulated: random work on a disk in memory, power cuts at every call.
+//!
+//! `SIMULATION_SEED=N` runs the one run of a seed, `SIMULATION_STATES=N` runs until so many states
+//! of the disk were recovered from. A failure names its seed and keeps the disk.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod check;
+mod disk;
+mod history;
+mod random;
+mod run;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use disk::{Disk, Image};
+use history::{History, Message};
+use random::Random;
+use run::{Entry, Run};
+
+/// Steps of a run.
+const STEPS: u64 = 40;
+/// States of the default test.
+const STATES: u64 = 2000;
+
+/// Recovers from crashes of many runs.
+#[test]
+fn what_was_acknowledged_outlives_every_crash() {
+    let variable = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    if let Some(seed) = variable("SIMULATION_SEED") {
+        println!("{} states of seed {seed}", one_run(seed));
+        return;
+    }
+    let wanted = variable("SIMULATION_STATES").unwrap_or(STATES);
+    let (mut states, mut runs) = (0, 0);
+    // Another part of the space each day, and each time when many are asked for.
+    let first = match wanted {
+        STATES => 1,
+        _ => runtime::clock::now_ms().unsigned_abs(),
+    };
+    while states < wanted {
+        states += one_run(first + runs);
+        runs += 1;
+    }
+    println!("{states} states of the seeds {first} to {}", first + runs - 1);
+}
+
+/// One run and crashes all along it; returns how many states were recovered from.
+fn one_run(seed: u64) -> u64 {
+    let random = Random::new(seed);
+    let scratch = common::scratch();
+    let mut run = Run::open(scratch.path(), History::default(), Vec::new(), random.part(1));
+    let steps = 1 + random.part(2).below(STEPS);
+    for _ in 0..steps {
+        run.step();
+    }
+    let messages = std::mem::take(&mut run.messages);
+    let (entries, history) = (run.journal.entries(), History::default());
+    let explored = Explored { seed, image: &Image::default(), entries: &entries, messages };
+    explored.crash_at_every_call(history, &random.part(3))
+}
+
+/// What one run did to a disk.
+struct Explored<'a> {
+    seed: u64,
+    image: &'a Image,
+    entries: &'a [Entry],
+    messages: Vec<Arc<Message>>,
+}
+
+impl Explored<'_> {
+    fn crash_at_every_call(&self, mut history: History, random: &Random) -> u64 {
+        let mut disk = Disk::of(self.image);
+        let mut states = 0;
+        for (at, entry) in self.entries.iter().enumerate() {
+            match entry {
+                Entry::Note(note) => history.note(note),
+                Entry::Call(call) => {
+                    if call.syncs() {
+                        states += self.crash(&disk, &history, &random.part(2 * at as u64));
+                    }
+                    disk.apply(call);
+                    states += self.crash(&disk, &history, &random.part(2 * at as u64 + 1));
+                }
+            }
+        }
+        states
+    }
+
+    /// Recovers from a crash, and from one in the middle of that.
+    fn crash(&self, disk: &Disk, history: &History, random: &Random) -> u64 {
+        let mut random = random.clone();
+        let image = disk.crash(&mut random);
+        let again = random.chance(4);
+        self.or_keep(&image, || match again {
+            false => leaf(&image, history, &self.messages, &mut random),
+            true => self.crash_again(&image, history, &mut random),
+        });
+        1 + u64::from(again)
+    }
+
+    fn crash_again(&self, image: &Image, history: &History, random: &mut Random) {
+        let scratch = scratch_of(image);
+        let messages = self.messages.clone();
+        let mut run = Run::open(scratch.path(), history.clone(), messages, random.part(1));
+        let count = check::store(run.store(), history, &self.messages);
+        let mut known = history.clone();
+        known.messages = count;
+        run.messages.truncate(count);
+        run.history = known.clone();
+        run.acknowledge();
+        for _ in 0..random.below(4) {
+            run.step();
+        }
+        let messages = std::mem::take(&mut run.messages);
+        let entries = run.journal.entries();
+        // Until the store is open, what is known is what was known before.
+        let opened = entries.iter().position(|entry| matches!(entry, Entry::Note(_)));
+        let opened = opened.unwrap_or(entries.len());
+        let at = random.below(entries.len() as u64) as usize;
+        let mut disk = Disk::of(image);
+        let mut history = if at < opened { history.clone() } else { known };
+        for entry in &entries[..=at] {
+            match entry {
+                Entry::Note(note) => history.note(note),
+                Entry::Call(call) => disk.apply(call),
+            }
+        }
+        let messages = if at < opened { self.messages.clone() } else { messages };
+        let image = disk.crash(random);
+        self.or_keep(&image, || leaf(&image, &history, &messages, random));
+    }
+
+    /// Names the seed of a failure and keeps the disk that led to it.
+    fn or_keep(&self, image: &Image, work: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            let kept = std::env::temp_dir().join(format!("simulation-{}", self.seed));
+            let _ = std::fs::remove_dir_all(&kept);
+            std::fs::create_dir(&kept).and_then(|()| image.write_to(&kept)).unwrap();
+            println!("seed {}: a disk that led to it is in {}", self.seed, kept.display());
+            println!("again: SIMULATION_SEED={} cargo test -p store --test simulation", self.seed);
+            resume_unwind(panic);
+        }
+    }
+}
+
+fn scratch_of(image: &Image) -> tempfile::TempDir {
+    let scratch = common::scratch();
+    image.write_to(scratch.path()).unwrap();
+    scratch
+}
+
+/// Opens what a crash has left, looks at it, goes on and looks again.
+fn leaf(image: &Image, history: &History, messages: &[Arc<Message>], random: &mut Random) {
+    let scratch = scratch_of(image);
+    let mut run = Run::open(scratch.path(), history.clone(), messages.to_vec(), random.part(2));
+    check::json(scratch.path(), history);
+    let count = check::store(run.store(), history, messages);
+    if random.chance(4) {
+        check::index(run.store(), &messages[..count], random);
+    }
+    run.messages.truncate(count);
+    run.history.messages = count;
+    run.put();
+    match random.below(4) {
+        0 => run.stop(),
+        1 => run.step(),
+        _ => {}
+    }
+    check::store(run.store(), &run.history, &run.messages);
+}

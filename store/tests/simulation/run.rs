@@ -1,0 +1,245 @@
+//! A run of a store: random work, with every call to the disk written down.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use bytes::BytesMut;
+use remoting::protocol::message::batch::BatchMessage;
+use store::faults::Faults;
+use store::json_file::JsonFile;
+use store::{FlushDiskType, MessageStore, NewBatch, NewMessage, StoreConfig};
+
+use crate::common;
+use crate::disk::Call;
+use crate::history::{History, Message, Note};
+use crate::random::Random;
+
+pub const TOPICS: [&str; 3] = ["A", "B", "C"];
+pub const QUEUES: i32 = 2;
+const SEGMENT: i64 = 4096;
+/// Properties that fill more than a sector.
+const LONG: usize = 700;
+
+/// A call to the disk, or what happened between two.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    Call(Call),
+    Note(Note),
+}
+
+/// What happens below a directory, written down.
+pub struct Journal {
+    entries: Arc<Mutex<Vec<Entry>>>,
+    _watch: Faults,
+}
+
+impl Journal {
+    pub fn of(directory: &Path) -> Journal {
+        let entries = Arc::new(Mutex::new(Vec::new()));
+        let (written, root) = (Arc::clone(&entries), directory.to_owned());
+        let watch = Faults::observe(directory, move |operation| {
+            if let Some(call) = Call::of(operation, &root) {
+                written.lock().unwrap().push(Entry::Call(call));
+            }
+        });
+        Journal { entries, _watch: watch }
+    }
+
+    fn note(&self, note: Note) {
+        self.entries.lock().unwrap().push(Entry::Note(note));
+    }
+
+    pub fn entries(self) -> Vec<Entry> {
+        std::mem::take(&mut *self.entries.lock().unwrap())
+    }
+}
+
+pub fn root(directory: &Path) -> PathBuf {
+    directory.join("store")
+}
+
+pub fn json_file(directory: &Path) -> PathBuf {
+    root(directory).join("config/generation.json")
+}
+
+/// Tiny files, so that every boundary between two is met often.
+pub fn config(directory: &Path, sync_flush: bool) -> StoreConfig {
+    StoreConfig {
+        mapped_file_size_commit_log: SEGMENT as i32,
+        mapped_file_size_consume_queue: 20 * 6,
+        max_hash_slot_num: 16,
+        max_index_num: 12,
+        mapped_file_size_timer_log: 4096,
+        flush_disk_type: match sync_flush {
+            true => FlushDiskType::SyncFlush,
+            false => FlushDiskType::AsyncFlush,
+        },
+        ..common::config(&root(directory))
+    }
+}
+
+/// A store at work.
+pub struct Run {
+    directory: PathBuf,
+    config: StoreConfig,
+    store: Option<MessageStore>,
+    pub journal: Journal,
+    pub messages: Vec<Arc<Message>>,
+    pub history: History,
+    random: Random,
+}
+
+impl Run {
+    /// Opens the store of a directory, of which `history` and `messages` are known.
+    pub fn open(
+        directory: &Path,
+        history: History,
+        messages: Vec<Arc<Message>>,
+        random: Random,
+    ) -> Run {
+        let mut random = random;
+        let config = config(directory, random.chance(2));
+        let journal = Journal::of(directory);
+        let directory = directory.to_owned();
+        let mut run = Run { directory, config, store: None, journal, messages, history, random };
+        run.reopen();
+        run
+    }
+
+    pub fn store(&self) -> &MessageStore {
+        self.store.as_ref().unwrap()
+    }
+
+    fn reopen(&mut self) {
+        self.store = None;
+        let opened = common::open(self.config.clone());
+        self.store =
+            Some(opened.unwrap_or_else(|error| panic!("the store does not open: {error}")));
+    }
+
+    fn note(&mut self, note: Note) {
+        self.history.note(&note);
+        self.journal.note(note);
+    }
+
+    /// Whatever the store says is on disk counts as acknowledged.
+    pub fn acknowledge(&mut self) {
+        let durable = self.store().flushed_offset();
+        self.note(Note::Durable(durable));
+    }
+
+    /// Does one random thing.
+    pub fn step(&mut self) {
+        match self.random.below(100) {
+            0..40 => self.put(),
+            40..50 => (0..5).for_each(|_| self.put()),
+            50..55 => self.put_batch(),
+            55..66 => self.store().flush().unwrap(),
+            66..73 => _ = self.store().queues().write_tails().unwrap(),
+            73..79 => self.store().save_checkpoint().unwrap(),
+            79..84 => _ = self.store().build_index(),
+            84..88 => self.store().log().prepare().unwrap(),
+            88..91 => self.delete_oldest(),
+            91..93 => self.delete_topic(),
+            93..95 => self.save(),
+            95..97 => self.stop(),
+            _ => self.reopen(),
+        }
+        self.acknowledge();
+    }
+
+    pub fn stop(&mut self) {
+        self.store().stop().unwrap();
+        self.reopen();
+    }
+
+    /// Stores a message, in a queue of which it is known what it holds.
+    pub fn put(&mut self) {
+        let Some((topic, queue_id)) = self.queue() else { return };
+        let (body, key) = (self.body(), format!("k{}", self.messages.len()));
+        let mut properties = format!("KEYS\u{1}{key}\u{2}");
+        if self.random.chance(6) {
+            properties.push_str(&format!("LONG\u{1}{}\u{2}", "p".repeat(LONG)));
+        }
+        let message = common::message(topic, queue_id, &body);
+        let put = self.store().put(&NewMessage { properties: &properties, ..message }).unwrap();
+        let (queue_offset, position) = (put.queue_offset, put.physical_offset);
+        let topic = topic.to_owned();
+        self.add(Message { topic, queue_id, queue_offset, position, body, properties, key });
+    }
+
+    fn put_batch(&mut self) {
+        let Some((topic, queue_id)) = self.queue() else { return };
+        let count = 1 + self.random.below(5) as usize;
+        let parts: Vec<(Vec<u8>, String)> =
+            (0..count).map(|at| (self.body(), format!("k{}", self.messages.len() + at))).collect();
+        let mut packed = BytesMut::new();
+        for (body, key) in &parts {
+            let properties = format!("KEYS\u{1}{key}\u{2}");
+            BatchMessage { flag: 0, body, properties: &properties }.encode(&mut packed).unwrap();
+        }
+        let message = NewMessage { properties: "", ..common::message(topic, queue_id, &packed) };
+        let put = self.store().put_batch(&NewBatch { message }).unwrap();
+        for (at, (body, key)) in parts.into_iter().enumerate() {
+            let (queue_offset, position) = (put.queue_offset + at as i64, put.ids[at]);
+            let (topic, properties) = (topic.to_owned(), format!("KEYS\u{1}{key}\u{2}"));
+            self.add(Message { topic, queue_id, queue_offset, position, body, properties, key });
+        }
+    }
+
+    fn add(&mut self, message: Message) {
+        let (topic, queue_id) = (message.topic.as_str(), message.queue_id);
+        let count = self.messages.len();
+        let last = self.history.queue(&self.messages, count, topic, queue_id).last();
+        let next = last.map_or(0, |last| last.queue_offset + 1);
+        let gone = last.is_none_or(|last| last.position < self.store().min_physical_offset());
+        let follows = message.queue_offset == next || gone && message.queue_offset > next;
+        assert!(follows, "{topic}/{queue_id} goes on at {}, not {next}", message.queue_offset);
+        let behind = self.messages.last().is_none_or(|last| last.position < message.position);
+        assert!(behind, "a record at {}, before the last one", message.position);
+        self.messages.push(Arc::new(message));
+        self.note(Note::Put);
+    }
+
+    fn queue(&mut self) -> Option<(&'static str, i32)> {
+        let topic = TOPICS[self.random.below(TOPICS.len() as u64) as usize];
+        let queue_id = self.random.below(QUEUES as u64) as i32;
+        (!self.history.unclear.contains(topic)).then_some((topic, queue_id))
+    }
+
+    fn body(&mut self) -> Vec<u8> {
+        let len = match self.random.below(8) {
+            0 => 0,
+            1 => 900,
+            _ => self.random.below(200),
+        };
+        // Zeros, too: a record is told from an empty sector by more than its body.
+        let byte = if self.random.chance(5) { 0 } else { self.random.next() as u8 };
+        vec![byte; len as usize]
+    }
+
+    fn delete_oldest(&mut self) {
+        let segments = self.store().log().segments();
+        if let [oldest, _, ..] = segments.as_slice() {
+            self.note(Note::Removing(oldest.limit()));
+        }
+        self.store().delete_oldest_file().unwrap();
+        self.store().delete_expired_views();
+    }
+
+    fn delete_topic(&mut self) {
+        let topic = TOPICS[self.random.below(TOPICS.len() as u64) as usize];
+        self.note(Note::Deleting(topic.to_owned()));
+        self.store().delete_topic(topic).unwrap();
+        self.note(Note::Deleted(topic.to_owned()));
+    }
+
+    fn save(&mut self) {
+        let generation = self.history.saving + 1;
+        self.note(Note::Saving(generation));
+        let value = BTreeMap::from([("generation", generation)]);
+        JsonFile::save(&json_file(&self.directory), &value).unwrap();
+        self.note(Note::Saved(generation));
+    }
+}
