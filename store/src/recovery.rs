@@ -68,8 +68,7 @@ impl Recovery<'_> {
         let marks = self.checkpoint.marks();
         let queued = self.queues.max_physical_offset();
         let Some(last) = segments.last() else { return self.nothing(&marks, queued) };
-        // A power cut may have taken the head of any file behind the checkpoint, but not of later
-        // ones.
+        // Behind the checkpoint a power cut takes the head of any file, also of one before others.
         let whole = marks.position.filter(|_| !self.clean).unwrap_or(i64::MAX);
         check_heads(&segments, whole)?;
         let mut from = self.start(&segments, last, &marks, queued)?;
