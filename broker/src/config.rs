@@ -468,6 +468,7 @@ fn refuse_missing_safety(key: &str, value: &str) -> Result<(), ConfigError> {
         "storeType" if !value.eq_ignore_ascii_case("default") => NO_OTHER_STORE,
         "messageStorePlugIn" if !value.is_empty() => NO_OTHER_STORE,
         "configManagerVersion" if value != "v1" => NO_OTHER_STORE,
+        "timerRocksDBEnable" | "transRocksDBEnable" | "indexRocksDBEnable" if on => NO_OTHER_STORE,
         "popConsumerKVServiceEnable" | "popConsumerKVServiceInit" if on => NO_OTHER_POP,
         _ => return Ok(()),
     };
@@ -529,6 +530,9 @@ mod tests {
             "inSyncReplicas=2",
             "enableControllerMode=true",
             "storeType=defaultRocksDB",
+            "timerRocksDBEnable=true",
+            "transRocksDBEnable=true",
+            "indexRocksDBEnable=true",
             "popConsumerKVServiceEnable=true",
             "popConsumerKVServiceInit=true",
         ] {

@@ -237,6 +237,40 @@ fn checkpoint_lock_and_marker() {
     assert_eq!(read_all(&open(config(root)).unwrap(), "T", 1).len(), 250);
 }
 
+#[test]
+fn stores_of_another_kind() {
+    let directory = stopped();
+    let root = &directory.path().join("store");
+    let alone = &directory.path().join("alone");
+    for (file, expected) in [
+        ("consumequeue/CURRENT", "storeType=defaultRocksDB or rocksdbCQDoubleWriteEnable=true"),
+        ("consumequeue_rocksdb/CURRENT", "useSeparateStorePathForRocksdbCQ=true"),
+        ("config/topics/CURRENT", "storeType=defaultRocksDB"),
+        ("config/subscriptionGroups/CURRENT", "storeType=defaultRocksDB"),
+        ("config/consumerOffsets/CURRENT", "storeType=defaultRocksDB"),
+        ("config/rdb/CURRENT", "configManagerVersion=v2"),
+        ("kvStore/CURRENT", "popConsumerKVServiceInit=true"),
+        ("dledger-n0/data/00000000000000000000", "enableDLegerCommitLog=true; it is not read"),
+    ] {
+        let place = |root: &Path| {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), b"MANIFEST-000005\n").unwrap();
+        };
+        check(root, file, place, expected);
+        // Nothing of ours appears, not even the lock.
+        place(alone);
+        let line = refused(alone, file);
+        assert!(line.contains(expected), "{line}");
+        fs::remove_dir_all(alone).unwrap();
+    }
+    let place = |root: &Path| {
+        fs::create_dir_all(root.join("rocksdbstore")).unwrap();
+        fs::write(root.join("rocksdbstore/CURRENT"), b"MANIFEST-000005\n").unwrap();
+    };
+    place(root);
+    assert_eq!(read_all(&open(config(root)).unwrap(), "T", 0).len(), 250);
+}
+
 /// The way out of damaged queues or indexes: without their directory they are built again.
 #[test]
 fn views_whose_directory_is_gone_are_built_again() {

@@ -27,7 +27,9 @@ use crate::index::{Index, IndexConfig};
 use crate::lock_file::{AbortMarker, LockFile};
 use crate::recovery::Recovery;
 use crate::timer::Timer;
-use crate::{Arrival, FlushDiskType, OpenError, QueueKind, StopError, StoreConfig, WaitError};
+use crate::{
+    Arrival, FlushDiskType, OpenError, QueueKind, StopError, StoreConfig, WaitError, foreign,
+};
 
 /// Told after each message became visible, on the thread that stored it.
 pub type ArrivalListener = Box<dyn Fn(&Arrival<'_>) + Send + Sync>;
@@ -71,10 +73,11 @@ impl MessageStore {
     }
 
     /// Takes the lock on the directory of a store, so that what stands beside the store can be
-    /// loaded before it.
+    /// loaded before it; refuses a directory of another kind of store without a touch.
     pub fn lock(config: &StoreConfig) -> Result<LockFile, OpenError> {
         config.validate()?;
         let root = config.root();
+        foreign::refuse(root)?;
         create_durable_directories(root).map_err(|error| OpenError::io(root, "create", error))?;
         LockFile::take(root)
     }

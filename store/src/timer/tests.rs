@@ -217,7 +217,7 @@ fn messages_come_at_their_millisecond_in_the_order_of_their_times() {
     }
     kit.pass(1);
     assert_eq!(kit.keys(), ["K6", "K5", "K4", "K2", "K3", "K1"]);
-    assert_eq!(kit.work(), Next::OnArrival);
+    assert_eq!(kit.work(), Next::At(kit.now + 500), "when the slot of K1 is over");
 }
 
 #[test]
@@ -374,6 +374,21 @@ fn a_java_broker_finds_only_the_rest_after_a_clean_stop() {
     let told = java::Timer::of(&kit);
     assert_eq!(told.delivers(slot), [0_i64; 0]);
     assert_eq!((told.read_ms, told.queue_offset), (slot, queue_offset));
+}
+
+#[test]
+fn after_a_kill_a_java_broker_repeats_no_slot_that_is_over() {
+    let mut kit = Kit::new();
+    kit.park(1300);
+    kit.work();
+    kit.pass(1400);
+    let over = kit.now - 400 + SECOND;
+    assert_eq!(kit.work(), Next::At(over), "no message is needed to wake it");
+    kit.now = over;
+    assert_eq!(kit.work(), Next::OnArrival);
+    kit.save();
+    let told = java::Timer::of(&kit);
+    assert_eq!((told.read_ms, told.queue_offset), (over, 1));
 }
 
 /// How a Java broker reads the files, as far as a test needs it.

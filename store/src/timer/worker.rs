@@ -219,7 +219,10 @@ impl Worker {
         let due = self.near.peek().map(|Reverse(near)| near.due_ms);
         let unopened = self.last_slot.is_some_and(|last| last >= self.open_until);
         let open_at = unopened.then_some(self.open_until - LEAD_MS);
-        match due.into_iter().chain(open_at).min() {
+        // Then the read time moves on, and after a kill a Java broker repeats none of the slot.
+        let delivered = self.open.first_key_value().filter(|(_, slot)| slot.waiting == 0);
+        let over = delivered.map(|(slot_ms, _)| slot_ms + on.timer.precision_ms());
+        match due.into_iter().chain(open_at).chain(over).min() {
             Some(at) => Next::At(at.min(on.now + SLEEP_MAX_MS)),
             None => Next::OnArrival,
         }

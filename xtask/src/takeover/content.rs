@@ -1,8 +1,7 @@
 //! What the store holds: topics, groups, offsets, messages of many sizes, batches and delays.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use std::{fs, path::Path, thread};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use bytes::BytesMut;
@@ -28,6 +27,8 @@ pub const TOPICS: &[(&str, i32)] =
 /// Consumer groups.
 pub const GROUPS: &[&str] = &["takeover-plain", "takeover-strict"];
 
+/// Topic where the messages of the timer wait.
+pub const TIMER_TOPIC: &str = "rmq_sys_wheel_timer";
 /// In the body of a message that waits in the timer.
 pub const TIMED: &str = "timer";
 
@@ -86,37 +87,27 @@ pub async fn create(link: &Link) -> Result<()> {
     Ok(())
 }
 
-/// Commits an offset of each group for each queue, different everywhere.
+/// Commits an offset of each group for each queue.
 pub async fn commit(link: &Link, step: i64) -> Result<()> {
-    for (at, group) in GROUPS.iter().enumerate() {
-        for (topic, queue_id) in queues() {
-            let header = UpdateConsumerOffsetRequestHeader {
-                consumer_group: group,
-                topic,
-                queue_id: Some(queue_id),
-                commit_offset: Some(step + at as i64 * 10 + i64::from(queue_id)),
-            };
-            link.ok(RequestCode::UpdateConsumerOffset, &header, &[]).await?;
-        }
+    for (consumer_group, topic, queue_id, offset) in committed(step) {
+        let header = UpdateConsumerOffsetRequestHeader {
+            consumer_group,
+            topic,
+            queue_id: Some(queue_id),
+            commit_offset: Some(offset),
+        };
+        link.ok(RequestCode::UpdateConsumerOffset, &header, &[]).await?;
     }
     Ok(())
 }
 
-/// Waits until the offsets of every group are in the file, which a kill leaves as it is.
-pub fn await_saved_offsets(store: &Path) -> Result<()> {
-    let file = store.join("config/consumerOffset.json");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let last =
-        TOPICS.iter().flat_map(|(topic, _)| GROUPS.iter().map(move |g| format!("{topic}@{g}")));
-    let names: Vec<String> = last.collect();
-    loop {
-        let saved = fs::read_to_string(&file).unwrap_or_default();
-        if names.iter().all(|name| saved.contains(name.as_str())) {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "offsets are not saved");
-        thread::sleep(Duration::from_millis(20));
-    }
+/// The offsets of commit `step`: group, topic, queue and offset, different everywhere.
+pub fn committed(step: i64) -> impl Iterator<Item = (&'static str, &'static str, i32, i64)> {
+    GROUPS.iter().zip(0..).flat_map(move |(group, at)| {
+        queues().map(move |(topic, queue_id)| {
+            (*group, topic, queue_id, step + at * 10 + i64::from(queue_id))
+        })
+    })
 }
 
 /// Every queue of the topics.
@@ -160,8 +151,8 @@ pub async fn send_delayed(
             properties.set("DELAY", &level.to_string());
             "level"
         } else {
-            let due = SystemTime::now().duration_since(UNIX_EPOCH)? + delay;
-            properties.set("TIMER_DELIVER_MS", &due.as_millis().to_string());
+            let due_ms = now_ms()? + delay.as_millis() as i64;
+            properties.set("TIMER_DELIVER_MS", &due_ms.to_string());
             TIMED
         };
         let body = format!("{word} {number} by {how}").into_bytes();
@@ -174,6 +165,11 @@ pub async fn send_delayed(
         bodies.push(body);
     }
     Ok(bodies)
+}
+
+/// The time.
+pub fn now_ms() -> Result<i64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64)
 }
 
 fn plan(topic: &'static str, queue_id: i32, word: &str, number: usize) -> Planned {

@@ -17,6 +17,7 @@ use crate::workspace;
 mod content;
 pub mod link;
 mod round;
+mod saved;
 pub mod site;
 mod snapshot;
 mod transactions;

@@ -9,20 +9,23 @@ use remoting::protocol::message::record::Record;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-use super::content::{self, DELAYED};
+use super::content::{self, DELAYED, TIMER_TOPIC};
 use super::link::Link;
-use super::site::{End, LOG_FILE_LEN, NameServer, Site};
+use super::saved;
+use super::site::{End, NameServer, Site};
 use super::snapshot::Snapshot;
-use super::transactions::Transactions;
+use super::transactions::{self, Transactions};
 use crate::compat::Servers;
 
 const FIRST_COUNT: usize = 3000;
 const SECOND_COUNT: usize = 600;
 const DELAYED_COUNT: usize = 12;
+const FIRST_STEP: i64 = 3;
+const SECOND_STEP: i64 = 100;
 /// Levels and how long they are.
 const SHORT: (i32, Duration) = (1, Duration::from_secs(1));
 const LONG: (i32, Duration) = (3, Duration::from_secs(10));
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// One of so many messages is looked for by its keys and its place.
 const SAMPLE: usize = 9;
 
@@ -97,7 +100,7 @@ impl<'a> Round<'a> {
         self.leg = format!("{} → {}, {}", first.word, second.word, end.word());
         // Java rebuilds the index of an aborted store from the file where recovery starts.
         if end == End::Kill && matches!(second.servers, Servers::Control(_)) {
-            self.indexed_from = written.log_end() / LOG_FILE_LEN * LOG_FILE_LEN;
+            self.indexed_from = self.site.newest_log_file()?;
         }
         let more = self.take_over(second, &written)?;
         self.site.end(End::Clean)?;
@@ -109,22 +112,27 @@ impl<'a> Round<'a> {
 
     fn write_first(&mut self) -> Result<Snapshot> {
         let link = Link::new(self.site.broker);
-        let written = self.runtime.block_on(async {
+        let (written, timers, due_ms) = self.runtime.block_on(async {
             content::create(&link).await?;
             let early = content::send_delayed(&link, "early", DELAYED_COUNT, SHORT).await?;
+            let due_ms = content::now_ms()? + SHORT.1.as_millis() as i64;
             let acks = content::send(&link, "first", FIRST_COUNT).await?;
-            content::commit(&link, 3).await?;
+            content::commit(&link, FIRST_STEP).await?;
             await_delivered(&link, early.len()).await?;
             let written = Snapshot::take(&link).await?;
             content::check_acks(&acks, &written)?;
             self.transactions.go_on(&link, "first").await?;
             self.transactions.check(&link).await?;
-            // After a kill, progress that was not saved yet is made again.
-            let often = if self.end == End::Kill { 2 } else { 1 };
-            self.delayed.extend(early.into_iter().map(|body| (body, often)));
-            anyhow::Ok(written)
+            // After a kill, progress of the delay levels that was not saved yet is made again.
+            let by_level = if self.end == End::Kill { 2 } else { 1 };
+            let often = |body: &[u8]| if is_timed(body) { 1 } else { by_level };
+            self.delayed.extend(early.into_iter().map(|body| (body.clone(), often(&body))));
+            let (_, timers) = link.bounds(TIMER_TOPIC, 0).await?;
+            anyhow::Ok((written, timers, due_ms))
         })?;
-        content::await_saved_offsets(&self.site.store())?;
+        saved::await_topic(&self.site.store(), transactions::TOPIC)?;
+        saved::await_offsets(&self.site.store(), FIRST_STEP)?;
+        saved::await_timer(&self.site.store(), timers, due_ms)?;
         self.send_pending(&link, "pending")?;
         Ok(written)
     }
@@ -134,9 +142,8 @@ impl<'a> Round<'a> {
         let sending = content::send_delayed(link, word, DELAYED_COUNT, LONG);
         let bodies = self.runtime.block_on(sending)?;
         // After a kill a Java broker takes in again what its check does not name yet.
-        let timed = |body: &[u8]| String::from_utf8_lossy(body).contains(content::TIMED);
         let repeats = self.end == End::Kill && matches!(self.second.servers, Servers::Control(_));
-        let often = |body: &[u8]| if repeats && timed(body) { 2 } else { 1 };
+        let often = |body: &[u8]| if repeats && is_timed(body) { 2 } else { 1 };
         self.delayed.extend(bodies.into_iter().map(|body| (body.clone(), often(&body))));
         Ok(())
     }
@@ -154,10 +161,10 @@ impl<'a> Round<'a> {
             held.check_times(&link).await?;
             let keys = self.check_index(&link, &held).await?;
             let acks = content::send(&link, &format!("more-{}", side.word), SECOND_COUNT).await?;
-            content::commit(&link, 100).await?;
+            content::commit(&link, SECOND_STEP).await?;
             let more = Snapshot::take(&link).await?;
             content::check_acks(&acks, &more)?;
-            ensure!(more.counts().0 == held.counts().0 + acks.len(), "more than was sent");
+            ensure!(more.sent_len() == held.sent_len() + acks.len(), "more than was sent");
             self.check_delivered(&more)?;
             transactions.check(&link).await.context("before")?;
             transactions.go_on(&link, &self.leg).await?;
@@ -220,6 +227,10 @@ impl<'a> Round<'a> {
         }
         Ok(keys)
     }
+}
+
+fn is_timed(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).contains(content::TIMED)
 }
 
 /// Whether a query finds a record; `patient`, because the index may be behind for a while.

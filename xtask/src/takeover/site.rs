@@ -1,6 +1,7 @@
 //! One store directory and the broker that runs on it now, always with the same configuration.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -15,7 +16,7 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes of a commit log file.
-pub const LOG_FILE_LEN: i64 = 1 << 20;
+const LOG_FILE_LEN: i64 = 1 << 20;
 
 /// How a broker ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +102,8 @@ impl Site {
             // A broker that has just started answers busy (2) under the least load.
             ("waitTimeMillsInSendQueue", "10000".to_owned()),
             ("waitTimeMillsInPullQueue", "10000".to_owned()),
+            ("waitTimeMillsInTransactionQueue", "10000".to_owned()),
+            ("osPageCacheBusyTimeOutMills", "10000".to_owned()),
         ];
         settings.extend_from_slice(more);
         let config = compat::write_config(&home, name, &settings)?;
@@ -112,6 +115,20 @@ impl Site {
     /// The store directory.
     pub fn store(&self) -> PathBuf {
         self.home.join(&self.name)
+    }
+
+    /// Where the newest file of the log starts that has a record; the one behind it is made early.
+    pub fn newest_log_file(&self) -> Result<i64> {
+        let mut newest = 0;
+        for entry in fs::read_dir(self.store().join("commitlog"))? {
+            let entry = entry?;
+            let mut len = [0; 4];
+            File::open(entry.path())?.read_exact(&mut len)?;
+            if u32::from_be_bytes(len) > 0 {
+                newest = newest.max(entry.file_name().to_string_lossy().parse()?);
+            }
+        }
+        Ok(newest)
     }
 
     /// Starts the broker of `servers`; returns when it accepts connections.

@@ -88,11 +88,10 @@ impl Snapshot {
         (lens.clone().sum(), lens.filter(|len| *len > 0).count())
     }
 
-    /// The end of the record that lies last in the log.
-    pub fn log_end(&self) -> i64 {
-        let ends =
-            self.records().map(|(record, bytes)| record.physical_offset + bytes.len() as i64);
-        ends.max().unwrap_or(0)
+    /// Number of messages that were sent there, which deliveries are not.
+    pub fn sent_len(&self) -> usize {
+        let sent = self.queues.iter().filter(|((topic, _), _)| *topic != DELAYED);
+        sent.map(|(_, queue)| queue.records.len()).sum()
     }
 
     /// How often each body was delivered to the topic of delayed messages.

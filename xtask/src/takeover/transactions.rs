@@ -1,7 +1,6 @@
 //! Transactions on their way: each broker goes on with those the other left open.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use remoting::protocol::code::RequestCode;
@@ -10,9 +9,11 @@ use remoting::protocol::message::id::OffsetMessageId;
 use remoting::protocol::message::record::Record;
 use remoting::protocol::message::sys_flag;
 
+use super::content;
 use super::link::{Link, number};
 
-const TOPIC: &str = "TakeoverTransaction";
+/// Topic of the transactions, which the first send creates.
+pub const TOPIC: &str = "TakeoverTransaction";
 const QUEUES: i32 = 4;
 const GROUP: &str = "takeover-transaction";
 /// Half messages of each fate a broker is sent.
@@ -81,7 +82,7 @@ async fn send(link: &Link, body: String, at: usize) -> Result<Half> {
         default_topic_queue_nums: QUEUES,
         queue_id: (at as i32) % QUEUES,
         sys_flag: sys_flag::TRANSACTION_PREPARED,
-        born_timestamp: SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64,
+        born_timestamp: content::now_ms()?,
         properties: Some(&properties),
         ..SendMessageRequestHeader::default()
     };
