@@ -79,6 +79,12 @@ impl<'a> DispatchRequest<'a> {
         )
     }
 
+    /// The record as each of its queues sees it, its own first.
+    pub fn places(&self) -> impl Iterator<Item = DispatchRequest<'a>> {
+        let light = self.light_places().map(|(name, offset)| self.in_light_queue(name, offset));
+        std::iter::once(*self).chain(light)
+    }
+
     /// The same record in one of its light queues.
     pub fn in_light_queue(&self, name: &'a str, queue_offset: i64) -> DispatchRequest<'a> {
         DispatchRequest { topic: name, queue_id: light::QUEUE_ID, queue_offset, ..*self }

@@ -24,7 +24,6 @@ use crate::commit_log::{CommitLog, Damage, Found};
 use crate::consume_queue::{Queues, Unit};
 use crate::dispatch::{DelayLevels, Dispatch, DispatchRequest, ViewError};
 use crate::index::Index;
-use crate::light::is_light;
 use crate::segment::{LogSlice, SECTOR_LEN, Segment};
 use crate::{OpenError, StoreConfig};
 
@@ -292,13 +291,7 @@ impl Recovery<'_> {
         let Some(slice) = self.log.read(unit.physical_offset) else { return false };
         Record::decode(slice.as_ref()).is_ok_and(|record| {
             let request = DispatchRequest::of(&record, self.delays);
-            if record.topic == topic || !is_light(topic) {
-                return unit.describes((topic, id), &request);
-            }
-            let mut places = request.light_places();
-            places.any(|(name, offset)| {
-                unit.describes((topic, id), &request.in_light_queue(name, offset))
-            })
+            request.places().any(|place| unit.describes((topic, id), &place))
         })
     }
 

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Stored, config, message, read_all, scratch};
+use common::{Stored, fixture_config, fixtures, message, read_all, unpack};
 use remoting::protocol::message::compression::Compression;
 use remoting::protocol::message::properties::property;
 use remoting::protocol::message::{Properties, sys_flag};
 use runtime::services::Services;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use store::{MessageStore, QueueKind, StoreConfig};
+use store::{MessageStore, QueueKind};
 use tokio::runtime::Handle;
 
 const CLEAN: [&str; 4] = ["4.9.7-clean", "5.1.4-clean", "5.3.3-clean", "5.5.0-clean"];
@@ -66,36 +66,9 @@ struct Expected {
     props: BTreeMap<String, String>,
 }
 
-/// Unpacks a fixture; the directory holds `store/`.
-fn unpack(name: &str) -> tempfile::TempDir {
-    let directory = scratch();
-    let archive = fixtures().join(format!("store-{name}.tar.gz"));
-    let done = std::process::Command::new("tar")
-        .arg("-xSzf")
-        .arg(&archive)
-        .arg("-C")
-        .arg(directory.path())
-        .status()
-        .unwrap();
-    assert!(done.success(), "{}", archive.display());
-    directory
-}
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../compat-tests/fixtures")
-}
-
 fn manifest(name: &str) -> Manifest {
     let path = fixtures().join(format!("store-{name}.manifest.json"));
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-fn fixture_config(root: &Path) -> StoreConfig {
-    StoreConfig {
-        mapped_file_size_commit_log: 1_048_576,
-        mapped_file_size_consume_queue: 6000,
-        ..config(root)
-    }
 }
 
 fn open(directory: &Path) -> MessageStore {

@@ -101,10 +101,7 @@ impl Queue {
         }
         if self.max_physical_offset() <= min_physical_offset {
             // Also when only fillers are left: there is nothing to read.
-            let last = self.unit_at(self.end_index() - 1)?;
-            if last
-                .is_none_or(|unit| unit.is_filler() || unit.physical_offset < min_physical_offset)
-            {
+            if self.gone_before(self.end_index(), min_physical_offset)? {
                 self.set_min(next);
                 return Ok(());
             }
@@ -125,6 +122,27 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether the records of the units before a number have left the log. The last two are asked:
+    /// one that is damaged must not make the rest go.
+    fn gone_before(&self, end: i64, min_physical_offset: i64) -> Result<bool, ViewError> {
+        for index in (self.first_index()..end).rev().take(2) {
+            let stays =
+                |unit: Unit| !unit.is_filler() && unit.physical_offset >= min_physical_offset;
+            if self.unit_at(index)?.is_some_and(stays) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a unit of a simple queue stands for a record between those of its neighbours.
+    pub(crate) fn in_order(&self, unit: &Unit) -> Result<bool, ViewError> {
+        let beside = |index| Ok(self.unit_at(index)?.filter(|unit: &Unit| !unit.is_filler()));
+        let (before, after) = (beside(unit.queue_offset - 1)?, beside(unit.queue_offset + 1)?);
+        Ok(before.is_none_or(|before| before.physical_end() <= unit.physical_offset)
+            && after.is_none_or(|after| unit.physical_end() <= after.physical_offset))
+    }
+
     /// Deletes files whose last record is no longer in the log, never the last file. Returns how
     /// many.
     pub(super) fn delete_expired(
@@ -141,10 +159,8 @@ impl Queue {
             if !more {
                 break;
             }
-            let last = self.unit_at(first / self.place().unit_len() + per_file - 1)?;
-            let gone = last
-                .is_some_and(|unit| unit.is_filler() || unit.physical_offset < min_physical_offset);
-            if !gone {
+            let end = first / self.place().unit_len() + per_file;
+            if !self.gone_before(end, min_physical_offset)? {
                 break;
             }
             if deleted == 0 {

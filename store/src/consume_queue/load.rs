@@ -1,11 +1,13 @@
 //! Loading a queue from its directory: which files there are, and where its units end.
 //!
 //! A queue has no stored length: it ends at the first bytes that are no unit. After a clean stop
-//! everything behind the end is zero, so the end is found by binary search in the last file. After
+//! everything behind the end is zero, so the end is found by binary search in the last file; where
+//! a unit follows that is sound, the one before was damaged later, and the search goes on. After
 //! a kill or a power failure any page of the last files may be missing, so these are read unit by
 //! unit, and what is behind the first gap is zeroed.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use smallvec::SmallVec;
@@ -155,28 +157,49 @@ fn count_units(file: &DiskFile, place: &Place<'_>, ordered: bool) -> std::io::Re
     // A hole reads as zeros, which are no unit. Without support for holes all is data.
     let data = file.first_hole()?.min(size);
     let units = data.div_ceil(unit_len).min(size / unit_len);
-    if ordered && data > READ_WHOLE_MAX {
-        return search_end(file, place, units);
-    }
-    let mut chunk = vec![0; CHUNK_UNITS.min(units as usize) * unit_len as usize];
-    let mut counted = 0;
-    while counted < units {
-        let len = chunk.len().min(((units - counted) * unit_len) as usize);
-        file.read_at(&mut chunk[..len], counted * unit_len)?;
-        for bytes in chunk[..len].chunks_exact(unit_len as usize) {
-            if place.disk.kind.decode(bytes, 0).is_none() {
-                return Ok(counted as i64);
-            }
-            counted += 1;
+    let is_unit = |bytes: &[u8]| place.disk.kind.decode(bytes, 0).is_some();
+    let mut from = 0;
+    loop {
+        from = match ordered && data > READ_WHOLE_MAX {
+            true => search_end(file, place, from, units)?,
+            false => find_unit(file, place, from..units, |bytes| !is_unit(bytes))?.unwrap_or(units),
+        };
+        let near = from..units.min(from + CHUNK_UNITS as u64);
+        match find_unit(file, place, near, is_unit)? {
+            Some(sound) if ordered => from = sound,
+            _ => return Ok(from as i64),
         }
     }
-    Ok(counted as i64)
 }
 
-fn search_end(file: &DiskFile, place: &Place<'_>, units: u64) -> std::io::Result<i64> {
+/// The first unit in a range whose bytes `wanted` is true for.
+fn find_unit(
+    file: &DiskFile,
+    place: &Place<'_>,
+    range: Range<u64>,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> std::io::Result<Option<u64>> {
+    let unit_len = place.disk.kind.unit_len();
+    let count = (range.end - range.start).min(CHUNK_UNITS as u64) as usize;
+    let mut chunk = vec![0; count * unit_len];
+    let mut at = range.start;
+    while at < range.end {
+        let len = chunk.len().min((range.end - at) as usize * unit_len);
+        file.read_at(&mut chunk[..len], at * unit_len as u64)?;
+        for bytes in chunk[..len].chunks_exact(unit_len) {
+            if wanted(bytes) {
+                return Ok(Some(at));
+            }
+            at += 1;
+        }
+    }
+    Ok(None)
+}
+
+fn search_end(file: &DiskFile, place: &Place<'_>, from: u64, to: u64) -> std::io::Result<u64> {
     let unit_len = place.disk.kind.unit_len();
     let mut bytes = [0; super::unit::UNIT_LEN_MAX];
-    let (mut low, mut high) = (0, units);
+    let (mut low, mut high) = (from, to);
     while low < high {
         let middle = low.midpoint(high);
         file.read_at(&mut bytes[..unit_len], middle * unit_len as u64)?;
@@ -186,7 +209,7 @@ fn search_end(file: &DiskFile, place: &Place<'_>, units: u64) -> std::io::Result
             high = middle;
         }
     }
-    Ok(low as i64)
+    Ok(low)
 }
 
 /// Zeroes what is behind the last unit, durably, so that it can never be taken for units.

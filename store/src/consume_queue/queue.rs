@@ -29,6 +29,8 @@ pub struct Queue {
     min: AtomicI64,
     next: AtomicI64,
     max_physical: AtomicI64,
+    /// Units before this offset were read from disk, not made by this run.
+    loaded: AtomicI64,
     state: Mutex<State>,
 }
 
@@ -64,6 +66,7 @@ impl Queue {
             min: AtomicI64::new(0),
             next: AtomicI64::new(0),
             max_physical: AtomicI64::new(-1),
+            loaded: AtomicI64::new(0),
             state: Mutex::default(),
         }
     }
@@ -73,7 +76,9 @@ impl Queue {
         let files = load::load(&queue.place(), clean)?;
         queue.lock().files = files;
         queue.refresh().map_err(load::opening)?;
-        let first = queue.unit_at(queue.first_index()).map_err(load::opening)?;
+        // A damaged unit of a simple queue reads as a filler and one of a batch queue not at all.
+        let first = Units::new(&queue, queue.first_index()).next();
+        let first = first.transpose().map_err(load::opening)?;
         queue.set_min(first.map_or(queue.next_offset(), |unit| unit.queue_offset));
         if first.is_some_and(|unit| unit.is_filler()) {
             queue.correct_min(0).map_err(load::opening)?;
@@ -109,6 +114,11 @@ impl Queue {
     /// Log position behind the last record it knows; -1 when it knows none.
     pub fn max_physical_offset(&self) -> i64 {
         self.max_physical.load(Ordering::Relaxed)
+    }
+
+    /// Whether the unit of an offset is of this run, and not one that a disk gave back.
+    pub fn made_now(&self, queue_offset: i64) -> bool {
+        queue_offset >= self.loaded.load(Ordering::Relaxed)
     }
 
     /// Appends the unit of a record; ignores a record it already has. Called under the append lock
@@ -276,6 +286,7 @@ impl Queue {
             (_, Some(unit)) => (unit.next_offset(), unit.physical_end()),
         };
         self.max_physical.store(max_physical, Ordering::Relaxed);
+        self.loaded.store(next, Ordering::Relaxed);
         self.next.store(next, Ordering::Release);
         self.min.fetch_min(next, Ordering::Relaxed);
         Ok(())
@@ -346,13 +357,33 @@ impl Queue {
         let (mut low, mut high) = (first, self.end_index());
         while low < high {
             let middle = low.midpoint(high);
-            if self.unit_at(middle)?.is_none_or(|unit| before(&unit)) {
+            if self.is_before(middle, first, &mut before)? {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
         Ok(low)
+    }
+
+    /// Asks `before` about a unit. A damaged one is outvoted by the two beside it.
+    fn is_before(
+        &self,
+        index: i64,
+        first: i64,
+        before: &mut impl FnMut(&Unit) -> bool,
+    ) -> Result<bool, ViewError> {
+        let mut ask = |index: i64| -> Result<Option<bool>, ViewError> {
+            let unit = if index < first { None } else { self.unit_at(index)? };
+            Ok(unit.map(|unit| before(&unit)))
+        };
+        let own = ask(index)?;
+        let (near, far) = if own == Some(false) { (1, -1) } else { (-1, 1) };
+        Ok(match (own, ask(index + near)?) {
+            (Some(own), Some(beside)) if own != beside => ask(index + far)?.unwrap_or(own),
+            (Some(own), _) => own,
+            (None, beside) => beside.unwrap_or(true),
+        })
     }
 
     fn note_unsynced(self: &Arc<Self>, state: &mut State) {
@@ -477,9 +508,15 @@ impl Iterator for Units<'_> {
         }
         let unit_len = self.queue.kind().unit_len();
         let bytes = self.bytes[self.at..self.len].get(..unit_len)?;
-        let unit = self.queue.kind().decode(bytes, self.index)?;
+        let unit = self.queue.kind().decode(bytes, self.index);
+        let index = self.index;
         self.at += unit_len;
         self.index += 1;
-        Some(Ok(unit))
+        match (unit, self.queue.kind()) {
+            (Some(unit), _) => Some(Ok(unit)),
+            // Within the bounds of the queue only a damaged unit is none; those behind are sound.
+            (None, QueueKind::Simple) => Some(Ok(simple::filler(index))),
+            (None, QueueKind::Batch) => self.next(),
+        }
     }
 }

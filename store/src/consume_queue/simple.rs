@@ -19,6 +19,18 @@ const FILLER_SIZE: i32 = i32::MAX;
 pub(super) const FILLER: [u8; LEN] =
     [0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
 
+/// The filler at an offset.
+pub(super) fn filler(queue_offset: i64) -> Unit {
+    Unit {
+        queue_offset,
+        physical_offset: 0,
+        size: FILLER_SIZE,
+        tags_code: 0,
+        batch_size: 1,
+        store_timestamp: None,
+    }
+}
+
 pub(super) fn encode(unit: &Unit) -> [u8; LEN] {
     let mut bytes = [0; LEN];
     bytes[..8].copy_from_slice(&unit.physical_offset.to_be_bytes());
@@ -53,6 +65,7 @@ mod tests {
     #[test]
     fn a_filler_is_a_valid_unit_and_zeros_are_none() {
         let unit = decode(&FILLER, 7).unwrap();
+        assert_eq!(unit, filler(7));
         assert!(is_filler(&unit));
         assert_eq!(encode(&unit), FILLER);
         assert_eq!(decode(&[0; LEN], 0), None);

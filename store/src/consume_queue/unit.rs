@@ -40,10 +40,15 @@ impl Unit {
     }
 
     /// Whether it is the whole unit of this record.
+    pub fn describes(&self, queue: (&str, i32), record: &DispatchRequest<'_>) -> bool {
+        self.leads_to(queue, record) && !self.torn_tags(record)
+    }
+
+    /// Whether it is a unit of this record, whatever its tags code.
     ///
     /// A record with a larger offset than its unit is accepted: Java shifts a queue that lost a
     /// unit. The reverse is a unit left behind by a truncation, and so is any other size.
-    pub fn describes(&self, queue: (&str, i32), record: &DispatchRequest<'_>) -> bool {
+    pub fn leads_to(&self, queue: (&str, i32), record: &DispatchRequest<'_>) -> bool {
         let same_queue = queue == (record.topic, record.queue_id);
         let same_place = self.physical_offset == record.physical_offset && self.size == record.size;
         let same_offset = match self.store_timestamp {
@@ -54,7 +59,7 @@ impl Unit {
                     && time == record.store_timestamp
             }
         };
-        same_queue && same_place && same_offset && !self.torn_tags(record)
+        same_queue && same_place && same_offset
     }
 
     /// Whether the tags code is the beginning of the right one: the rest of the unit was on

@@ -143,7 +143,8 @@ pub struct Scanned {
 
 /// Looks through a queue (`None`: there is no such queue) from the offset asked for.
 ///
-/// The filter sees units whose records are in the log. One message is returned however large it
+/// The filter sees units whose records are in the log; `intact` tells of one that is to be returned
+/// whether its record is what was stored, and it is passed over if not. One message is returned however large it
 /// is. The bounds of the log are asked for after those of the queue: a record is in the log before
 /// its unit is in the queue, so that what the queue has is in the log then. What arrives
 /// meanwhile is left for the next scan.
@@ -153,6 +154,7 @@ pub fn scan(
     limits: &ScanLimits,
     log: &dyn Fn() -> LogBounds,
     filter: &dyn Fn(&Unit) -> bool,
+    intact: &dyn Fn(&Queue, &Unit) -> bool,
 ) -> Result<Scanned, ViewError> {
     let (min_offset, max_offset) =
         queue.map_or((0, 0), |queue| (queue.min_offset(), queue.next_offset()));
@@ -183,13 +185,13 @@ pub fn scan(
     let found = outcome(GetStatus::OffsetFoundNull, offset);
     let mut scan = Scan::new(request, limits, log(), queue.kind(), found);
     for unit in queue.units_from(offset)? {
-        if !scan.look_at(&unit?, filter) {
+        if !scan.look_at(&unit?, filter, &|unit| intact(queue, unit)) {
             break;
         }
     }
     let mut found = scan.found;
     if found.status == GetStatus::OffsetFoundNull {
-        found.next_offset = queue.offset_after_gap(offset);
+        found.next_offset = queue.offset_after_gap(offset).min(max_offset);
     }
     Ok(found)
 }
@@ -228,19 +230,29 @@ impl<'a> Scan<'a> {
     }
 
     /// Takes a unit or passes over it. False when it is one too many.
-    fn look_at(&mut self, unit: &Unit, filter: &dyn Fn(&Unit) -> bool) -> bool {
+    fn look_at(
+        &mut self,
+        unit: &Unit,
+        filter: &dyn Fn(&Unit) -> bool,
+        intact: &dyn Fn(&Unit) -> bool,
+    ) -> bool {
+        let gone = unit.physical_offset < self.log.min || unit.physical_end() > self.log.max;
+        let says_offset = unit.store_timestamp.is_some();
+        if says_offset && !gone && !intact(unit) {
+            // The offset that a damaged unit of a batch queue names may lead anywhere.
+            return true;
+        }
         let distance = unit.queue_offset - self.request.queue_offset;
         let arrived_meanwhile = unit.queue_offset >= self.found.max_offset;
         if distance >= self.distance_max || arrived_meanwhile || self.is_full(unit) {
             return false;
         }
         self.found.next_offset = unit.next_offset();
-        let gone = unit.physical_offset < self.log.min || unit.physical_end() > self.log.max;
         if gone || unit.is_filler() {
             if self.found.count == 0 {
                 self.found.status = GetStatus::MessageWasRemoving;
             }
-        } else if filter(unit) {
+        } else if filter(unit) && (says_offset || intact(unit)) {
             self.take(unit);
         } else if self.found.count == 0 {
             self.found.status = GetStatus::NoMatchedMessage;

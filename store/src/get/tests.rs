@@ -69,7 +69,15 @@ impl Fixture {
         let queue = self.queues.find("T", 0);
         let limits = ScanLimits { memory_bytes: 5000, ..ScanLimits::default() };
         let bounds = || self.log;
-        scan(queue.as_deref(), &request, &limits, &bounds, &|unit| filter(unit.tags_code)).unwrap()
+        scan(
+            queue.as_deref(),
+            &request,
+            &limits,
+            &bounds,
+            &|unit| filter(unit.tags_code),
+            &|_, _| true,
+        )
+        .unwrap()
     }
 }
 
@@ -93,7 +101,8 @@ fn what_arrives_during_a_scan_is_left_for_the_next() {
         fixture.log
     };
     let limits = ScanLimits::default();
-    let scanned = scan(queue.as_deref(), &request, &limits, &arrives, &|_| true).unwrap();
+    let scanned =
+        scan(queue.as_deref(), &request, &limits, &arrives, &|_| true, &|_, _| true).unwrap();
     assert_eq!(status_and_next(&scanned), (GetStatus::Found, 10));
     assert_eq!((scanned.count, scanned.max_offset), (6, 10));
 }

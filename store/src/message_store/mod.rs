@@ -47,6 +47,8 @@ pub struct MessageStore {
     checkpoint: Checkpoint,
     delays: DelayLevels,
     limits: ScanLimits,
+    /// End of the log when the store was opened.
+    opened_at: i64,
     arrivals: ArrivalListener,
     abort: AbortMarker,
     lock: Mutex<Option<LockFile>>,
@@ -132,6 +134,7 @@ impl MessageStore {
         let indexed = index.as_ref().map_or(log.end(), |index| index.position().max(log.min()));
         Ok(MessageStore {
             limits: scan_limits(&config),
+            opened_at: log.end(),
             config,
             log: Arc::new(log),
             queues,

@@ -1,12 +1,14 @@
 //! Reading: by queue offset, by log position, by key, by time.
 
+use std::fmt::Display;
+
 use remoting::protocol::message::Record;
 use smallvec::SmallVec;
 use tracing::error;
 
 use super::MessageStore;
-use crate::consume_queue::Unit;
-use crate::dispatch::{Dispatch, ViewError};
+use crate::consume_queue::{Queue, Unit};
+use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::get::{GetRequest, GetStatus, Got, LogBounds, Scanned, scan};
 use crate::{Boundary, LogSlice};
 
@@ -39,7 +41,8 @@ impl MessageStore {
     fn get_units(&self, request: &GetRequest<'_>, filter: &dyn Fn(&Unit) -> bool) -> Got {
         let queue = self.queues.find(request.topic, request.queue_id);
         let bounds = || LogBounds { min: self.log.min(), max: self.log.end() };
-        match scan(queue.as_deref(), request, &self.limits, &bounds, filter) {
+        let intact = |queue: &Queue, unit: &Unit| self.intact(queue, unit);
+        match scan(queue.as_deref(), request, &self.limits, &bounds, filter, &intact) {
             Ok(scanned) => self.slices(request, &scanned),
             Err(error) => {
                 self.cannot_read(request.topic, request.queue_id, &error);
@@ -97,9 +100,79 @@ impl MessageStore {
         self.log.is_busy()
     }
 
-    /// Reads the record that starts at a log position.
+    /// Reads the record that starts at a log position, unless its body is damaged.
     pub fn read(&self, physical_offset: i64) -> Option<LogSlice> {
-        self.log.read(physical_offset)
+        let slice = self.log.read(physical_offset)?;
+        if !self.is_fresh(physical_offset) {
+            let damage = Record::decode(slice.as_ref()).and_then(|record| record.verify_crc());
+            if let Err(damage) = damage {
+                self.withheld(physical_offset, &damage);
+                return None;
+            }
+        }
+        Some(slice)
+    }
+
+    /// Whether the record of a unit is the one that was stored: of this queue, and its body of its
+    /// checksum. Clients do not look.
+    ///
+    /// What this run wrote and memory holds is not looked at, so that who reads along pays nothing.
+    fn intact(&self, queue: &Queue, unit: &Unit) -> bool {
+        let position = unit.physical_offset;
+        if queue.made_now(unit.queue_offset) && self.is_fresh(position) {
+            return true;
+        }
+        let bytes = self.log.slice(position, unit.size as usize);
+        let bytes = bytes.as_ref().map_or(&[][..], |slice| slice.as_ref());
+        let record = match Record::decode(bytes).and_then(|record| {
+            record.verify_crc()?;
+            Ok(record)
+        }) {
+            Ok(record) => record,
+            Err(damage) => {
+                self.withheld(position, &damage);
+                return false;
+            }
+        };
+        let ours = (record.topic, record.queue_id) == (&**queue.topic(), queue.id())
+            && record.queue_offset == unit.queue_offset
+            && record.physical_offset == position
+            && record.total_size.cast_signed() == unit.size
+            && unit.store_timestamp.is_none();
+        if ours || self.leads_to(queue, unit, &record) {
+            return true;
+        }
+        let damage = format_args!(
+            "a unit of {}/{} at {} leads to it",
+            queue.topic(),
+            queue.id(),
+            unit.queue_offset
+        );
+        self.withheld(position, &damage);
+        false
+    }
+
+    /// The same for a batch queue, a light one, and one that Java has shifted.
+    fn leads_to(&self, queue: &Queue, unit: &Unit, record: &Record<'_>) -> bool {
+        let request = DispatchRequest::of(record, &self.delays);
+        let place =
+            request.places().find(|place| unit.leads_to((queue.topic(), queue.id()), place));
+        place.is_some_and(|place| {
+            place.queue_offset == unit.queue_offset || queue.in_order(unit).unwrap_or(false)
+        })
+    }
+
+    /// Whether a record was stored by this run and is still in memory.
+    fn is_fresh(&self, physical_offset: i64) -> bool {
+        physical_offset >= self.opened_at
+            && self.log.end() - physical_offset <= self.limits.memory_bytes
+    }
+
+    fn withheld(&self, position: i64, damage: &dyn Display) {
+        let segment = self.log.segment_at(position);
+        let file = segment.as_ref().map_or(self.config.root(), |segment| segment.path());
+        let offset = position - segment.as_ref().map_or(0, |segment| segment.base());
+        error!(file = %file.display(), offset, %damage, "a damaged message is not delivered");
     }
 
     /// Records whose key hashes alike, stored within the given times.
@@ -118,7 +191,7 @@ impl MessageStore {
             };
             positions.sort_unstable();
             let Some(&oldest) = positions.first() else { return Vec::new() };
-            let found: Vec<_> = positions.iter().filter_map(|&at| self.log.read(at)).collect();
+            let found: Vec<_> = positions.iter().filter_map(|&at| self.read(at)).collect();
             if !found.is_empty() {
                 return found;
             }

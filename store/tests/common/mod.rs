@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use remoting::protocol::message::Record;
 use store::{GetRequest, GetStatus, MessageStore, NewMessage, OpenError, QueueKind, StoreConfig};
@@ -120,4 +120,33 @@ pub fn copy(from: &Path, to: &Path) {
         .status()
         .expect("cp");
     assert!(done.success());
+}
+
+/// Unpacks a fixture; the directory holds `store/`.
+pub fn unpack(name: &str) -> tempfile::TempDir {
+    let directory = scratch();
+    let archive = fixtures().join(format!("store-{name}.tar.gz"));
+    let done = std::process::Command::new("tar")
+        .arg("-xSzf")
+        .arg(&archive)
+        .arg("-C")
+        .arg(directory.path())
+        .status()
+        .expect("tar");
+    assert!(done.success(), "{}", archive.display());
+    directory
+}
+
+/// Where the fixtures are.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../compat-tests/fixtures")
+}
+
+/// Settings of the fixtures.
+pub fn fixture_config(root: &Path) -> StoreConfig {
+    StoreConfig {
+        mapped_file_size_commit_log: 1_048_576,
+        mapped_file_size_consume_queue: 6000,
+        ..config(root)
+    }
 }
