@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::checkpoint::{Checkpoint, Marks};
 use crate::commit_log::{CommitLog, Damage, Found};
-use crate::consume_queue::{Queues, Unit};
+use crate::consume_queue::{Queue, Queues, Unit};
 use crate::dispatch::{DelayLevels, Dispatch, DispatchRequest, ViewError};
 use crate::index::Index;
 use crate::segment::{LogSlice, SECTOR_LEN, Segment};
@@ -217,15 +217,41 @@ impl Recovery<'_> {
             }
             _ => false,
         };
-        if !flushed {
-            return Ok(());
-        }
+        let expected = match self.goes_on_to(end, marks) {
+            Some(further) => format!("a record, as the log goes on to that of position {further}"),
+            None if flushed => "a record, as the last run ended cleanly".to_owned(),
+            None => return Ok(()),
+        };
         Err(OpenError::Damaged {
             path: segment.path().to_owned(),
             offset: at as u64,
-            expected: "a record, as the last run ended cleanly".to_owned(),
+            expected,
             got: damage.to_string(),
         })
+    }
+
+    /// A whole record behind the damage that was there before the last run ended.
+    ///
+    /// Java leaves records behind a cut of its own, with their units. They are older than what it
+    /// wrote since; if it wrote nothing, the checkpoint names the last record it found, and none
+    /// of those behind is known to have been on disk.
+    fn goes_on_to(&self, end: &End, marks: &Marks) -> Option<i64> {
+        let cut_by_java = end.last_record == Some(marks.confirm_offset);
+        let written_since = |record: &Record<'_>| {
+            record.store_timestamp >= end.last_timestamp
+                && (!cut_by_java || record.store_timestamp <= marks.physic_timestamp)
+        };
+        let further = |queue: Arc<Queue>| {
+            let unit = queue.unit(queue.next_offset() - 1).ok()??;
+            let slice = self.log.read(unit.physical_offset)?;
+            let record = Record::decode(slice.as_ref()).ok()?;
+            let found = unit.physical_offset > end.position
+                && self.belongs(queue.topic(), queue.id(), &unit)
+                && record.verify_crc().is_ok()
+                && written_since(&record);
+            found.then_some(unit.physical_offset)
+        };
+        self.queues.all().into_iter().filter_map(further).max()
     }
 
     fn align_queues(&self, from: i64, end: i64, queued: i64, ours: bool) -> Result<(), OpenError> {

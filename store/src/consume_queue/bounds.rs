@@ -135,14 +135,6 @@ impl Queue {
         Ok(true)
     }
 
-    /// Whether a unit of a simple queue stands for a record between those of its neighbours.
-    pub(crate) fn in_order(&self, unit: &Unit) -> Result<bool, ViewError> {
-        let beside = |index| Ok(self.unit_at(index)?.filter(|unit: &Unit| !unit.is_filler()));
-        let (before, after) = (beside(unit.queue_offset - 1)?, beside(unit.queue_offset + 1)?);
-        Ok(before.is_none_or(|before| before.physical_end() <= unit.physical_offset)
-            && after.is_none_or(|after| unit.physical_end() <= after.physical_offset))
-    }
-
     /// Deletes files whose last record is no longer in the log, never the last file. Returns how
     /// many.
     pub(super) fn delete_expired(

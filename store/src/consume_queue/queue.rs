@@ -76,11 +76,16 @@ impl Queue {
         let files = load::load(&queue.place(), clean)?;
         queue.lock().files = files;
         queue.refresh().map_err(load::opening)?;
-        // A damaged unit of a simple queue reads as a filler and one of a batch queue not at all.
-        let first = Units::new(&queue, queue.first_index()).next();
-        let first = first.transpose().map_err(load::opening)?;
-        queue.set_min(first.map_or(queue.next_offset(), |unit| unit.queue_offset));
-        if first.is_some_and(|unit| unit.is_filler()) {
+        // The first unit may be damaged: in a batch queue it names a wrong offset then.
+        let mut fillers = false;
+        let mut min = queue.next_offset();
+        for unit in Units::new(&queue, queue.first_index()).take(2) {
+            let unit = unit.map_err(load::opening)?;
+            min = min.min(unit.queue_offset);
+            fillers |= unit.is_filler();
+        }
+        queue.set_min(min);
+        if fillers {
             queue.correct_min(0).map_err(load::opening)?;
         }
         Ok(queue)

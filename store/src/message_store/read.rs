@@ -139,7 +139,7 @@ impl MessageStore {
             && record.physical_offset == position
             && record.total_size.cast_signed() == unit.size
             && unit.store_timestamp.is_none();
-        if ours || self.leads_to(queue, unit, &record) {
+        if ours || self.leads_to(queue, unit) {
             return true;
         }
         let damage = format_args!(
@@ -152,14 +152,26 @@ impl MessageStore {
         false
     }
 
-    /// The same for a batch queue, a light one, and one that Java has shifted.
-    fn leads_to(&self, queue: &Queue, unit: &Unit, record: &Record<'_>) -> bool {
-        let request = DispatchRequest::of(record, &self.delays);
-        let place =
-            request.places().find(|place| unit.leads_to((queue.topic(), queue.id()), place));
-        place.is_some_and(|place| {
-            place.queue_offset == unit.queue_offset || queue.in_order(unit).unwrap_or(false)
-        })
+    /// The same for a batch queue, a light one, and one that Java has shifted: there the record
+    /// names a later offset, and those beside it do so by as much.
+    fn leads_to(&self, queue: &Queue, unit: &Unit) -> bool {
+        let Some(shift) = self.shift_of(queue, unit) else { return false };
+        let shifted_alike = |offset| {
+            let beside = queue.unit(offset).ok().flatten();
+            beside.and_then(|beside| self.shift_of(queue, &beside)) == Some(shift)
+        };
+        shift == 0 || shifted_alike(unit.queue_offset - 1) || shifted_alike(unit.queue_offset + 1)
+    }
+
+    /// By how much the offset that a record names is behind that of its unit.
+    fn shift_of(&self, queue: &Queue, unit: &Unit) -> Option<i64> {
+        let slice = self.log.read(unit.physical_offset)?;
+        let record = Record::decode(slice.as_ref()).ok()?;
+        let request = DispatchRequest::of(&record, &self.delays);
+        let of_queue =
+            |place: &DispatchRequest<'_>| unit.leads_to((queue.topic(), queue.id()), place);
+        let place = request.places().find(of_queue)?;
+        Some(place.queue_offset - unit.queue_offset)
     }
 
     /// Whether a record was stored by this run and is still in memory.
