@@ -143,6 +143,36 @@ impl Checkpoint {
             move |source| OpenError::Io { path, action, source }
         };
         let file = DiskFile::open_or_create(&path).map_err(io("open"))?;
+        let (checkpoint, len) = Checkpoint::read(file)?;
+        let file = &checkpoint.file;
+        if len < FILE_LEN as u64 {
+            file.set_len(FILE_LEN as u64).map_err(io("extend"))?;
+            file.sync_all().map_err(io("sync"))?;
+            sync_directory_of(&path).map_err(io("sync the directory of"))?;
+        }
+        Ok(checkpoint)
+    }
+
+    /// Opens the file for reading only; where it is missing, an empty one stands for it.
+    pub fn view(root: &Path) -> Result<Checkpoint, OpenError> {
+        let path = root.join("checkpoint");
+        let file = match DiskFile::open_to_read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                DiskFile::open_to_read(Path::new("/dev/null"))
+            }
+            file => file,
+        };
+        let file = file.map_err(|source| OpenError::io(&path, "open", source))?;
+        Checkpoint::read(file).map(|(checkpoint, _)| checkpoint)
+    }
+
+    /// Reads the file; with its length.
+    fn read(file: DiskFile) -> Result<(Checkpoint, u64), OpenError> {
+        let path = file.path().to_owned();
+        let io = |action| {
+            let path = path.clone();
+            move |source| OpenError::Io { path, action, source }
+        };
         let len = file.len().map_err(io("read the length"))?;
         if len > FILE_LEN as u64 {
             return Err(OpenError::Damaged {
@@ -164,13 +194,8 @@ impl Checkpoint {
                 got,
             });
         }
-        if len < FILE_LEN as u64 {
-            file.set_len(FILE_LEN as u64).map_err(io("extend"))?;
-            file.sync_all().map_err(io("sync"))?;
-            sync_directory_of(&path).map_err(io("sync the directory of"))?;
-        }
         let marks = Marks::decode(&bytes);
-        Ok(Checkpoint { file, state: Mutex::new(State { marks, on_disk: marks }) })
+        Ok((Checkpoint { file, state: Mutex::new(State { marks, on_disk: marks }) }, len))
     }
 
     /// What holds now, written or not.

@@ -37,6 +37,14 @@ impl JsonFile {
         }
     }
 
+    /// Reads `path` as it is and changes nothing; `None` when it is missing or empty.
+    pub fn look<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, JsonFileError> {
+        match read(path)? {
+            Content::Value(value) => Ok(Some(value)),
+            Content::Nothing => Ok(None),
+        }
+    }
+
     /// Replaces `path`, keeping the former content as `path.bak`; makes the directory if need be.
     ///
     /// At any moment `path` or `path.bak` is whole on disk. Two saves of one path at a time are

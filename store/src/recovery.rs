@@ -67,20 +67,10 @@ impl Recovery<'_> {
         let marks = self.checkpoint.marks();
         let queued = self.queues.max_physical_offset();
         let Some(last) = segments.last() else { return self.nothing(&marks, queued) };
-        // Behind the checkpoint a power cut takes the head of any file, also of one before others.
-        let whole = marks.position.filter(|_| !self.clean).unwrap_or(i64::MAX);
-        check_heads(&segments, whole)?;
-        let mut from = self.start(&segments, last, &marks, queued)?;
+        let (from, end) = self.read(&segments, last, &marks, queued)?;
         let gone = self.queues.gone();
         if gone {
             info!("there are no queues: building them from the log");
-            from = self.log.min();
-        }
-        let end = self.read_on(from, &marks);
-        if self.clean {
-            self.refuse_damage(&end, &marks)?;
-        }
-        if gone {
             self.forget()?;
         }
         self.align_queues(from, end.position, queued, marks.position.is_some())?;
@@ -102,16 +92,55 @@ impl Recovery<'_> {
         self.make_directory(gone)
     }
 
-    fn nothing(&self, marks: &Marks, queued: i64) -> Result<(), OpenError> {
-        let reach = queued.max(marks.position.unwrap_or(0));
-        if reach > 0 {
-            return Err(OpenError::Damaged {
-                path: self.log.directories().first().cloned().unwrap_or_default(),
-                offset: 0,
-                expected: format!("log files up to position {reach}, which the queues refer to"),
-                got: "no log file".to_owned(),
-            });
+    /// Where reading the log would start, and where it would end; changes nothing.
+    pub fn preview(&self) -> Result<(i64, i64), OpenError> {
+        let (segments, marks) = (self.log.segments(), self.checkpoint.marks());
+        let queued = self.queues.max_physical_offset();
+        let Some(last) = segments.last() else {
+            return self.refuse_nothing(&marks, queued).map(|()| (0, 0));
+        };
+        let (from, end) = self.read(&segments, last, &marks, queued)?;
+        Ok((from, end.position))
+    }
+
+    /// Finds the end of the log.
+    fn read(
+        &self,
+        segments: &[Arc<Segment>],
+        last: &Segment,
+        marks: &Marks,
+        queued: i64,
+    ) -> Result<(i64, End), OpenError> {
+        // Behind the checkpoint a power cut takes the head of any file, also of one before others.
+        let whole = marks.position.filter(|_| !self.clean).unwrap_or(i64::MAX);
+        check_heads(segments, whole)?;
+        let from = match self.start(segments, last, marks, queued)? {
+            _ if self.queues.gone() => self.log.min(),
+            from => from,
+        };
+        let end = self.read_on(from, marks);
+        if self.clean {
+            self.refuse_damage(&end, marks)?;
         }
+        Ok((from, end))
+    }
+
+    /// A log that is gone is not taken for a new one.
+    fn refuse_nothing(&self, marks: &Marks, queued: i64) -> Result<(), OpenError> {
+        let reach = queued.max(marks.position.unwrap_or(0));
+        if reach <= 0 {
+            return Ok(());
+        }
+        Err(OpenError::Damaged {
+            path: self.log.directories().first().cloned().unwrap_or_default(),
+            offset: 0,
+            expected: format!("log files up to position {reach}, which the queues refer to"),
+            got: "no log file".to_owned(),
+        })
+    }
+
+    fn nothing(&self, marks: &Marks, queued: i64) -> Result<(), OpenError> {
+        self.refuse_nothing(marks, queued)?;
         if let Some(index) = self.index {
             index.truncate_to(0).map_err(|error| self.view(error))?;
         }
@@ -217,10 +246,12 @@ impl Recovery<'_> {
             }
             _ => false,
         };
-        let expected = match self.goes_on_to(end, marks) {
-            Some(further) => format!("a record, as the log goes on to that of position {further}"),
-            None if flushed => "a record, as the last run ended cleanly".to_owned(),
-            None => return Ok(()),
+        let expected = match flushed {
+            true => "a record, as the last run ended cleanly".to_owned(),
+            false => match self.goes_on_to(end, marks) {
+                Some(further) => format!("a record, as the queues lead to one at {further}"),
+                None => return Ok(()),
+            },
         };
         Err(OpenError::Damaged {
             path: segment.path().to_owned(),

@@ -35,7 +35,7 @@ use crate::watermark::{Signal, Watermark};
 use crate::{FlushDiskType, OpenError, StoreConfig};
 use append::{Appender, Locked};
 use paths::Paths;
-pub(crate) use paths::load_segments;
+pub(crate) use paths::{load_segments, view_segments};
 
 /// The files of the log and the positions in them.
 #[derive(Debug)]
@@ -67,12 +67,26 @@ impl CommitLog {
     /// Opens the files that are there; recovery then finds the end.
     pub fn open(config: &StoreConfig) -> Result<CommitLog, OpenError> {
         let paths = Paths::of(config)?;
-        let segment_size = config.segment_size();
-        let segments = paths.load(segment_size)?;
+        let segments = paths.load(config.segment_size())?;
+        Ok(CommitLog::with(config, paths, segments))
+    }
+
+    /// Opens the files in these directories for reading only.
+    pub fn view(directories: &[PathBuf]) -> Result<CommitLog, OpenError> {
+        let segments = paths::view_segments(directories)?;
+        let size = segments.first().map_or(0, |segment| segment.size());
+        let config = StoreConfig {
+            mapped_file_size_commit_log: size.try_into().unwrap_or(i32::MAX),
+            ..StoreConfig::default()
+        };
+        Ok(CommitLog::with(&config, Paths::default(), segments))
+    }
+
+    fn with(config: &StoreConfig, paths: Paths, segments: Vec<Arc<Segment>>) -> CommitLog {
         let end = segments.last().map_or(0, |segment| segment.limit());
-        Ok(CommitLog {
+        CommitLog {
             paths,
-            segment_size,
+            segment_size: config.segment_size(),
             flush_type: config.flush_disk_type,
             segments: ArcSwap::from_pointee(segments),
             editing: Mutex::new(()),
@@ -89,7 +103,7 @@ impl CommitLog {
             closed: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
             sync_count: AtomicU64::new(0),
-        })
+        }
     }
 
     /// Size of one file.

@@ -16,7 +16,7 @@ use crate::{OpenError, StoreConfig};
 const NAME_LEN: usize = 20;
 
 /// The directories of the log.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Paths {
     writable: Vec<PathBuf>,
     read_only: Vec<PathBuf>,
@@ -89,6 +89,35 @@ pub(crate) fn load_segments<'a>(
             });
         }
         segments.push(Arc::new(Segment::open(&path, base, segment_size, size_key)?));
+    }
+    Ok(segments)
+}
+
+/// Opens the files of a log for reading; they are as long as the first one.
+pub(crate) fn view_segments(directories: &[PathBuf]) -> Result<Vec<Arc<Segment>>, OpenError> {
+    let mut files = Vec::new();
+    for directory in directories {
+        list(directory, &mut files)?;
+    }
+    files.sort();
+    let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(files.len());
+    let last = files.len().saturating_sub(1);
+    for (index, (base, path)) in files.into_iter().enumerate() {
+        let meta = std::fs::metadata(&path).map_err(|error| OpenError::io(&path, "read", error))?;
+        if meta.len() == 0 && index == last {
+            break;
+        }
+        let (next, size) =
+            segments.last().map_or((base, meta.len()), |file| (file.limit(), file.size() as u64));
+        if base != next || meta.len() != size {
+            return Err(OpenError::Damaged {
+                path,
+                offset: meta.len().min(size),
+                expected: format!("the file of {size} bytes that starts at {next}"),
+                got: format!("one of {} bytes that starts at {base}", meta.len()),
+            });
+        }
+        segments.push(Arc::new(Segment::view(&path, base)?));
     }
     Ok(segments)
 }

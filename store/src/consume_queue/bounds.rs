@@ -55,6 +55,45 @@ impl Queue {
         Ok(offset.clamp(min, next))
     }
 
+    /// Number of the first unit from `first` on that `before` is false for, if `before` is true
+    /// for a run of units at the beginning only. Units that cannot be read count as before.
+    pub(super) fn partition(
+        &self,
+        first: i64,
+        mut before: impl FnMut(&Unit) -> bool,
+    ) -> Result<i64, ViewError> {
+        let (mut low, mut high) = (first, self.end_index());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.is_before(middle, first, &mut before)? {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Asks `before` about a unit. A damaged one is outvoted by the two beside it.
+    fn is_before(
+        &self,
+        index: i64,
+        first: i64,
+        before: &mut impl FnMut(&Unit) -> bool,
+    ) -> Result<bool, ViewError> {
+        let mut ask = |index: i64| -> Result<Option<bool>, ViewError> {
+            let unit = if index < first { None } else { self.unit_at(index)? };
+            Ok(unit.map(|unit| before(&unit)))
+        };
+        let own = ask(index)?;
+        let (near, far) = if own == Some(false) { (1, -1) } else { (-1, 1) };
+        Ok(match (own, ask(index + near)?) {
+            (Some(own), Some(beside)) if own != beside => ask(index + far)?.unwrap_or(own),
+            (Some(own), _) => own,
+            (None, beside) => beside.unwrap_or(true),
+        })
+    }
+
     /// Cuts the units of records that end behind a log position.
     pub(super) fn truncate_to(&self, physical_offset: i64) -> Result<(), ViewError> {
         if self.max_physical_offset() > physical_offset {

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use super::files::Files;
 use super::place::Place;
 use crate::OpenError;
-use crate::disk_file::{self, DiskFile};
+use crate::disk_file::DiskFile;
 use crate::dispatch::ViewError;
 
 /// After an unclean exit so many files at the end are looked through.
@@ -119,8 +119,7 @@ fn list(place: &Place<'_>, clean: bool) -> Result<SmallVec<[i64; 2]>, OpenError>
     };
     // Newest first, so that a crash in between leaves no gap.
     for (start, _) in files.drain(sound..).rev() {
-        let path = place.path(start);
-        disk_file::remove_file(&path).map_err(|source| OpenError::io(&path, "delete", source))?;
+        place.remove(start).map_err(opening)?;
     }
     for &(start, len) in &files {
         if len != size as u64 {

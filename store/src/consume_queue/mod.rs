@@ -24,13 +24,15 @@ mod queue;
 mod queues;
 mod simple;
 mod unit;
+mod units;
 
 #[cfg(test)]
 mod tests;
 
-pub use queue::{Queue, Units};
+pub use queue::Queue;
 pub use queues::{Queues, QueuesConfig};
 pub use unit::Unit;
+pub use units::Units;
 
 /// How the units of a queue look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

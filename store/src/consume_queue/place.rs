@@ -18,6 +18,8 @@ pub(super) struct Disk {
     /// Length of each file, a multiple of the unit length.
     pub(super) file_size: i64,
     pub(super) handles: Arc<Handles>,
+    /// Nothing is changed: files are opened for reading, and none is deleted.
+    pub(super) view: bool,
 }
 
 /// One queue's share of the disk.
@@ -54,7 +56,10 @@ impl Place<'_> {
             return Ok(file);
         }
         let path = self.path(start);
-        let file = DiskFile::open(&path);
+        let file = match self.disk.view {
+            true => DiskFile::open_to_read(&path),
+            false => DiskFile::open(&path),
+        };
         let file = Arc::new(file.map_err(|source| ViewError::io(&path, "open", source))?);
         self.disk.handles.keep(key, file.clone());
         Ok(file)
@@ -80,6 +85,9 @@ impl Place<'_> {
     }
 
     pub(super) fn remove(&self, start: i64) -> Result<(), ViewError> {
+        if self.disk.view {
+            return Ok(());
+        }
         self.disk.handles.forget((self.number, start));
         let path = self.path(start);
         match disk_file::remove_file(&path) {

@@ -4,6 +4,7 @@
 //! is readable: it is in the tail buffer before `next` moves.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,12 +12,10 @@ use super::files::Files;
 use super::pending::Pending;
 use super::place::{Disk, Place};
 use super::unit::{UNIT_LEN_MAX, Unit};
+use super::units::Units;
 use super::{QueueKind, load, simple};
 use crate::OpenError;
 use crate::dispatch::{DispatchRequest, ViewError};
-
-/// Units are read in steps of so many bytes: about as much as one pull of 32 messages needs.
-const READ_LEN: usize = 32 * UNIT_LEN_MAX;
 
 /// One queue of a topic.
 #[derive(Debug)]
@@ -268,6 +267,14 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The file that holds unit number `index`, and where it stands in it.
+    pub fn place_of(&self, index: i64) -> (PathBuf, u64) {
+        let place = self.place();
+        let position = index * place.unit_len();
+        let start = place.start_of(position);
+        (place.path(start), (position - start).unsigned_abs())
+    }
+
     pub(super) fn first_index(&self) -> i64 {
         self.lock().files.first() / self.place().unit_len()
     }
@@ -297,8 +304,13 @@ impl Queue {
         Ok(())
     }
 
+    /// Numbers of the units that the files hold, counted from the queue's very first.
+    pub fn unit_numbers(&self) -> std::ops::Range<i64> {
+        self.first_index()..self.end_index()
+    }
+
     /// Unit number `index`, counted from the queue's very first.
-    pub(super) fn unit_at(&self, index: i64) -> Result<Option<Unit>, ViewError> {
+    pub fn unit_at(&self, index: i64) -> Result<Option<Unit>, ViewError> {
         let mut bytes = [0; UNIT_LEN_MAX];
         let unit_len = self.kind().unit_len();
         if index < 0 || self.read(index * unit_len as i64, &mut bytes[..unit_len])? == 0 {
@@ -350,45 +362,6 @@ impl Queue {
                 self.partition(self.first_index(), |unit| unit.next_offset() <= queue_offset)
             }
         }
-    }
-
-    /// Number of the first unit from `first` on that `before` is false for, if `before` is true
-    /// for a run of units at the beginning only. Units that cannot be read count as before.
-    pub(super) fn partition(
-        &self,
-        first: i64,
-        mut before: impl FnMut(&Unit) -> bool,
-    ) -> Result<i64, ViewError> {
-        let (mut low, mut high) = (first, self.end_index());
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.is_before(middle, first, &mut before)? {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
-    }
-
-    /// Asks `before` about a unit. A damaged one is outvoted by the two beside it.
-    fn is_before(
-        &self,
-        index: i64,
-        first: i64,
-        before: &mut impl FnMut(&Unit) -> bool,
-    ) -> Result<bool, ViewError> {
-        let mut ask = |index: i64| -> Result<Option<bool>, ViewError> {
-            let unit = if index < first { None } else { self.unit_at(index)? };
-            Ok(unit.map(|unit| before(&unit)))
-        };
-        let own = ask(index)?;
-        let (near, far) = if own == Some(false) { (1, -1) } else { (-1, 1) };
-        Ok(match (own, ask(index + near)?) {
-            (Some(own), Some(beside)) if own != beside => ask(index + far)?.unwrap_or(own),
-            (Some(own), _) => own,
-            (None, beside) => beside.unwrap_or(true),
-        })
     }
 
     fn note_unsynced(self: &Arc<Self>, state: &mut State) {
@@ -475,53 +448,5 @@ impl Queue {
         self.min.store(0, Ordering::Relaxed);
         self.next.store(0, Ordering::Release);
         self.max_physical.store(-1, Ordering::Relaxed);
-    }
-}
-
-/// The units of a queue from some number on, read a few dozen at a time.
-pub struct Units<'q> {
-    queue: &'q Queue,
-    index: i64,
-    bytes: [u8; READ_LEN],
-    at: usize,
-    len: usize,
-}
-
-impl<'q> Units<'q> {
-    fn new(queue: &'q Queue, index: i64) -> Units<'q> {
-        Units { queue, index, bytes: [0; READ_LEN], at: 0, len: 0 }
-    }
-
-    fn fill(&mut self) -> Result<(), ViewError> {
-        let unit_len = self.queue.kind().unit_len();
-        let whole = READ_LEN - READ_LEN % unit_len;
-        let position = self.index.saturating_mul(unit_len as i64);
-        self.at = 0;
-        self.len = self.queue.read(position, &mut self.bytes[..whole])?;
-        Ok(())
-    }
-}
-
-impl Iterator for Units<'_> {
-    type Item = Result<Unit, ViewError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.at == self.len
-            && let Err(error) = self.fill()
-        {
-            return Some(Err(error));
-        }
-        let unit_len = self.queue.kind().unit_len();
-        let bytes = self.bytes[self.at..self.len].get(..unit_len)?;
-        let unit = self.queue.kind().decode(bytes, self.index);
-        let index = self.index;
-        self.at += unit_len;
-        self.index += 1;
-        match (unit, self.queue.kind()) {
-            (Some(unit), _) => Some(Ok(unit)),
-            // Within the bounds of the queue only a damaged unit is none; those behind are sound.
-            (None, QueueKind::Simple) => Some(Ok(simple::filler(index))),
-            (None, QueueKind::Batch) => self.next(),
-        }
     }
 }

@@ -72,6 +72,21 @@ impl Queues {
     /// Loads what is on disk. After an unclean exit (`clean` false) the last files are looked
     /// through unit by unit; after a clean one the end is searched for.
     pub fn open(config: QueuesConfig, kinds: QueueKinds, clean: bool) -> Result<Queues, OpenError> {
+        let queues = Queues::of(config, kinds, false)?;
+        queues.load(&queues.simple, clean)?;
+        queues.load(&queues.batch, clean)?;
+        Ok(queues)
+    }
+
+    /// Loads what is on disk for reading only.
+    pub fn view(config: QueuesConfig, kinds: QueueKinds) -> Result<Queues, OpenError> {
+        let queues = Queues::of(config, kinds, true)?;
+        queues.load(&queues.simple, true)?;
+        queues.load(&queues.batch, true)?;
+        Ok(queues)
+    }
+
+    fn of(config: QueuesConfig, kinds: QueueKinds, view: bool) -> Result<Queues, OpenError> {
         refuse_ext(&config.root)?;
         let handles = Arc::new(Handles::new(config.open_files_max));
         let disk = |kind: QueueKind, key: &'static str, size: i64| {
@@ -85,11 +100,11 @@ impl Queues {
                 return Err(OpenError::Unsupported { key, value: size.to_string(), reason });
             }
             let root = config.root.join(kind.dir_name());
-            Ok(Arc::new(Disk { kind, root, file_size, handles: handles.clone() }))
+            Ok(Arc::new(Disk { kind, root, file_size, handles: handles.clone(), view }))
         };
         let simple = "mappedFileSizeConsumeQueue";
         let batch = "mapperFileSizeBatchConsumeQueue";
-        let queues = Queues {
+        Ok(Queues {
             topics: DashMap::new(),
             kinds,
             simple: disk(QueueKind::Simple, simple, config.simple_file_size)?,
@@ -99,10 +114,7 @@ impl Queues {
             numbers: AtomicU64::new(0),
             light: config.light,
             light_count: AtomicUsize::new(0),
-        };
-        queues.load(&queues.simple, clean)?;
-        queues.load(&queues.batch, clean)?;
-        Ok(queues)
+        })
     }
 
     fn load(&self, disk: &Arc<Disk>, clean: bool) -> Result<(), OpenError> {

@@ -331,7 +331,7 @@ impl OpenFile {
 }
 
 /// Whether an entry can be number `number` after `last`: records are indexed in log order.
-fn follows(entry: &Entry, last: Option<&Entry>, number: u32) -> bool {
+pub(super) fn follows(entry: &Entry, last: Option<&Entry>, number: u32) -> bool {
     let in_order = last.is_none_or(|last| last.physical_offset <= entry.physical_offset);
     let previous = u32::try_from(entry.previous).is_ok_and(|previous| previous < number);
     in_order && previous && entry.hash >= 0 && entry.physical_offset >= 0 && entry.seconds >= 0

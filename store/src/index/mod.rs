@@ -10,6 +10,7 @@
 mod file;
 mod format;
 mod slots;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use time::macros::format_description;
 
 use self::file::{OpenFile, SealedFile, Wanted};
 use self::format::{Header, Shape};
+pub use self::view::{IndexView, read_index};
 use crate::disk_file::{create_durable_directories, remove_file, sync_directory};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::{OpenError, StoreConfig};

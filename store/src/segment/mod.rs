@@ -92,6 +92,17 @@ impl Segment {
         Ok(segment)
     }
 
+    /// Opens an existing file of any length for reading; nothing else of it may be called than
+    /// what reads.
+    pub fn view(path: &Path, base: i64) -> Result<Segment, OpenError> {
+        let io = |action| move |source| OpenError::io(path, action, source);
+        let file = DiskFile::open_to_read(path).map_err(io("open"))?;
+        let size = file.len().map_err(io("read the length"))? as usize;
+        let segment = Segment::map(base, size, file).map_err(io("map"))?;
+        segment.written.store(size, Ordering::Release);
+        Ok(segment)
+    }
+
     fn map(base: i64, size: usize, file: DiskFile) -> io::Result<Segment> {
         let map = map_for_reading(&file, size)?;
         Ok(Segment {

@@ -100,16 +100,17 @@ impl CheckFile {
         } else if len != FILE_LEN {
             return Err(damaged(path, len.min(FILE_LEN), "a file of 4096 bytes", len as i64));
         }
-        let mut bytes = [0; CHECK_LEN];
-        file.read_at(&mut bytes, 0).map_err(io("read"))?;
-        let check = Check::decode(&bytes);
-        let fields = [check.read_ms, check.log_flushed, check.queue_offset];
-        for (at, field) in (0..).step_by(8).zip(fields) {
-            if field < 0 {
-                return Err(damaged(path, at, "a time or a position, as in a timer check", field));
-            }
+        let check = read(&file)?;
+        Ok((CheckFile { file }, check))
+    }
+
+    /// What the file says, read only; `None` where it says nothing or is missing.
+    pub fn view(root: &Path) -> Result<Option<Check>, OpenError> {
+        let path = root.join("config/timercheck");
+        match DiskFile::open_to_read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => read(&file.map_err(|error| OpenError::io(&path, "open", error))?),
         }
-        Ok((CheckFile { file }, Some(check).filter(|check| *check != Check::default())))
     }
 
     /// Writes and syncs.
@@ -122,6 +123,21 @@ impl CheckFile {
     pub fn path(&self) -> &Path {
         self.file.path()
     }
+}
+
+fn read(file: &DiskFile) -> Result<Option<Check>, OpenError> {
+    let mut bytes = [0; CHECK_LEN];
+    let path = file.path();
+    file.read_at(&mut bytes, 0).map_err(|error| OpenError::io(path, "read", error))?;
+    let check = Check::decode(&bytes);
+    let fields = [check.read_ms, check.log_flushed, check.queue_offset];
+    for (at, field) in (0..).step_by(8).zip(fields) {
+        if field < 0 {
+            let expected = "a time or a position, as in a timer check";
+            return Err(damaged(path.to_owned(), at, expected, field));
+        }
+    }
+    Ok(Some(check).filter(|check| *check != Check::default()))
 }
 
 fn damaged(path: PathBuf, offset: u64, expected: &str, got: i64) -> OpenError {

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arc_swap::ArcSwap;
 use tracing::warn;
 
-use super::unit::{BLANK_LEN, Found, UNIT_LEN, Unit, blank};
-use crate::commit_log::load_segments;
+use super::unit::{BLANK_LEN, Found, NO_UNIT, UNIT_LEN, Unit, blank};
+use crate::commit_log::{load_segments, view_segments};
 use crate::disk_file::{create_directories, sync_directory_of};
 use crate::segment::Segment;
 use crate::{OpenError, StoreConfig};
@@ -48,6 +48,48 @@ impl TimerLog {
             end: AtomicI64::new(end),
             flushed: AtomicI64::new(0),
         })
+    }
+
+    /// Opens the files that are there for reading only.
+    pub fn view(root: &Path) -> Result<TimerLog, OpenError> {
+        let directory = root.join("timerlog");
+        let segments = match directory.is_dir() {
+            true => view_segments(std::slice::from_ref(&directory))?,
+            false => Vec::new(),
+        };
+        let end = segments.last().map_or(0, |segment| segment.limit());
+        let segments = ArcSwap::from_pointee(segments);
+        let (end, flushed) = (AtomicI64::new(end), AtomicI64::new(0));
+        Ok(TimerLog { directory, file_size: 0, segments, end, flushed })
+    }
+
+    /// Reads all units; returns the position behind the last one.
+    pub fn each(&self, mut each: impl FnMut(i64, &Unit)) -> i64 {
+        let mut end = 0;
+        for segment in self.segments.load().iter() {
+            let (at, found) = read_file(segment, 0, &mut each);
+            end = segment.base() + at as i64;
+            if found != Found::Blank {
+                break;
+            }
+        }
+        end
+    }
+
+    /// Positions of the units of a slot, the newest first, and where the chain breaks.
+    pub fn chain(&self, slot_ms: i64, last: i64) -> (Vec<i64>, Option<i64>) {
+        let mut positions = Vec::new();
+        let mut next = last;
+        while next != NO_UNIT {
+            let unit = self.unit(next).filter(|unit| unit.slot_ms() == slot_ms);
+            let Some(unit) = unit.filter(|unit| unit.previous < next) else {
+                // A file of units may have been deleted with the messages they stand for.
+                return (positions, Some(next).filter(|_| next >= self.min()));
+            };
+            positions.push(next);
+            next = unit.previous;
+        }
+        (positions, None)
     }
 
     /// Position behind the last unit.

@@ -16,6 +16,7 @@ mod parked;
 mod rates;
 mod recovery;
 mod unit;
+mod view;
 mod wheel;
 mod worker;
 
@@ -29,12 +30,13 @@ use runtime::clock::now_ms;
 use runtime::services::Stop;
 use tracing::{error, warn};
 
-pub use check::CHECK_LEN;
+pub use check::{CHECK_LEN, Check};
+pub use view::TimerView;
 
 use crate::MessageStore;
 use crate::json_file::JsonFileError;
 use crate::watermark::Signal;
-use check::{Check, CheckFile};
+use check::CheckFile;
 use counts::Counts;
 use log::TimerLog;
 use rates::Rates;

@@ -98,12 +98,7 @@ impl Wheel {
         let file = DiskFile::open_or_create(path).map_err(io("open for writing"))?;
         let len = file.len().map_err(io("read the length"))?;
         if len != 0 && len != FILE_LEN {
-            return Err(OpenError::Damaged {
-                path: path.to_owned(),
-                offset: len.min(FILE_LEN),
-                expected: format!("a timer wheel of {FILE_LEN} bytes"),
-                got: format!("{len} bytes"),
-            });
+            return Err(damaged_len(path, len));
         }
         if len == 0 {
             file.set_len(FILE_LEN).map_err(io("make"))?;
@@ -112,6 +107,17 @@ impl Wheel {
         }
         let changed = Mutex::default();
         Ok(Wheel { file, precision_ms, changed })
+    }
+
+    /// Opens the file for reading only.
+    pub fn view(path: &Path, precision_ms: i64) -> Result<Wheel, OpenError> {
+        let io = |action| move |source| OpenError::io(path, action, source);
+        let file = DiskFile::open_to_read(path).map_err(io("open"))?;
+        let len = file.len().map_err(io("read the length"))?;
+        if len != FILE_LEN {
+            return Err(damaged_len(path, len));
+        }
+        Ok(Wheel { file, precision_ms, changed: Mutex::default() })
     }
 
     /// Milliseconds of a slot.
@@ -259,6 +265,20 @@ impl Changed {
     fn get(&self, number: i64) -> Option<Slot> {
         self.waiting.get(&number).or_else(|| self.writing.get(&number)).copied()
     }
+}
+
+fn damaged_len(path: &Path, len: u64) -> OpenError {
+    OpenError::Damaged {
+        path: path.to_owned(),
+        offset: len.min(FILE_LEN),
+        expected: format!("a timer wheel of {FILE_LEN} bytes"),
+        got: format!("{len} bytes"),
+    }
+}
+
+/// Where a time's slot stands in the file.
+pub fn place_of(tick: i64) -> u64 {
+    place(tick.rem_euclid(SLOTS))
 }
 
 fn place(number: i64) -> u64 {

@@ -531,19 +531,10 @@ impl Timer {
 
     /// Positions of the units of a slot, the newest first.
     fn chain(&self, slot_ms: i64) -> io::Result<Vec<i64>> {
-        let mut positions = Vec::new();
-        let mut next = self.wheel.slot(slot_ms)?.map_or(NO_UNIT, |slot| slot.last);
-        while next != NO_UNIT {
-            // A file of units may have been deleted with the messages they stand for.
-            let unit = self.log.unit(next).filter(|unit| unit.slot_ms() == slot_ms);
-            let Some(unit) = unit.filter(|unit| unit.previous < next) else {
-                if next >= self.log.min() {
-                    error!(slot_ms, position = next, "the chain of a timer slot is broken");
-                }
-                break;
-            };
-            positions.push(next);
-            next = unit.previous;
+        let last = self.wheel.slot(slot_ms)?.map_or(NO_UNIT, |slot| slot.last);
+        let (positions, broken) = self.log.chain(slot_ms, last);
+        if let Some(position) = broken {
+            error!(slot_ms, position, "the chain of a timer slot is broken");
         }
         Ok(positions)
     }
