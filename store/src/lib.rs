@@ -13,7 +13,7 @@ pub mod disk_file;
 pub mod dispatch;
 pub mod error;
 pub mod faults;
-mod foreign;
+pub mod foreign;
 pub mod get;
 pub mod index;
 pub mod json_file;

@@ -1,3 +1,4 @@
-//! Command-line tools: `mqbench`, the load generator.
+//! Command-line tools: `mqadmin`, and `mqbench`, the load generator.
 
+pub mod admin;
 pub mod bench;

@@ -1,0 +1,123 @@
+//! Every record of the log.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+
+use memchr::memmem::Finder;
+use remoting::protocol::message::Record;
+use remoting::protocol::message::record::{MAGIC_V1, MAGIC_V2};
+use store::LogSlice;
+use store::commit_log::Found;
+use store::dispatch::DispatchRequest;
+
+use super::Store;
+use super::report::Report;
+
+/// What the log holds.
+#[derive(Debug, Default)]
+pub struct LogReport {
+    /// Its first position.
+    pub min: i64,
+    /// Its files and the length of each.
+    pub files: (usize, usize),
+    /// Whole records.
+    pub records: u64,
+    /// Bodies that do not have their checksum.
+    pub damaged: u64,
+    /// Store times of the oldest and the newest record.
+    pub times: Option<(i64, i64)>,
+    /// Whole records behind the end.
+    pub behind: u64,
+    /// Records that must have a unit, by queue.
+    pub placed: HashMap<String, HashMap<i32, u64>>,
+}
+
+pub(super) fn walk(store: &Store, report: &mut Report) {
+    let segments = store.log.segments();
+    let end = report.ours.map_or(i64::MAX, |(_, end)| end);
+    // Recovery gives the queues what is behind.
+    let settled = match store.clean {
+        true => store.queues.max_physical_offset(),
+        false => report.ours.map_or(i64::MAX, |(from, _)| from).min(report.java.0),
+    };
+    let mut log = LogReport {
+        min: store.log.min(),
+        files: (segments.len(), store.log.segment_size()),
+        ..LogReport::default()
+    };
+    let mut records = store.log.records(log.min);
+    loop {
+        let position = records.position();
+        match records.advance() {
+            Found::Record(_) if position >= end => log.behind += 1,
+            Found::Record(slice) => {
+                if let Err(damage) = log.add(store, &slice, settled) {
+                    damaged(store, report, position, "a body of its checksum", &damage);
+                }
+            }
+            Found::End => break,
+            Found::Damaged(damage) => {
+                let Some(next) = next_record(store, position) else { break };
+                if position < end {
+                    let got = format!("{damage}; the next record is at {next}");
+                    damaged(store, report, position, "a record", &got);
+                }
+                records = store.log.records(next);
+            }
+        }
+    }
+    report.log = log;
+}
+
+impl LogReport {
+    fn add(&mut self, store: &Store, slice: &LogSlice, settled: i64) -> Result<(), String> {
+        let record = Record::decode(slice.as_ref()).map_err(|error| error.to_string())?;
+        self.records += 1;
+        let time = record.store_timestamp;
+        let (oldest, newest) = self.times.unwrap_or((time, time));
+        self.times = Some((oldest.min(time), newest.max(time)));
+        let request = DispatchRequest::of(&record, &store.delays);
+        if request.has_unit() && record.physical_offset < settled {
+            for place in request.places() {
+                if !self.placed.contains_key(place.topic) {
+                    self.placed.insert(place.topic.to_owned(), HashMap::new());
+                }
+                if let Some(queues) = self.placed.get_mut(place.topic) {
+                    *queues.entry(place.queue_id).or_default() += 1;
+                }
+            }
+        }
+        record.verify_crc().map_err(|error| {
+            self.damaged += 1;
+            error.to_string()
+        })
+    }
+}
+
+fn damaged(store: &Store, report: &mut Report, position: i64, expected: &str, got: &dyn Display) {
+    let (path, offset) = store.place(position);
+    report.damaged(&path, offset, expected, got);
+}
+
+/// The next record behind a place where none is.
+fn next_record(store: &Store, position: i64) -> Option<i64> {
+    let magics = [MAGIC_V1, MAGIC_V2].map(i32::to_be_bytes);
+    let segments = store.log.segments();
+    let rest = segments.iter().filter(|segment| segment.limit() > position);
+    for segment in rest {
+        let start = (position + 1 - segment.base()).max(0) as usize;
+        let bytes = segment.bytes(start, usize::MAX);
+        let found = magics.iter().filter_map(|magic| {
+            Finder::new(magic).find_iter(bytes).find_map(|at| {
+                let at = at.checked_sub(4)?;
+                let record = Record::decode(&bytes[at..]).ok()?;
+                let there = segment.base() + (start + at) as i64;
+                (record.physical_offset == there).then_some(there)
+            })
+        });
+        if let Some(found) = found.min() {
+            return Some(found);
+        }
+    }
+    None
+}
