@@ -144,10 +144,10 @@ pub struct Scanned {
 /// Looks through a queue (`None`: there is no such queue) from the offset asked for.
 ///
 /// The filter sees units whose records are in the log; `intact` tells of one that is to be returned
-/// whether its record is what was stored, and it is passed over if not. One message is returned however large it
-/// is. The bounds of the log are asked for after those of the queue: a record is in the log before
-/// its unit is in the queue, so that what the queue has is in the log then. What arrives
-/// meanwhile is left for the next scan.
+/// whether its record is what was stored, and it is passed over if not. One message is returned
+/// however large it is. The bounds of the log are asked for after those of the queue: a record is
+/// in the log before its unit is in the queue, so that what the queue has is in the log then. What
+/// arrives meanwhile is left for the next scan.
 pub fn scan(
     queue: Option<&Queue>,
     request: &GetRequest<'_>,
