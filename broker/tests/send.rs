@@ -22,6 +22,20 @@ async fn refused(bench: &Bench, header: Header<'_>, body: &[u8]) -> ResponseCode
 }
 
 #[tokio::test]
+async fn a_topic_is_saved_before_its_first_message_is_acknowledged() {
+    let root = tempfile::tempdir().unwrap();
+    let bench = Bench::start(root.path()).await;
+    let file = root.path().join("config/topics.json");
+    for number in 0..20 {
+        let topic = format!("T{number}");
+        let answer = bench.send(to(&topic), b"body").await;
+        assert_eq!(code(&answer), ResponseCode::Success);
+        let saved = std::fs::read_to_string(&file).unwrap();
+        assert!(saved.contains(&format!("\"{topic}\"")), "{topic}");
+    }
+}
+
+#[tokio::test]
 async fn a_message_is_stored_with_what_the_broker_adds() {
     let root = tempfile::tempdir().unwrap();
     let bench = Bench::start(root.path()).await;

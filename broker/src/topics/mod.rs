@@ -1,9 +1,9 @@
 //! The topics of this broker, `config/topics.json`.
 //!
 //! A lookup on the hot path copies a few numbers (`Facts`) out of a sharded map and allocates
-//! nothing. Creating a topic is one insertion: a service writes the file some milliseconds later,
-//! and name servers are told by `peers`, which asks for `changes_since`. A topic whose creation a
-//! kill has undone is made again by the next send; its messages are still in their queues then.
+//! nothing. Creating a topic is one insertion: a service writes the file at once for all that are
+//! new, sends to a topic that is `unsaved` are answered when it has, and name servers are told by
+//! `peers`, which asks for `changes_since`.
 //! A damaged file stops the start; nothing here replaces it by an empty one.
 
 mod names;
@@ -11,8 +11,8 @@ mod system;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -20,9 +20,10 @@ use remoting::protocol::body::{DataVersion, TopicConfig, TopicFilterType};
 use remoting::protocol::message::sys_flag;
 use runtime::clock::now_ms;
 use serde::{Deserialize, Serialize};
-use store::QueueKind;
 use store::json_file::{JsonFile, JsonFileError};
 use store::light::is_light;
+use store::watermark::Watermark;
+use store::{QueueKind, WaitError};
 use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
@@ -151,7 +152,8 @@ pub(crate) struct Topics {
     recent: Mutex<Recent>,
     /// Number of changes so far; saving and registering follow it.
     changes: watch::Sender<u64>,
-    saved: AtomicU64,
+    /// Changes up to this one are in the file.
+    saved: Watermark,
     saving: Mutex<()>,
     path: PathBuf,
     unknown: serde_json::Map<String, serde_json::Value>,
@@ -209,7 +211,7 @@ impl Topics {
             version: Mutex::new(file.data_version),
             recent: Mutex::default(),
             changes: watch::Sender::new(0),
-            saved: AtomicU64::new(0),
+            saved: Watermark::new(0),
             saving: Mutex::new(()),
             path,
             unknown: file.unknown,
@@ -308,12 +310,16 @@ impl Topics {
 
     /// Adds a topic, or returns the one that another request added meanwhile.
     fn add(&self, config: TopicConfig) -> Facts {
-        let facts = match self.table.entry(config.topic_name.as_str().into()) {
-            Entry::Occupied(known) => return known.get().facts,
-            Entry::Vacant(place) => place.insert(Known::new(config.clone())).facts,
-        };
-        self.changed(&config.topic_name);
-        facts
+        let mut recent = self.recent_lock();
+        if let Some(facts) = self.look(&config.topic_name) {
+            return facts;
+        }
+        // Counted first, under the lock: whoever finds the topic finds it unsaved.
+        self.count(&mut recent, &config.topic_name);
+        match self.table.entry(config.topic_name.as_str().into()) {
+            Entry::Occupied(known) => known.get().facts,
+            Entry::Vacant(place) => place.insert(Known::new(config)).facts,
+        }
     }
 
     /// Stores a configuration as it is; returns whether anything changed.
@@ -360,8 +366,11 @@ impl Topics {
     }
 
     fn changed(&self, topic: &str) {
+        self.count(&mut self.recent_lock(), topic);
+    }
+
+    fn count(&self, recent: &mut Recent, topic: &str) {
         self.next_version();
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         // Invariant: the number is taken under the lock of the list, so the list is in order.
         let mut number = 0;
         self.changes.send_modify(|changes| {
@@ -404,7 +413,7 @@ impl Topics {
 
     /// Lists the topics created or changed after the given number of changes.
     pub(crate) fn changes_since(&self, number: u64) -> Changes {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = self.recent_lock();
         if number < recent.forgotten {
             return Changes::Everything;
         }
@@ -437,9 +446,11 @@ impl Topics {
     /// Returns what the disk said; the next call tries again.
     pub(crate) fn save(&self) -> Result<(), JsonFileError> {
         let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read before the table: a change after it is saved by the next call.
+        // Read before the table, when what was counted is in it: a later one is for the next call.
+        let recent = self.recent_lock();
         let changes = self.change_count();
-        if self.saved.load(Ordering::Acquire) == changes {
+        drop(recent);
+        if self.saved_to() == changes {
             return Ok(());
         }
         let all = self.all();
@@ -449,8 +460,43 @@ impl Topics {
             unknown: &self.unknown,
         };
         JsonFile::save(&self.path, &file)?;
-        self.saved.store(changes, Ordering::Release);
+        self.saved.advance(i64::try_from(changes).unwrap_or(i64::MAX));
         Ok(())
+    }
+
+    /// The last change of a topic that the file does not have yet.
+    pub(crate) fn unsaved(&self, topic: &str) -> Option<u64> {
+        let saved = self.saved_to();
+        if saved == self.change_count() {
+            return None;
+        }
+        let recent = self.recent_lock();
+        let unsaved = recent.list.iter().rev().take_while(|(change, _)| *change > saved);
+        let change = unsaved.into_iter().find(|(_, name)| **name == *topic);
+        let forgotten = (recent.forgotten > saved).then_some(recent.forgotten);
+        change.map(|(change, _)| *change).or(forgotten)
+    }
+
+    /// Waits until a change is in the file.
+    ///
+    /// # Errors
+    /// The disk did not take it in time.
+    pub(crate) async fn wait_saved(
+        &self,
+        change: u64,
+        patience: Duration,
+    ) -> Result<(), WaitError> {
+        let end = i64::try_from(change).unwrap_or(i64::MAX);
+        let waited = tokio::time::timeout(patience, self.saved.wait_for(end)).await;
+        waited.unwrap_or(Err(WaitError::TimedOut))
+    }
+
+    fn saved_to(&self) -> u64 {
+        self.saved.position().unsigned_abs()
+    }
+
+    fn recent_lock(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -55,10 +55,11 @@ pub(super) fn answer(
     out.respond(code, remark, sent, &extra, &[]);
 }
 
-/// Answers once the record is on disk, or says that it is not known to be.
+/// Answers once the record up to its end, and the change that made its topic, are on disk, or
+/// says that they are not known to be.
 pub(super) fn wait_durable(
     broker: &Arc<Broker>,
-    end: i64,
+    (to_flush, to_save): (Option<i64>, Option<u64>),
     sent: &SendMessageResponseHeader<'_>,
     place: Unanswered,
     tag: ResponseTag,
@@ -71,7 +72,14 @@ pub(super) fn wait_durable(
     let recall_handle = owned(sent.recall_handle);
     let (queue_id, queue_offset) = (sent.queue_id, sent.queue_offset);
     Outcome::Later(Box::pin(async move {
-        let waited = broker.store.wait_durable(end, flush_patience(&broker)).await;
+        let patience = flush_patience(&broker);
+        let mut waited = match to_save {
+            Some(change) => broker.topics.wait_saved(change, patience).await,
+            None => Ok(()),
+        };
+        if let (Ok(()), Some(end)) = (&waited, to_flush) {
+            waited = broker.store.wait_durable(end, patience).await;
+        }
         drop(place);
         let (code, remark) = match waited {
             Ok(()) => (ResponseCode::Success, None),

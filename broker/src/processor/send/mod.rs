@@ -142,12 +142,15 @@ fn store(
         batch_uniq_id: unique.filter(|_| matches!(shape, Shape::InnerBatch(_))),
         recall_handle: (!handle.is_empty()).then_some(handle),
     };
-    if !stamped.waits || broker.store.durable(put.end) {
+    let to_flush = (stamped.waits && !broker.store.durable(put.end)).then_some(put.end);
+    // After a kill nobody would know a topic that is not saved, and so not its message.
+    let to_save = broker.topics.unsaved(topic);
+    if to_flush.is_none() && to_save.is_none() {
         answer(broker, ResponseCode::Success, None, &sent, out);
         return Ok(Outcome::Done);
     }
     let place = place.unwrap_or_else(|| broker.unanswered());
-    Ok(wait_durable(broker, put.end, &sent, place, out.tag()))
+    Ok(wait_durable(broker, (to_flush, to_save), &sent, place, out.tag()))
 }
 
 fn refuse_unsupported(
