@@ -13,7 +13,7 @@ use remoting::protocol::header::NoHeader;
 
 use crate::compat::{Client, Servers, Toolchain, cache};
 use crate::takeover::link::Link;
-use crate::takeover::site::{End, NameServer, Site};
+use crate::takeover::site::{End, NameServer, Site, Special};
 use crate::workspace;
 
 mod answer;
@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> Result<bool> {
         false => Servers::ours(args.server_bin.as_deref())?,
     };
     let name_server = NameServer::start(&ours)?;
-    let mut site = Site::prepare("broker", &name_server, &settings())?;
+    let mut site = Site::prepare("broker", &name_server, Special::default(), &settings())?;
     let soon = two_hours_ahead()?;
     let java = Side::take(&mut site, &java, soon).context("the Java broker")?;
     let ours = Side::take(&mut site, &ours, soon).context("our broker")?;

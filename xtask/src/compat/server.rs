@@ -37,9 +37,14 @@ pub enum Servers {
 }
 
 impl Servers {
-    /// The Java servers.
+    /// The Java servers that scenarios are checked with.
     pub fn control(tools: &Toolchain) -> Result<Self> {
-        Ok(Self::Control(tools.server_class_path(CONTROL_VERSION)?))
+        Self::java(tools, CONTROL_VERSION)
+    }
+
+    /// The Java servers of a release.
+    pub fn java(tools: &Toolchain, version: &str) -> Result<Self> {
+        Ok(Self::Control(tools.server_class_path(version)?))
     }
 
     /// Our servers: those of `folder`, or built now.

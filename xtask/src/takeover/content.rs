@@ -1,12 +1,16 @@
 //! What the store holds: topics, groups, offsets, messages of many sizes, batches and delays.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::BytesMut;
 use futures_util::future::try_join_all;
-use remoting::protocol::body::{Body, SubscriptionGroupConfig};
+use remoting::protocol::body::{
+    Body, ExponentialRetryPolicy, GroupRetryPolicy, GroupRetryPolicyType, SubscriptionGroupConfig,
+};
 use remoting::protocol::code::RequestCode;
 use remoting::protocol::header::{
     CreateTopicRequestHeader, NoHeader, SendMessageRequestHeader, Short,
@@ -14,9 +18,11 @@ use remoting::protocol::header::{
 };
 use remoting::protocol::message::batch::BatchMessage;
 use remoting::protocol::message::id::OffsetMessageId;
+use remoting::protocol::message::record::Record;
 use remoting::protocol::message::{Properties, PropertiesBuf};
 
 use super::link::{Link, number};
+use super::release::Release;
 use super::snapshot::Snapshot;
 
 /// Topic where the delayed messages go.
@@ -26,6 +32,12 @@ pub const TOPICS: &[(&str, i32)] =
     &[("TakeoverPlain", 3), ("TakeoverOrdered", 2), ("TakeoverAutomatic", 4), (DELAYED, 2)];
 /// Consumer groups.
 pub const GROUPS: &[&str] = &["takeover-plain", "takeover-strict"];
+
+/// End of the key of a broadcasting consumer's offsets.
+pub const BROADCAST: &str = "@broadcast";
+/// Offsets as 5.x brokers keep them of broadcasting consumers behind a proxy.
+const BROADCAST_OFFSETS: &str =
+    r#"{"offsetTable":{"TakeoverPlain@takeover-plain@broadcast":{0:7,2:11}}}"#;
 
 /// Topic where the messages of the timer wait.
 pub const TIMER_TOPIC: &str = "rmq_sys_wheel_timer";
@@ -47,32 +59,55 @@ struct Planned {
 pub struct Ack {
     topic: &'static str,
     queue_id: i32,
-    queue_offset: i64,
+    /// Place in the queue.
+    pub queue_offset: i64,
     physical_offset: i64,
     properties: PropertiesBuf,
     body: Vec<u8>,
 }
 
-/// Creates topics and groups with settings of their own.
-pub async fn create(link: &Link) -> Result<()> {
-    for (topic, queues) in TOPICS {
-        if *topic == "TakeoverAutomatic" {
-            continue;
+impl Ack {
+    /// Topic and queue.
+    pub fn queue(&self) -> (&'static str, i32) {
+        (self.topic, self.queue_id)
+    }
+
+    /// Fails unless the record is what was acknowledged.
+    pub fn check(&self, record: &Record<'_>) -> Result<()> {
+        let place = format!("offset {}", self.queue_offset);
+        let is_there = record.physical_offset == self.physical_offset;
+        ensure!(is_there, "{place}: its id says {}", self.physical_offset);
+        ensure!(record.body == self.body && record.flag == 3, "{place}: another body or flag");
+        ensure!(record.verify_crc().is_ok(), "{place}: bad CRC");
+        let stored = record.properties();
+        for (name, value) in Properties::new(self.properties.as_str()) {
+            ensure!(stored.get(name) == Some(value), "{place}: property {name}");
         }
+        Ok(())
+    }
+}
+
+/// How long something may take that is not late yet, on a slow machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Writes the offsets that no request sets, into the directory of a broker that has not started.
+pub fn write_broadcast_offsets(store: &Path) -> Result<()> {
+    let config = store.join("config");
+    fs::create_dir_all(&config)?;
+    for file in ["consumerOffset.json", "lmqConsumerOffset.json"] {
+        fs::write(config.join(file), BROADCAST_OFFSETS)?;
+    }
+    Ok(())
+}
+
+/// Creates topics and groups with settings of their own.
+pub async fn create(link: &Link, release: Release) -> Result<()> {
+    for (topic, queues) in TOPICS {
         let is_ordered = *topic == "TakeoverOrdered";
-        let header = CreateTopicRequestHeader {
-            topic: (*topic).to_owned(),
-            default_topic: "TBW102".to_owned(),
-            read_queue_nums: *queues + i32::from(is_ordered),
-            write_queue_nums: *queues,
-            perm: 6,
-            topic_filter_type: "SINGLE_TAG".to_owned(),
-            topic_sys_flag: Some(0),
-            order: is_ordered,
-            attributes: is_ordered.then(|| "+message.type=NORMAL".to_owned()),
-            force: false,
-        };
-        link.ok(RequestCode::UpdateAndCreateTopic, &header, &[]).await?;
+        let attributes = (is_ordered && release.is_5()).then_some("+message.type=NORMAL");
+        if *topic != "TakeoverAutomatic" {
+            create_topic(link, topic, *queues, attributes).await?;
+        }
     }
     for group in GROUPS {
         let mut config = SubscriptionGroupConfig::new(group);
@@ -80,11 +115,45 @@ pub async fn create(link: &Link) -> Result<()> {
             config.retry_max_times = 3;
             config.consume_message_orderly = true;
             config.consume_broadcast_enable = false;
+            if release.is_5() {
+                config.group_retry_policy = GroupRetryPolicy {
+                    policy_type: Some(GroupRetryPolicyType::Exponential),
+                    exponential_retry_policy: Some(ExponentialRetryPolicy {
+                        initial: 7_000,
+                        max: 70_000,
+                        multiplier: 3,
+                    }),
+                    ..GroupRetryPolicy::default()
+                };
+            }
         }
         let body = config.encode();
         link.ok(RequestCode::UpdateAndCreateSubscriptiongroup, &NoHeader, &body).await?;
     }
     Ok(())
+}
+
+/// Creates a topic; one with attributes is in order and has one queue more to read than to write.
+pub async fn create_topic(
+    link: &Link,
+    topic: &str,
+    queues: i32,
+    attributes: Option<&str>,
+) -> Result<()> {
+    let special = attributes.is_some();
+    let header = CreateTopicRequestHeader {
+        topic: topic.to_owned(),
+        default_topic: "TBW102".to_owned(),
+        read_queue_nums: queues + i32::from(special),
+        write_queue_nums: queues,
+        perm: 6,
+        topic_filter_type: "SINGLE_TAG".to_owned(),
+        topic_sys_flag: Some(0),
+        order: special,
+        attributes: attributes.map(str::to_owned),
+        force: false,
+    };
+    link.ok(RequestCode::UpdateAndCreateTopic, &header, &[]).await.map(|_| ())
 }
 
 /// Commits an offset of each group for each queue.
@@ -143,11 +212,12 @@ pub async fn send_delayed(
     word: &str,
     count: usize,
     (level, delay): (i32, Duration),
+    release: Release,
 ) -> Result<Vec<Vec<u8>>> {
     let mut bodies = Vec::new();
     for number in 0..count {
         let (mut properties, _) = message(word, number);
-        let how = if number.is_multiple_of(2) {
+        let how = if number.is_multiple_of(2) || !release.is_5() {
             properties.set("DELAY", &level.to_string());
             "level"
         } else {
@@ -165,6 +235,23 @@ pub async fn send_delayed(
         bodies.push(body);
     }
     Ok(bodies)
+}
+
+/// Sends a message without properties of its own.
+pub async fn send_body(link: &Link, topic: &'static str, queue_id: i32, body: &[u8]) -> Result<()> {
+    send_with(link, topic, queue_id, &PropertiesBuf::new(), body).await.map(|_| ())
+}
+
+/// Sends a message with these properties.
+pub async fn send_with(
+    link: &Link,
+    topic: &'static str,
+    queue_id: i32,
+    properties: &PropertiesBuf,
+    body: &[u8],
+) -> Result<Vec<Ack>> {
+    let messages = vec![(properties.clone(), body.to_vec())];
+    send_one(link, Planned { topic, queue_id, messages }).await
 }
 
 /// The time.
@@ -242,16 +329,8 @@ async fn send_one(link: &Link, planned: Planned) -> Result<Vec<Ack>> {
 /// Compares what was acknowledged with what the broker holds.
 pub fn check_acks(acks: &[Ack], snapshot: &Snapshot) -> Result<()> {
     for ack in acks {
-        let place = format!("{}-{} offset {}", ack.topic, ack.queue_id, ack.queue_offset);
         let record = snapshot.record(ack.topic, ack.queue_id, ack.queue_offset)?;
-        let is_there = record.physical_offset == ack.physical_offset;
-        ensure!(is_there, "{place}: its id says {}", ack.physical_offset);
-        ensure!(record.body == ack.body && record.flag == 3, "{place}: another body or flag");
-        ensure!(record.verify_crc().is_ok(), "{place}: bad CRC");
-        let stored = record.properties();
-        for (name, value) in Properties::new(ack.properties.as_str()) {
-            ensure!(stored.get(name) == Some(value), "{place}: property {name}");
-        }
+        ack.check(&record).with_context(|| format!("{}-{}", ack.topic, ack.queue_id))?;
     }
     Ok(())
 }

@@ -2,9 +2,11 @@
 //! Java's to ours and back, after a clean stop and after kill -9.
 //!
 //! In each round one broker writes the content; the other takes the directory over, must show
-//! all of it byte for byte and writes more; then the first gets it back. With `--control`,
-//! Java's broker stands on both sides: a check that fails there is wrong.
+//! all of it byte for byte and writes more; then the oldest file of the log is deleted, and the
+//! first gets the rest back. With `--control`, Java's broker stands on both sides: a check that
+//! fails there is wrong.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,23 +16,40 @@ use anyhow::{Context, Result, ensure};
 use crate::compat::{Client, Servers, Toolchain};
 use crate::workspace;
 
+mod consumers;
 mod content;
+mod generated;
+mod light;
 pub mod link;
+mod pops;
+mod refusals;
+mod release;
 mod round;
 mod saved;
+mod segments;
 pub mod site;
 mod snapshot;
 mod transactions;
 
+use release::Release;
 use round::{Round, Side};
-use site::{End, NameServer};
+use site::{End, NameServer, Special};
 
 /// Options of `cargo xtask takeover`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Put the released Java 5.3.3 broker on both sides
+    /// Put the Java broker on both sides
     #[arg(long)]
     control: bool,
+    /// Java release of the other broker, or `all`
+    #[arg(long, default_value = release::DEFAULT)]
+    version: String,
+    /// Take so many generated stores each way, instead of the rounds
+    #[arg(long)]
+    generated: Option<u64>,
+    /// Seed of the first generated store
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Folder that holds mqnamesrv and mqbroker; without it they are built
     #[arg(long)]
     server_bin: Option<PathBuf>,
@@ -41,29 +60,62 @@ pub struct Args {
 
 /// Runs the rounds; true if every check held.
 pub fn run(args: &Args) -> Result<bool> {
+    let releases = Release::named(&args.version).context("no such Java release")?;
     let tools = Toolchain::find();
-    if let Some((_, tool)) = tools.missing(true, &[Client::Java("5.3.3")]).first() {
+    if let Some((_, tool)) = tools.missing(true, &[Client::Java(release::DEFAULT)]).first() {
         ensure!(!workspace::is_ci(), "CI needs {tool}");
         println!("left out: stores to Java and back, because {tool} is not installed");
         return Ok(true);
     }
     let start = Instant::now();
-    let java = Side { word: "Java", servers: &Servers::control(&tools)? };
     let servers = Servers::ours(args.server_bin.as_deref())?;
     let name_server = NameServer::start(&servers)?;
-    let ours = if args.control { java } else { Side { word: "ours", servers: &servers } };
+    let mut held = true;
+    for release in releases {
+        let lacks = release.lacks().map(|lacks| format!(", without {lacks}"));
+        println!("Java {release}{}", lacks.unwrap_or_default());
+        let java = Side { word: "Java", servers: &Servers::java(&tools, release.0)? };
+        let ours = if args.control { java } else { Side { word: "ours", servers: &servers } };
+        held &= match args.generated {
+            Some(count) => {
+                generate(args.seed..args.seed + count, ours, java, &name_server, args.keep)?
+            }
+            None => rounds(ours, java, release, &name_server, args.keep)?,
+        };
+        if args.version == "all" && args.generated.is_none() {
+            held &= refusals::run(release, java.servers, &servers, &name_server)?;
+        }
+    }
+    println!("{} in {:.0?}", if held { "all held" } else { "FAILED" }, rounded(start.elapsed()));
+    Ok(held)
+}
+
+/// The four rounds with one release.
+fn rounds(
+    ours: Side<'_>,
+    java: Side<'_>,
+    release: Release,
+    name_server: &NameServer,
+    keep: bool,
+) -> Result<bool> {
+    let plain = Special::default();
+    let two_logs = Special { two_logs: true, ..plain };
+    let light = Special { light: true, ..plain };
+    let v6 = Special { v6: true, ..plain };
     // A round has one broker at a time, so two lanes are two JVMs at most.
     let lanes = [
-        [("a", ours, java, End::Kill), ("b", java, ours, End::Clean)],
-        [("c", java, ours, End::Kill), ("d", ours, java, End::Clean)],
+        [("a", ours, java, End::Kill, two_logs), ("b", java, ours, End::Clean, light)],
+        [("c", java, ours, End::Kill, v6), ("d", ours, java, End::Clean, two_logs)],
     ];
-    let held = thread::scope(|scope| {
+    thread::scope(|scope| {
         let lanes = lanes.map(|lane| {
-            let name_server = &name_server;
             scope.spawn(move || {
                 let mut held = true;
-                for (word, first, second, end) in lane {
-                    held &= round(word, first, second, end, name_server, args.keep)?;
+                for (word, first, second, end, special) in lane {
+                    let name = format!("{}-{word}", release.0);
+                    let sides = (first, second, end);
+                    let round = Round::prepare(&name, sides, release, special, name_server)?;
+                    held &= went(round, keep)?;
                 }
                 anyhow::Ok(held)
             })
@@ -73,20 +125,38 @@ pub fn run(args: &Args) -> Result<bool> {
             held &= lane.join().ok().context("a lane panicked")??;
         }
         anyhow::Ok(held)
-    })?;
-    println!("{} in {:.0?}", if held { "all held" } else { "FAILED" }, rounded(start.elapsed()));
-    Ok(held)
+    })
 }
 
-fn round(
-    word: &str,
-    first: Side<'_>,
-    second: Side<'_>,
-    end: End,
+/// Generated stores of these seeds, each way.
+fn generate(
+    seeds: Range<u64>,
+    ours: Side<'_>,
+    java: Side<'_>,
     name_server: &NameServer,
     keep: bool,
 ) -> Result<bool> {
-    let mut round = Round::prepare(word, first, second, end, name_server)?;
+    let one_way = |first: Side<'_>, second: Side<'_>| {
+        let mut held = true;
+        for seed in seeds.clone() {
+            match generated::run(seed, first, second, name_server, keep) {
+                Ok(report) => println!("{report}"),
+                Err(error) => {
+                    println!("seed {seed}: {} → {}: FAILED: {error:#}", first.word, second.word);
+                    held = false;
+                }
+            }
+        }
+        held
+    };
+    thread::scope(|scope| {
+        let there = scope.spawn(|| one_way(ours, java));
+        let back = one_way(java, ours);
+        Ok(back && there.join().ok().context("a lane panicked")?)
+    })
+}
+
+fn went(mut round: Round<'_>, keep: bool) -> Result<bool> {
     let Err(error) = round.run() else { return Ok(true) };
     println!("{}: FAILED: {error:#}", round.leg());
     if keep {

@@ -9,30 +9,33 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use remoting::protocol::body::{Body, ConsumerOffsetSerializeWrapper};
 
-use super::content;
+use super::consumers;
+use super::content::{self, PATIENCE};
 
-/// A Java broker saves offsets for the first time 10 s after its start.
-const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Waits until every offset of commit `step` is in the file.
-pub fn await_offsets(store: &Path, step: i64) -> Result<()> {
+/// Waits until every offset is in the file: those of commit `step`, and `more` by topic, group
+/// and queue.
+pub fn await_offsets(store: &Path, step: i64, more: &[(&str, &str, i32, i64)]) -> Result<()> {
     let file = store.join("config/consumerOffset.json");
     await_file(&file, "every committed offset", |bytes| {
         let Ok(saved) = ConsumerOffsetSerializeWrapper::decode(bytes) else { return false };
-        content::committed(step).all(|(group, topic, queue_id, offset)| {
+        let is_saved = |topic: &str, group: &str, queue_id: i32, offset: i64| {
             let of_group = saved.offset_table.get(&format!("{topic}@{group}"));
             of_group.and_then(|of_group| of_group.get(&queue_id)) == Some(&offset)
-        })
+        };
+        content::committed(step)
+            .all(|(group, topic, queue, offset)| is_saved(topic, group, queue, offset))
+            && more
+                .iter()
+                .all(|(topic, group, queue, offset)| is_saved(topic, group, *queue, *offset))
     })
 }
 
-/// Waits until a topic that was created by a send is in the file.
-pub fn await_topic(store: &Path, topic: &str) -> Result<()> {
-    let name = format!("\"{topic}\"");
-    await_file(&store.join("config/topics.json"), topic, |bytes| {
-        bytes.windows(name.len()).any(|window| window == name.as_bytes())
-    })
+/// Waits until the subscription with an expression is in the file.
+pub fn await_subscription(store: &Path) -> Result<()> {
+    let file = store.join("config/consumerFilter.json");
+    await_file(&file, "the subscription", consumers::is_kept)
 }
 
 /// Waits until the timer says that it has read its topic up to `queue_offset` and delivered what

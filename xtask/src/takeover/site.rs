@@ -1,5 +1,6 @@
 //! One store directory and the broker that runs on it now, always with the same configuration.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
@@ -17,6 +18,20 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes of a commit log file.
 const LOG_FILE_LEN: i64 = 1 << 20;
+
+/// Where the log is: in the first, or by turns in the others.
+const LOG_DIRECTORIES: [&str; 3] = ["commitlog", "log-b", "log-a"];
+
+/// What is special about a directory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Special {
+    /// The log is in two directories, by turns.
+    pub two_logs: bool,
+    /// There are light queues.
+    pub light: bool,
+    /// The broker has an IPv6 address, which is in every record.
+    pub v6: bool,
+}
 
 /// How a broker ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +96,7 @@ impl Site {
     pub fn prepare(
         name: &str,
         name_server: &NameServer,
+        special: Special,
         more: &[(&'static str, String)],
     ) -> Result<Self> {
         let home = name_server.home.path().to_owned();
@@ -105,6 +121,17 @@ impl Site {
             ("waitTimeMillsInTransactionQueue", "10000".to_owned()),
             ("osPageCacheBusyTimeOutMills", "10000".to_owned()),
         ];
+        if special.two_logs {
+            let logs = [1, 2].map(|at| text(&store.join(LOG_DIRECTORIES[at])));
+            settings.push(("storePathCommitLog", logs.join(",")));
+        }
+        if special.light {
+            settings
+                .extend(["enableLmq", "enableMultiDispatch"].map(|key| (key, "true".to_owned())));
+        }
+        if special.v6 {
+            settings.push(("brokerIP1", "::1".to_owned()));
+        }
         settings.extend_from_slice(more);
         let config = compat::write_config(&home, name, &settings)?;
         let name = name.to_owned();
@@ -117,18 +144,23 @@ impl Site {
         self.home.join(&self.name)
     }
 
-    /// Where the newest file of the log starts that has a record; the one behind it is made early.
-    pub fn newest_log_file(&self) -> Result<i64> {
-        let mut newest = 0;
-        for entry in fs::read_dir(self.store().join("commitlog"))? {
-            let entry = entry?;
-            let mut len = [0; 4];
-            File::open(entry.path())?.read_exact(&mut len)?;
-            if u32::from_be_bytes(len) > 0 {
-                newest = newest.max(entry.file_name().to_string_lossy().parse()?);
+    /// The files of the log that have a record, by their start; the one behind is made early.
+    pub fn log_files(&self) -> Result<BTreeMap<i64, PathBuf>> {
+        let mut files = BTreeMap::new();
+        for directory in LOG_DIRECTORIES.map(|directory| self.store().join(directory)) {
+            if !directory.exists() {
+                continue;
+            }
+            for entry in fs::read_dir(directory)? {
+                let entry = entry?;
+                let mut len = [0; 4];
+                File::open(entry.path())?.read_exact(&mut len)?;
+                if u32::from_be_bytes(len) > 0 {
+                    files.insert(entry.file_name().to_string_lossy().parse()?, entry.path());
+                }
             }
         }
-        Ok(newest)
+        Ok(files)
     }
 
     /// Starts the broker of `servers`; returns when it accepts connections.

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use remoting::protocol::body::{Body, SubscriptionGroupConfig, TopicConfig};
+use remoting::protocol::body::{
+    Body, ConsumerOffsetSerializeWrapper, SubscriptionGroupConfig, SubscriptionGroupWrapper,
+    TopicConfig, TopicConfigSerializeWrapper,
+};
 use remoting::protocol::code::RequestCode;
 use remoting::protocol::header::{
-    GetSubscriptionGroupConfigRequestHeader, GetTopicConfigRequestHeader,
+    GetSubscriptionGroupConfigRequestHeader, GetTopicConfigRequestHeader, NoHeader,
     QueryConsumerOffsetRequestHeader, SearchOffsetRequestHeader,
 };
 use remoting::protocol::message::record::Record;
 
-use super::content::{DELAYED, GROUPS, TOPICS, queues};
+use super::content::{BROADCAST, DELAYED, GROUPS, TOPICS, queues};
 use super::link::{Link, number};
+use super::release::Release;
 
 /// One queue.
 struct Queue {
@@ -27,22 +31,15 @@ pub struct Snapshot {
     groups: Vec<SubscriptionGroupConfig>,
     /// Committed offsets of every group and queue.
     pub offsets: Vec<i64>,
+    /// Those of broadcasting consumers, which no request asks for one by one.
+    broadcast: Vec<(String, BTreeMap<i32, i64>)>,
 }
 
 impl Snapshot {
     /// Asks for everything.
-    pub async fn take(link: &Link) -> Result<Self> {
-        let (mut topics, mut groups, mut offsets) = (Vec::new(), Vec::new(), Vec::new());
-        for (topic, _) in TOPICS {
-            let header = GetTopicConfigRequestHeader { topic: (*topic).to_owned() };
-            let answer = link.ok(RequestCode::GetTopicConfig, &header, &[]).await?;
-            topics.push(TopicConfig::decode(answer.body())?);
-        }
+    pub async fn take(link: &Link, release: Release) -> Result<Self> {
+        let mut offsets = Vec::new();
         for group in GROUPS {
-            let header = GetSubscriptionGroupConfigRequestHeader { group: (*group).to_owned() };
-            let code = RequestCode::GetSubscriptiongroupConfig;
-            let answer = link.ok(code, &header, &[]).await?;
-            groups.push(SubscriptionGroupConfig::decode(answer.body())?);
             for (topic, queue_id) in queues() {
                 let header = QueryConsumerOffsetRequestHeader {
                     consumer_group: group,
@@ -54,6 +51,15 @@ impl Snapshot {
                 offsets.push(number(&answer, "offset")?);
             }
         }
+        let (topics, groups) = match release.is_5() {
+            true => settings(link).await?,
+            false => settings_of_4(link).await?,
+        };
+        let answer = link.ok(RequestCode::GetAllConsumerOffset, &NoHeader, &[]).await?;
+        let table = ConsumerOffsetSerializeWrapper::decode(answer.body())?.offset_table;
+        let broadcast = table.into_iter().filter(|(key, _)| key.ends_with(BROADCAST));
+        let broadcast: Vec<_> = broadcast.collect();
+        ensure!(!broadcast.is_empty(), "no offsets of broadcasting consumers");
         let mut all = BTreeMap::new();
         for (topic, queue_id) in queues() {
             let (min, max) = link.bounds(topic, queue_id).await?;
@@ -62,7 +68,7 @@ impl Snapshot {
             ensure!(queue.max() == max, "{topic}-{queue_id}: {} of {max} read", queue.max());
             all.insert((topic, queue_id), queue);
         }
-        Ok(Self { queues: all, topics, groups, offsets })
+        Ok(Self { queues: all, topics, groups, offsets, broadcast })
     }
 
     /// The record at a queue offset.
@@ -103,6 +109,18 @@ impl Snapshot {
         count
     }
 
+    /// Takes away what stands in the log before `start`, as its files are gone.
+    pub fn forget_before(&mut self, start: i64) {
+        for queue in self.queues.values_mut() {
+            let is_gone = |bytes: &&Vec<u8>| {
+                Record::decode(bytes).is_ok_and(|record| record.physical_offset < start)
+            };
+            let gone = queue.records.iter().take_while(is_gone).count();
+            queue.records.drain(..gone);
+            queue.min += gone as i64;
+        }
+    }
+
     /// Fails unless this is `earlier`, byte for byte, with nothing but deliveries added.
     pub fn continues(&self, earlier: &Self) -> Result<()> {
         for ((topic, queue_id), old) in &earlier.queues {
@@ -125,6 +143,8 @@ impl Snapshot {
         ensure!(groups.0 == groups.1, "groups {:?} were {:?}", groups.0, groups.1);
         let offsets = (&self.offsets, &earlier.offsets);
         ensure!(offsets.0 == offsets.1, "offsets {:?} were {:?}", offsets.0, offsets.1);
+        let broadcast = (&self.broadcast, &earlier.broadcast);
+        ensure!(broadcast.0 == broadcast.1, "broadcast {:?} were {:?}", broadcast.0, broadcast.1);
         Ok(())
     }
 
@@ -152,6 +172,33 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+async fn settings(link: &Link) -> Result<(Vec<TopicConfig>, Vec<SubscriptionGroupConfig>)> {
+    let (mut topics, mut groups) = (Vec::new(), Vec::new());
+    for (topic, _) in TOPICS {
+        let header = GetTopicConfigRequestHeader { topic: (*topic).to_owned() };
+        let answer = link.ok(RequestCode::GetTopicConfig, &header, &[]).await?;
+        topics.push(TopicConfig::decode(answer.body())?);
+    }
+    for group in GROUPS {
+        let header = GetSubscriptionGroupConfigRequestHeader { group: (*group).to_owned() };
+        let code = RequestCode::GetSubscriptiongroupConfig;
+        let answer = link.ok(code, &header, &[]).await?;
+        groups.push(SubscriptionGroupConfig::decode(answer.body())?);
+    }
+    Ok((topics, groups))
+}
+
+/// The same from whole tables: the requests for one came with 5.0.
+async fn settings_of_4(link: &Link) -> Result<(Vec<TopicConfig>, Vec<SubscriptionGroupConfig>)> {
+    let all = link.ok(RequestCode::GetAllTopicConfig, &NoHeader, &[]).await?;
+    let mut all = TopicConfigSerializeWrapper::decode(all.body())?.topic_config_table;
+    let topics = TOPICS.iter().filter_map(|(topic, _)| all.remove(*topic)).collect();
+    let all = link.ok(RequestCode::GetAllSubscriptiongroupConfig, &NoHeader, &[]).await?;
+    let mut all = SubscriptionGroupWrapper::decode(all.body())?.subscription_group_table;
+    let groups = GROUPS.iter().filter_map(|group| all.remove(*group)).collect();
+    Ok((topics, groups))
 }
 
 impl Queue {
@@ -194,7 +241,13 @@ mod tests {
         };
         let records = bodies.iter().zip(7..).map(record).collect();
         let queues = BTreeMap::from([((topic, 0), Queue { min: 7, records })]);
-        Snapshot { queues, topics: Vec::new(), groups: Vec::new(), offsets: vec![1] }
+        Snapshot {
+            queues,
+            topics: Vec::new(),
+            groups: Vec::new(),
+            offsets: vec![1],
+            broadcast: Vec::new(),
+        }
     }
 
     #[test]

@@ -12,8 +12,7 @@ use remoting::protocol::message::sys_flag;
 use super::content;
 use super::link::{Link, number};
 
-/// Topic of the transactions, which the first send creates.
-pub const TOPIC: &str = "TakeoverTransaction";
+const TOPIC: &str = "TakeoverTransaction";
 const QUEUES: i32 = 4;
 const GROUP: &str = "takeover-transaction";
 /// Half messages of each fate a broker is sent.
@@ -60,7 +59,8 @@ impl Transactions {
             let (min, max) = link.bounds(TOPIC, queue_id).await?;
             for bytes in link.read(TOPIC, queue_id, min, max).await? {
                 let record = Record::decode(&bytes)?;
-                ensure!(record.sys_flag == sys_flag::TRANSACTION_COMMIT, "not from a commit");
+                let kind = record.sys_flag & sys_flag::TRANSACTION_ROLLBACK;
+                ensure!(kind == sys_flag::TRANSACTION_COMMIT, "not from a commit");
                 *visible.entry(String::from_utf8(record.body.to_vec())?).or_default() += 1;
             }
         }
