@@ -59,7 +59,7 @@ impl Transactions {
             let (min, max) = link.bounds(TOPIC, queue_id).await?;
             for bytes in link.read(TOPIC, queue_id, min, max).await? {
                 let record = Record::decode(&bytes)?;
-                let kind = record.sys_flag & sys_flag::TRANSACTION_ROLLBACK;
+                let kind = record.sys_flag & sys_flag::TRANSACTION_MASK;
                 ensure!(kind == sys_flag::TRANSACTION_COMMIT, "not from a commit");
                 *visible.entry(String::from_utf8(record.body.to_vec())?).or_default() += 1;
             }
