@@ -47,6 +47,9 @@ pub struct Args {
     /// Take so many generated stores each way, instead of the rounds
     #[arg(long)]
     generated: Option<u64>,
+    /// Write stores that are refused, instead of the rounds
+    #[arg(long, conflicts_with = "generated")]
+    refused: bool,
     /// Seed of the first generated store
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -76,13 +79,15 @@ pub fn run(args: &Args) -> Result<bool> {
         println!("Java {release}{}", lacks.unwrap_or_default());
         let java = Side { word: "Java", servers: &Servers::java(&tools, release.0)? };
         let ours = if args.control { java } else { Side { word: "ours", servers: &servers } };
-        held &= match args.generated {
-            Some(count) => {
-                generate(args.seed..args.seed + count, ours, java, &name_server, args.keep)?
-            }
-            None => rounds(ours, java, release, &name_server, args.keep)?,
-        };
-        if args.version == "all" && args.generated.is_none() {
+        if let Some(count) = args.generated {
+            let seeds = args.seed..args.seed + count;
+            held &= generate(seeds, ours, java, &name_server, args.keep)?;
+            continue;
+        }
+        if !args.refused {
+            held &= rounds(ours, java, release, &name_server, args.keep)?;
+        }
+        if args.refused || args.version == "all" {
             held &= refusals::run(release, java.servers, &servers, &name_server)?;
         }
     }

@@ -33,12 +33,16 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// Commits what the former broker left open, and leaves new ones: committed, rolled back and
-    /// open.
+    /// Commits half of what the former broker left open, rolls the rest back, and leaves new ones:
+    /// committed, rolled back and open.
     pub async fn go_on(&mut self, link: &Link, word: &str) -> Result<()> {
-        for half in std::mem::take(&mut self.open) {
-            end(link, &half, sys_flag::TRANSACTION_COMMIT).await?;
-            self.committed.push(half.body);
+        for (at, half) in std::mem::take(&mut self.open).into_iter().enumerate() {
+            if at % 2 == 0 {
+                end(link, &half, sys_flag::TRANSACTION_COMMIT).await?;
+                self.committed.push(half.body);
+            } else {
+                end(link, &half, sys_flag::TRANSACTION_ROLLBACK).await?;
+            }
         }
         for at in 0..COUNT {
             let committed = send(link, format!("committed {at} {word}"), at).await?;
