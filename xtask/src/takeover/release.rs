@@ -33,7 +33,7 @@ impl Release {
 
     /// What is left out with it, for the report.
     pub fn lacks(self) -> Option<&'static str> {
-        (!self.is_5()).then_some("no timers, POP, request modes, attributes and retry policies")
+        (!self.is_5()).then_some("timers, POP, request modes, attributes and retry policies")
     }
 }
 

@@ -33,6 +33,9 @@ pub struct Special {
     pub v6: bool,
 }
 
+/// Of a 4.x broker.
+const SILENT_LOGGING: &str = "<configuration><root level=\"OFF\"/></configuration>";
+
 /// How a broker ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -65,6 +68,8 @@ impl NameServer {
         fs::create_dir_all(compat::cache())?;
         let home = TempDir::with_prefix_in("takeover-", compat::cache())?;
         fs::create_dir_all(home.path().join("conf"))?;
+        // A 4.x broker does not start without.
+        fs::write(home.path().join("conf/logback_broker.xml"), SILENT_LOGGING)?;
         let address = compat::loopback(compat::free_port()?);
         let settings = [
             ("listenPort", address.port().to_string()),
