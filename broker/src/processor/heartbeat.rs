@@ -124,7 +124,11 @@ pub(crate) fn check_client_config(
     call: &Call<'_>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
-    let body = CheckClientRequestBody::decode(call.body())?;
+    // Java quirk: without a body there is nothing to refuse (`no_body_is_no_bad_expression`).
+    let body = match call.body() {
+        [] => CheckClientRequestBody::default(),
+        bytes => CheckClientRequestBody::decode(bytes)?,
+    };
     if let Some(data) = &body.subscription_data
         && !is_tag_type(Some(&data.expression_type))
     {

@@ -180,6 +180,16 @@ async fn subscriptions_are_checked_before_a_start() {
 }
 
 #[tokio::test]
+async fn no_body_is_no_bad_expression() {
+    let dir = tempfile::tempdir().unwrap();
+    let kit = Kit::start(dir.path()).await;
+    let (a, code) = (kit.client(), RequestCode::CheckClientConfig);
+    a.ok(code, &NoHeader, &[]).await;
+    a.refused(ResponseCode::SystemError, code, &NoHeader, b"{").await;
+    kit.stop().await;
+}
+
+#[tokio::test]
 async fn locks_are_owned_until_released() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start(dir.path()).await;
