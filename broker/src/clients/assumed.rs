@@ -31,8 +31,14 @@ impl Assumed {
         now_ms: i64,
     ) {
         let text = text.filter(|text| !text.is_empty()).unwrap_or("*");
+        let same_kind = |data: &SubscriptionData| match kind {
+            Some(kind) if !is_tag_type(Some(kind)) => data.expression_type == kind,
+            _ => is_tag_type(Some(&data.expression_type)),
+        };
         let fresh = |data: &SubscriptionData| {
-            data.sub_string == text && now_ms.saturating_sub(data.sub_version) < REFRESH_MS
+            data.sub_string == text
+                && same_kind(data)
+                && now_ms.saturating_sub(data.sub_version) < REFRESH_MS
         };
         if self.groups.get(group).is_some_and(|topics| topics.get(topic).is_some_and(fresh)) {
             return;
@@ -95,6 +101,11 @@ mod tests {
         let sql = assumed.find("g", "T").unwrap();
         assert_eq!((sql.expression_type.as_str(), sql.sub_string.as_str()), ("SQL92", "a > 1"));
         assert!(sql.tags_set.is_empty());
+        // The same text of another type is another expression.
+        assumed.note("g", "T", None, Some("a > 1"), 11_001);
+        assert_eq!(assumed.find("g", "T").unwrap().tags_set, ["a > 1"]);
+        assumed.note("g", "T", Some("SQL92"), Some("a > 1"), 11_001);
+        assert!(assumed.find("g", "T").unwrap().tags_set.is_empty());
 
         assumed.expire(12_001, 10_000);
         assert!(assumed.find("g", "U").is_none() && assumed.find("g", "T").is_some());
