@@ -15,6 +15,7 @@ const CARGO_STEPS: &[(&str, &[&str])] = &[
     ("release binaries", &["build", "--release", "--locked", "--package", "broker", "--bins"]),
     ("crash cycles", &["xtask", "crash", "--cycles", "3"]),
     ("stores to Java and back", &["xtask", "takeover"]),
+    ("answers and files beside Java's", &["xtask", "compare"]),
     ("real Java and Go clients", &["xtask", "compat"]),
 ];
 

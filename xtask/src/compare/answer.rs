@@ -1,10 +1,14 @@
 //! Answers and how two of them differ: code, fields, shape of the body.
 
+use std::collections::BTreeSet;
+
 use remoting::protocol::command::Frame;
 use remoting::protocol::lenient_json::to_standard;
 use remoting::protocol::message::id::OffsetMessageId;
 use remoting::protocol::message::record::records;
 use serde_json::Value;
+
+use super::noise;
 
 /// An answer, kept for the comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +20,7 @@ pub struct Answer {
     /// Fields, sorted by name.
     pub fields: Vec<(String, String)>,
     /// What the body looks like.
-    pub shape: String,
+    pub shape: BTreeSet<String>,
     /// Log position in the message id.
     pub position: Option<i64>,
 }
@@ -24,8 +28,10 @@ pub struct Answer {
 impl Answer {
     /// Keeps what matters of a frame.
     pub fn of(frame: &Frame) -> Answer {
-        let mut fields: Vec<(String, String)> =
-            frame.fields().map(|(name, value)| (name.to_owned(), mask(name, value))).collect();
+        let mut fields: Vec<(String, String)> = frame
+            .fields()
+            .map(|(name, value)| (name.to_owned(), noise::of_field(name, value)))
+            .collect();
         let position = frame.field("msgId").and_then(OffsetMessageId::parse);
         fields.sort();
         Answer {
@@ -67,83 +73,76 @@ impl Answer {
                 all.push(format!("field {name} too many [{value}]"));
             }
         }
-        if self.shape != java.shape {
-            all.push(format!("body [{} → {}]", java.shape, self.shape));
+        for path in java.shape.difference(&self.shape) {
+            all.push(format!("body {path} missing"));
+        }
+        for path in self.shape.difference(&java.shape) {
+            all.push(format!("body {path} too many"));
         }
         all
     }
 }
 
-/// Hides what differs from run to run: times of today and generated keys.
-fn mask(name: &str, value: &str) -> String {
-    let is_time = value.len() == 13 && value.bytes().all(|byte| byte.is_ascii_digit());
-    let is_key = value.len() == 32 && value.starts_with("7F000001") && value[16..20] == *"0000";
-    match () {
-        () if is_time => "<time>".to_owned(),
-        () if name == "indexLastUpdatePhyoffset" && value != "0" => "<log position>".to_owned(),
-        () if name == "reviveQid" && value != "999" => "<revive queue>".to_owned(),
-        () if value.split(',').all(is_offset_id) => {
-            format!("<{} offset ids>", value.split(',').count())
-        }
-        // A key that the broker made; those of the script have zeros behind the process.
-        () if value.len() == 32 && !is_key && is_hex(value) => "<key>".to_owned(),
-        () => value.to_owned(),
-    }
-}
-
-fn is_hex(value: &str) -> bool {
-    value.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// An offset id of a broker on 127.0.0.1: port below 65,536 and a small log position.
-fn is_offset_id(value: &str) -> bool {
-    value.len() == 32 && value.starts_with("7F0000010000") && value[16..24] == *"00000000"
-}
-
-/// What a body looks like: keys and types of JSON, number of records, or its length.
-fn shape(body: &[u8]) -> String {
-    if body.is_empty() {
-        return "none".to_owned();
-    }
+/// What a body looks like: path and type of every value of JSON, number of records, or its kind.
+fn shape(body: &[u8]) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
     if body.starts_with(b"{") || body.starts_with(b"[") {
-        let standard = to_standard(body);
-        return match serde_json::from_slice::<Value>(&standard) {
-            Ok(value) => shape_of(&value),
-            Err(error) => format!("no JSON: {error}"),
-        };
+        match serde_json::from_slice::<Value>(&to_standard(body)) {
+            Ok(value) => add_paths(&value, "", &mut out),
+            Err(error) => drop(out.insert(format!("no JSON: {error}"))),
+        }
+        return out;
     }
     let count = records(body).take_while(Result::is_ok).count();
-    match count {
+    out.insert(match count {
+        0 if body.is_empty() => "none".to_owned(),
         0 => "text".to_owned(),
         count => format!("{count} records"),
-    }
+    });
+    out
 }
 
-fn shape_of(value: &Value) -> String {
-    match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(_) => "bool".to_owned(),
-        Value::Number(_) => "number".to_owned(),
-        Value::String(_) => "string".to_owned(),
-        Value::Array(all) => {
-            let mut shapes: Vec<String> = all.iter().map(shape_of).collect();
-            shapes.sort();
-            shapes.dedup();
-            format!("[{}]", shapes.join("|"))
+fn add_paths(value: &Value, path: &str, out: &mut BTreeSet<String>) {
+    let leaf = match value {
+        Value::Array(all) if !all.is_empty() => {
+            return all.iter().for_each(|value| add_paths(value, &format!("{path}[]"), out));
         }
-        Value::Object(all) => {
-            // Object keys and names of queues are data, not shape.
-            let key = |name: &str| {
+        Value::Object(all) if !all.is_empty() => {
+            for (name, value) in all {
+                // Object keys and names of queues are data, not shape.
                 let is_data = name.starts_with('{') || name.parse::<i64>().is_ok();
-                if is_data { "*".to_owned() } else { name.to_owned() }
-            };
-            let mut members: Vec<String> = all
-                .iter()
-                .map(|(name, value)| format!("{}:{}", key(name), shape_of(value)))
-                .collect();
-            members.sort();
-            members.dedup();
-            format!("{{{}}}", members.join(","))
+                let name = if is_data { "*" } else { name };
+                add_paths(value, &format!("{path}.{name}"), out);
+            }
+            return;
         }
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "empty list",
+        Value::Object(_) => "empty object",
+    };
+    out.insert(format!("{path}: {leaf}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_differ_by_path() {
+        let of = |body: &str| Answer { shape: shape(body.as_bytes()), ..Answer::default() };
+        let ours = of(r#"{"a":[{"b":1},{"c":"x"}],"t":{0:1,"{x}":2}}"#);
+        let java = of(r#"{"a":[{"b":2}],"t":{"5":7},"d":null,"e":[]}"#);
+        assert_eq!(
+            ours.differences(&java),
+            [
+                "body .d: null missing",
+                "body .e: empty list missing",
+                "body .a[].c: string too many"
+            ]
+        );
+        assert_eq!(of("").differences(&of("x")), ["body text missing", "body none too many"]);
     }
 }

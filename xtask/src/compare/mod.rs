@@ -19,6 +19,7 @@ use crate::workspace;
 mod answer;
 mod files;
 mod messages;
+mod noise;
 mod quirks;
 mod request;
 mod requests;
@@ -30,8 +31,15 @@ use messages::Step;
 use quirks::Quirks;
 use request::Request;
 
-/// How long after the last message the brokers may still write: batches of op messages.
-const SETTLE: Duration = Duration::from_secs(5);
+/// How long after the last message the brokers may still write: batches of op messages, and what
+/// was sent back without a delay comes back after 10 s.
+const SETTLE: Duration = Duration::from_secs(13);
+/// How long after the last request: messages that were popped for no time are stored again, by
+/// Java within 10 s.
+const REVIVAL: Duration = Duration::from_secs(15);
+/// Java answers a pop a moment before it gives the queue back; the next one would find nothing.
+const BETWEEN_POPS: Duration = Duration::from_millis(100);
+const POP: i32 = 200_050;
 const SLOTS: usize = 500;
 const EXAMPLES_MAX: usize = 4;
 
@@ -97,6 +105,9 @@ fn settings() -> Vec<(&'static str, String)> {
         // Half messages stay as they are.
         ("transactionCheckInterval", "3600000".to_owned()),
         ("transactionTimeOut", "3600000".to_owned()),
+        // Timers of one second come in one order.
+        ("timerGetMessageThreadNum", "1".to_owned()),
+        ("timerPutMessageThreadNum", "1".to_owned()),
     ]
 }
 
@@ -120,7 +131,11 @@ impl Side {
             tokio::time::sleep(SETTLE).await;
             for request in requests::varied() {
                 answers.push((format!("request {}", request.name), ask(&link, &request).await?));
+                if request.code == POP {
+                    tokio::time::sleep(BETWEEN_POPS).await;
+                }
             }
+            tokio::time::sleep(REVIVAL).await;
             anyhow::Ok(answers)
         })?;
         site.end(End::Clean)?;

@@ -7,13 +7,15 @@ use remoting::protocol::message::record::Record;
 
 use super::Differences;
 use super::files::{Files, Place, Unit};
+use super::noise;
 
 /// Batches in it depend on the moment.
 const OP_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
 const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 
-/// What a record is, wherever it stands: topic, queue, body, and which of several alike.
-type Identity = (String, i32, Vec<u8>, usize);
+/// What a record is, wherever it stands: topic, queue, body without noise, and which of several
+/// alike.
+type Identity = (String, i32, String, usize);
 
 /// Compares everything.
 pub fn compare(ours: &Files, java: &Files, out: &mut Differences) {
@@ -44,7 +46,7 @@ fn identities(files: &Files) -> BTreeMap<Identity, (&Place, &[u8])> {
     let mut all = BTreeMap::new();
     for (place, bytes) in files.records.iter().filter(|(place, _)| place.0 != OP_TOPIC) {
         let Ok(record) = Record::decode(bytes) else { continue };
-        let mut identity = (place.0.clone(), place.1, record.body.to_vec(), 0);
+        let mut identity = (place.0.clone(), place.1, noise::of_body(record.body).0, 0);
         while all.contains_key(&identity) {
             identity.3 += 1;
         }
@@ -76,35 +78,33 @@ fn compare_records(ours: &[u8], java: &[u8], out: &mut Differences) {
     check("magic", ours[4..8].escape_ascii().to_string(), java[4..8].escape_ascii().to_string());
     check("flag", own.flag.to_string(), theirs.flag.to_string());
     check("sysFlag", own.sys_flag.to_string(), theirs.sys_flag.to_string());
-    let born = |record: &Record<'_>| match record.born_timestamp {
-        time if time > 1_750_000_000_000 => "<time>".to_owned(),
-        time => time.to_string(),
-    };
+    let born = |record: &Record<'_>| noise::of_time(record.born_timestamp);
     check("born time", born(&own), born(&theirs));
     check("born host", own.born_host.ip().to_string(), theirs.born_host.ip().to_string());
     check("store host", own.store_host.to_string(), theirs.store_host.to_string());
     check("reconsume times", own.reconsume_times.to_string(), theirs.reconsume_times.to_string());
     let prepared = |record: &Record<'_>| (record.prepared_transaction_offset != 0).to_string();
     check("prepared offset", prepared(&own), prepared(&theirs));
-    check("body", own.body.escape_ascii().to_string(), theirs.body.escape_ascii().to_string());
     check(
         "body CRC",
         own.verify_crc().is_ok().to_string(),
         theirs.verify_crc().is_ok().to_string(),
     );
-    compare_properties(topic, own.properties(), theirs.properties(), out);
+    let (own_pop, pop) = (noise::of_body(own.body).1, noise::of_body(theirs.body).1);
+    compare_properties(topic, (own.properties(), own_pop), (theirs.properties(), pop), out);
 }
 
 fn compare_properties(
     topic: &str,
-    ours: Properties<'_>,
-    java: Properties<'_>,
+    (ours, own_pop): (Properties<'_>, Option<i64>),
+    (java, pop): (Properties<'_>, Option<i64>),
     out: &mut Differences,
 ) {
-    let map = |properties: Properties<'_>| -> BTreeMap<String, String> {
-        properties.iter().map(|(name, value)| (name.to_owned(), mask(name, value))).collect()
+    let map = |properties: Properties<'_>, pop: Option<i64>| -> BTreeMap<String, String> {
+        let shown = |name: &str, value: &str| noise::of_property(name, value, pop);
+        properties.iter().map(|(name, value)| (name.to_owned(), shown(name, value))).collect()
     };
-    let (own, theirs) = (map(ours), map(java));
+    let (own, theirs) = (map(ours, own_pop), map(java, pop));
     for (name, value) in &theirs {
         match own.get(name) {
             None => out.add(format!("record of {topic}: property {name} missing [{value}]")),
@@ -120,19 +120,6 @@ fn compare_properties(
     let ended = |properties: Properties<'_>| properties.raw().ends_with('\u{2}');
     if ended(ours) != ended(java) {
         out.add(format!("record of {topic}: end of the properties"));
-    }
-}
-
-/// Hides what differs from run to run.
-fn mask(name: &str, value: &str) -> String {
-    let is_time = value.len() == 13 && value.bytes().all(|byte| byte.is_ascii_digit());
-    let is_made = name == "UNIQ_KEY" || name == "__transactionId__";
-    let of_script = value.starts_with("7F000001000100000000");
-    match () {
-        () if name == "ORIGIN_MESSAGE_ID" && value.len() == 32 => "<offset id>".to_owned(),
-        () if is_time && name != "TIMER_DELIVER_MS" => "<time>".to_owned(),
-        () if is_made && value.len() == 32 && !of_script => "<key>".to_owned(),
-        () => value.to_owned(),
     }
 }
 
@@ -220,9 +207,11 @@ fn compare_index(ours: &Files, java: &Files, out: &mut Differences) {
     for (hash, place) in theirs.difference(&own) {
         let made = |files: &Files| {
             let record = files.records.get(place).and_then(|bytes| Record::decode(bytes).ok());
-            let key =
-                record.and_then(|record| record.properties().get("UNIQ_KEY").map(str::to_owned));
-            key.is_some_and(|key| mask("UNIQ_KEY", &key) == "<key>")
+            record.is_some_and(|record| {
+                let pop_time = noise::of_body(record.body).1;
+                let key = record.properties().get("UNIQ_KEY");
+                key.is_some_and(|key| noise::of_property("UNIQ_KEY", key, pop_time) != key)
+            })
         };
         if !made(java) {
             out.add(format!("index of {}: hash of a key [{place:?}: {hash}]", place.0));
