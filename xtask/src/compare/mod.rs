@@ -91,7 +91,7 @@ pub fn run(args: &Args) -> Result<bool> {
         java.answers.len(),
         java.files.index.len(),
     );
-    Ok(differences.report(&quirks, args.all))
+    Ok(differences.report(&quirks, args))
 }
 
 /// What both brokers are told beyond their addresses.
@@ -247,14 +247,14 @@ impl Differences {
     }
 
     /// Prints what is not explained; true if that is nothing.
-    fn report(&self, quirks: &Quirks, all: bool) -> bool {
+    fn report(&self, quirks: &Quirks, args: &Args) -> bool {
         let mut open = 0;
         let mut explained = 0;
         for (kind, (count, examples)) in &self.kinds {
             let is_known = quirks.explain(kind);
             open += usize::from(!is_known);
             explained += usize::from(is_known);
-            if !is_known || all {
+            if !is_known || args.all {
                 let word = if is_known { "explained" } else { "OPEN" };
                 println!("{word}: {kind} ({count} times)");
                 for example in examples.iter().filter(|example| !example.is_empty()) {
@@ -262,7 +262,7 @@ impl Differences {
                 }
             }
         }
-        for row in quirks.idle() {
+        for row in quirks.idle().filter(|_| !args.control) {
             println!("no difference matches {row:?} of docs/quirks.md");
         }
         println!("{open} kinds of difference open, {explained} explained");
