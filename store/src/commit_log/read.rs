@@ -8,6 +8,9 @@ use remoting::protocol::message::record::RecordError;
 use super::CommitLog;
 use crate::segment::{LogSlice, Segment};
 
+/// A record starts with its size.
+const SIZE_LEN: usize = 4;
+
 impl CommitLog {
     /// The file that holds a log position.
     pub fn segment_at(&self, position: i64) -> Option<Arc<Segment>> {
@@ -16,11 +19,23 @@ impl CommitLog {
         segments.get(index).filter(|segment| segment.base() <= position).cloned()
     }
 
-    /// A range of one file, if all of it is written.
+    /// A range of one file, if all of it is written and the disk gives it.
     pub fn slice(&self, position: i64, len: usize) -> Option<LogSlice> {
         let segment = self.segment_at(position)?;
         let start = (position - segment.base()) as usize;
-        segment.slice(start, len)
+        let slice = segment.slice(start, len)?;
+        segment.load(start, len).then_some(slice)
+    }
+
+    /// Whether the disk gives the record that starts at a log position, if there is one.
+    pub fn can_read(&self, position: i64) -> bool {
+        let Some(segment) = self.segment_at(position) else { return true };
+        let start = (position - segment.base()) as usize;
+        if !segment.load(start, SIZE_LEN) {
+            return false;
+        }
+        let size = segment.bytes(start, SIZE_LEN).first_chunk().copied().map(u32::from_be_bytes);
+        segment.load(start, size.unwrap_or(0) as usize)
     }
 
     /// The record that starts at a log position, its body not checked.

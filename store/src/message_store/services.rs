@@ -177,6 +177,10 @@ impl MessageStore {
     }
 
     fn index_next<'a>(&'a self, records: &mut Records<'a>) -> Result<bool, ViewError> {
+        if !self.log.can_read(records.position()) {
+            // Tried again; until then the index stays behind.
+            return Ok(false);
+        }
         let slice = match records.advance() {
             Found::Record(slice) => slice,
             Found::End => return Ok(false),

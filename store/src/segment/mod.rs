@@ -19,7 +19,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use memmap2::Mmap;
+use memmap2::{Advice, Mmap};
+use rustix::io::Errno;
+use tracing::error;
 
 use crate::OpenError;
 use crate::disk_file::{self, DiskFile, sync_directory_of};
@@ -29,6 +31,9 @@ pub const RESERVE_STEP: usize = 32 << 20;
 
 /// A disk writes at least so much at a time: a power cut leaves a whole sector or nothing of it.
 pub const SECTOR_LEN: usize = 512;
+
+/// What was written not longer ago is taken to be in memory.
+const RECENT: usize = 64 << 20;
 
 const ZERO_CHUNK: usize = 1 << 20;
 static ZEROS: [u8; ZERO_CHUNK] = [0; ZERO_CHUNK];
@@ -44,6 +49,10 @@ pub struct Segment {
     reserved: AtomicUsize,
     /// Keeps the zeroing of [`Segment::reserve`] from running over fresh records.
     reserving: Mutex<()>,
+    /// This process has written what stands from here on.
+    own_from: AtomicUsize,
+    /// A page could not be read; the log has said so.
+    unreadable: AtomicBool,
     removed: AtomicBool,
     /// The system tells of a failed sync once only; whoever asks next must hear of it too.
     sync_failed: AtomicBool,
@@ -88,6 +97,7 @@ impl Segment {
         }
         let segment = Segment::map(base, size, file).map_err(io("map"))?;
         segment.written.store(size, Ordering::Release);
+        segment.own_from.store(size, Ordering::Release);
         segment.reserved.store(size, Ordering::Release);
         Ok(segment)
     }
@@ -113,6 +123,8 @@ impl Segment {
             written: AtomicUsize::new(0),
             reserved: AtomicUsize::new(0),
             reserving: Mutex::new(()),
+            own_from: AtomicUsize::new(0),
+            unreadable: AtomicBool::new(false),
             removed: AtomicBool::new(false),
             sync_failed: AtomicBool::new(false),
         })
@@ -165,6 +177,31 @@ impl Segment {
         (end <= self.written()).then(|| LogSlice { segment: Arc::clone(self), start, len })
     }
 
+    /// Brings a written range into memory; false when the disk does not give it.
+    ///
+    /// Touching a mapped page that cannot be read is SIGBUS; this call has an error instead. What
+    /// this process wrote not long ago is in memory anyway.
+    pub fn load(&self, start: usize, len: usize) -> bool {
+        let recent = self.written().saturating_sub(RECENT);
+        if start >= recent.max(self.own_from.load(Ordering::Acquire)) {
+            return true;
+        }
+        let len = len.min(self.size.saturating_sub(start));
+        let failed = match self.map.advise_range(Advice::PopulateRead, start, len) {
+            Err(error) => matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::FAULT | Errno::HWPOISON | Errno::IO)
+            ),
+            // Also a kernel that does not know the advice.
+            Ok(()) => false,
+        };
+        if failed && !self.unreadable.swap(true, Ordering::AcqRel) {
+            let path = self.path().display();
+            error!(%path, offset = start, len, "a part of the log cannot be read");
+        }
+        !failed
+    }
+
     /// Writes behind the written position, without making it readable.
     ///
     /// # Panics
@@ -210,6 +247,7 @@ impl Segment {
     /// Only for recovery: no slice of the part behind may be alive.
     pub fn cut(&self, written: usize) -> io::Result<()> {
         self.written.store(written, Ordering::Release);
+        self.own_from.store(written, Ordering::Release);
         if written < self.size {
             zero_tail(&self.file, written, self.size)?;
             self.file.sync_all()?;
