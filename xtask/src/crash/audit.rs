@@ -15,29 +15,23 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Pull with the subscription of the request.
 const SUBSCRIPTION: i32 = 4;
 
-/// Number of acknowledged messages that are not there or not what they should be.
-pub fn lost(broker: &str, topic: &str, acks: &[Ack]) -> Result<usize> {
+/// Acknowledged messages that are not there or not what they should be; each is printed.
+pub fn lost<'a>(broker: &str, topic: &str, acks: &'a [Ack]) -> Result<Vec<&'a Ack>> {
     let mut queues: BTreeMap<i32, BTreeMap<i64, &Ack>> = BTreeMap::new();
-    let mut lost = 0;
+    let mut lost = Vec::new();
     for ack in acks {
         let queue = queues.entry(ack.queue_id).or_default();
-        if queue.insert(ack.queue_offset, ack).is_some() {
+        if let Some(other) = queue.insert(ack.queue_offset, ack) {
             println!("offset {} of queue {} given twice", ack.queue_offset, ack.queue_id);
-            lost += 1;
+            lost.push(other);
         }
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = Client::new(ClientOptions::default());
-        for (queue_id, wanted) in &mut queues {
-            read_queue(&client, broker, topic, *queue_id, wanted).await?;
-            for ack in wanted.values() {
-                println!(
-                    "lost: queue {queue_id} offset {} id {}",
-                    ack.queue_offset, ack.unique_key
-                );
-            }
-            lost += wanted.len();
+        for (queue_id, mut wanted) in queues {
+            read_queue(&client, broker, topic, queue_id, &mut wanted).await?;
+            lost.extend(wanted.into_values());
         }
         Ok(lost)
     })
@@ -75,7 +69,10 @@ async fn read_queue(
         let code = RequestCode::PullMessage;
         let answer = client.call(broker, code, &header, &[], &[], TIMEOUT).await?;
         if answer.code() != i32::from(ResponseCode::Success) {
-            println!("pull at {next}: code {} {:?}", answer.code(), answer.remark());
+            // What is not there is the caller's to judge.
+            if answer.code() != i32::from(ResponseCode::PullNotFound) {
+                println!("pull at {next}: code {} {:?}", answer.code(), answer.remark());
+            }
             return Ok(());
         }
         for record in records(answer.body()) {

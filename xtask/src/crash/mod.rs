@@ -1,13 +1,12 @@
-//! `cargo xtask crash`: kill -9 in the middle of the work.
+//! `cargo xtask crash`: what becomes of acknowledged messages when things break.
 //!
-//! With `--kind send`, the default, real Java producers send, and the server is killed again and
-//! again. Every message that a producer was told to be stored must be readable at the queue offset
-//! it was told, with its own id and body, after each restart. Segments are small, so that rolls
-//! fall into the cycles. The instant of each kill is random; the seed is printed and can be
-//! given again. The other kinds say in their module what must hold.
+//! `--kind` says what is going on, `--fault` what breaks under sends: the process, the power, the
+//! room, the disk, single calls. The instants are random; the seed is printed and can be given
+//! again. Each module says what must hold. What the machine lacks for a mode is named, and the mode
+//! left out.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 
@@ -15,17 +14,30 @@ use crate::compat::{Client, Toolchain};
 use crate::workspace;
 
 mod audit;
+mod calls;
+mod cuts;
+mod disk;
+mod full;
+mod kills;
+mod load;
 mod pop;
 mod producers;
+mod senders;
 mod server;
 mod timer;
 mod transaction;
 
-use producers::Producers;
-use server::Server;
+use disk::FileSystem;
+use producers::Ack;
 
+/// What `power`, `full` and `read-only` run on unless told otherwise.
+const DISKS: [FileSystem; 2] = [FileSystem::Ext4, FileSystem::Xfs];
 const TOPIC: &str = "CrashTest";
 const RESTART_MAX: Duration = Duration::from_millis(500);
+/// Response code of a broker that cannot store.
+const SERVICE_NOT_AVAILABLE: i32 = 14;
+/// Lost messages of one audit that are printed.
+const PRINTED_MAX: usize = 5;
 
 /// What is going on when the server is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -40,16 +52,59 @@ enum Kind {
     Pop,
 }
 
+/// What breaks under sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Fault {
+    /// The process: kill -9
+    Kill,
+    /// The power: a file system in an image file is shut down, and mounted again
+    Power,
+    /// The room: a small disk is filled up and freed again
+    Full,
+    /// The disk: ext4 finds an error and becomes read only
+    ReadOnly,
+    /// Single calls to the disk; needs a server built with `--features faults`
+    Calls,
+}
+
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LoadKind {
+    /// Real Java producers
+    Java,
+    /// Our own: more messages, and more kills in the same time
+    Own,
+}
+
+impl LoadKind {
+    /// Random time of load before something breaks.
+    fn after_ms(self, random: &mut Random) -> u64 {
+        match self {
+            LoadKind::Java => 300 + random.below(900),
+            LoadKind::Own => 50 + random.below(450),
+        }
+    }
+}
+
 /// Options of `cargo xtask crash`.
 #[derive(clap::Args)]
 pub struct Args {
     /// What is going on when the server is killed
     #[arg(long, value_enum, default_value_t = Kind::Send)]
     kind: Kind,
-    /// Number of kills for each flush mode
+    /// What breaks under sends
+    #[arg(long, value_enum, default_value_t = Fault::Kill)]
+    fault: Fault,
+    /// Who sends when the server is killed; the other faults are run with our own producers
+    #[arg(long, value_enum, default_value_t = LoadKind::Java)]
+    load: LoadKind,
+    /// File systems to run `power`, `full` and `read-only` on
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = DISKS)]
+    file_system: Vec<FileSystem>,
+    /// Number of kills or other faults, for each flush mode and file system
     #[arg(long, default_value_t = 20)]
     cycles: u32,
-    /// Java producers, each sending one message after the other
+    /// Producers, each sending one message after the other
     #[arg(long, default_value_t = 8)]
     producers: u32,
     /// Flush modes to run
@@ -88,63 +143,69 @@ fn java() -> Result<Option<Vec<String>>> {
     Ok(Some(tools.prepare(client)?.argv))
 }
 
-/// Runs the cycles; true if nothing was lost and every restart was quick.
+/// Breaks things under sends; true if everything held.
 fn sends(args: &Args) -> Result<bool> {
-    let Some(java) = java()? else { return Ok(true) };
+    let java = match (args.fault, args.load) {
+        (Fault::Kill, LoadKind::Java) => match java()? {
+            Some(java) => java,
+            None => return Ok(true),
+        },
+        _ => Vec::new(),
+    };
+    let disks = disks(args);
+    if disks.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(true);
+    }
     let binary = server::binary(args.server_bin.as_deref())?;
     let clock = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let mut random = Random(args.seed.unwrap_or(clock.as_nanos() as u64) | 1);
     println!("seed {}", random.0);
     let mut held = true;
     for flush in &args.flush {
-        let mut server = Server::prepare(&binary, flush, "")?;
-        server.start()?;
-        held &= cycles(args, flush, &mut server, &java, &mut random)?;
+        match args.fault {
+            Fault::Kill => held &= kills::run(args, flush, &binary, &java, &mut random)?,
+            Fault::Calls => held &= calls::run(args, flush, &binary, &mut random)?,
+            Fault::Power | Fault::ReadOnly | Fault::Full => {}
+        }
+        for file_system in disks.iter().flatten() {
+            held &= match args.fault {
+                Fault::Full => full::run(args, *file_system, flush, &binary)?,
+                _ => cuts::run(args, *file_system, flush, &binary, &mut random)?,
+            };
+        }
     }
     Ok(held)
 }
 
-fn cycles(
-    args: &Args,
-    flush: &str,
-    server: &mut Server,
-    java: &[String],
-    random: &mut Random,
-) -> Result<bool> {
-    let mut producers = Producers::start(java, &server.name_server(), TOPIC, args.producers)?;
-    producers.wait_first()?;
-    let mut restarts = Vec::new();
-    let (mut acknowledged, mut lost) = (0, 0);
-    for _ in 0..args.cycles {
-        let load = Duration::from_millis(300 + random.below(900));
-        producers.collect(load)?;
-        server.kill()?;
-        let start = Instant::now();
-        server.start()?;
-        restarts.push(start.elapsed());
-        let acks = producers.taken();
-        acknowledged += acks.len();
-        lost += audit::lost(&server.broker(), TOPIC, &acks)?;
-        producers.wait_first()?;
+/// The disks to run on, without those this machine cannot make; `None` for a fault without disk.
+fn disks(args: &Args) -> Option<Vec<FileSystem>> {
+    let shutdown = match args.fault {
+        Fault::Kill | Fault::Calls => return None,
+        Fault::Power => true,
+        Fault::Full | Fault::ReadOnly => false,
+    };
+    let possible = |file_system: &FileSystem| {
+        let missing = match (args.fault, file_system) {
+            (Fault::Power, FileSystem::Tmpfs) => Some("memory outlives no power cut".to_owned()),
+            (Fault::ReadOnly, FileSystem::Xfs | FileSystem::Tmpfs) => {
+                Some("only ext4 can be told to find an error".to_owned())
+            }
+            _ => file_system.missing(shutdown),
+        };
+        if let Some(missing) = &missing {
+            println!("left out: {:?} on {}: {missing}", args.fault, file_system.name());
+        }
+        missing.is_none()
+    };
+    Some(args.file_system.iter().copied().filter(possible).collect())
+}
+
+/// Prints the first of what was lost; returns how many there are.
+fn print_lost(lost: &[&Ack]) -> usize {
+    for ack in lost.iter().take(PRINTED_MAX) {
+        println!("lost: queue {} offset {} id {}", ack.queue_id, ack.queue_offset, ack.unique_key);
     }
-    drop(producers);
-    let clean = server.stop()?;
-    restarts.sort();
-    let slowest = restarts.last().copied().unwrap_or_default();
-    let median = restarts.get(restarts.len() / 2).copied().unwrap_or_default();
-    println!(
-        "{flush}: {} kills, {acknowledged} acknowledged, {lost} lost; restart median {median:.0?}, \
-         slowest {slowest:.0?}; clean stop {clean:.0?}",
-        args.cycles
-    );
-    let enough = acknowledged > args.cycles as usize;
-    if !enough {
-        println!("{flush}: too few acknowledgements to say anything");
-    }
-    if slowest > RESTART_MAX {
-        println!("{flush}: a restart took longer than {RESTART_MAX:?}");
-    }
-    Ok(lost == 0 && enough && slowest <= RESTART_MAX)
+    lost.len()
 }
 
 /// Numbers that look random and follow from the seed (xorshift).

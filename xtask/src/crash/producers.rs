@@ -1,15 +1,14 @@
 //! The Java producers: one process, a line of output for each acknowledgement.
 
 use std::io::{BufRead, BufReader};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use super::senders::Answer;
 use crate::compat::{self, Process};
-
-const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a producer was told about one message.
 pub struct Ack {
@@ -17,22 +16,29 @@ pub struct Ack {
     pub queue_id: i32,
     /// Offset in the queue.
     pub queue_offset: i64,
+    /// Position in the log; -1 where the producer does not say.
+    pub physical_offset: i64,
     /// The client's unique key.
     pub unique_key: String,
     /// The number at the start of the body.
     pub number: String,
+    /// When it was told.
+    pub at: Instant,
 }
 
 /// The running producers.
 pub struct Producers {
-    received: Receiver<Ack>,
-    taken: Vec<Ack>,
     _process: Process,
 }
 
 impl Producers {
     /// Starts `count` producers in one JVM; `argv` is the scenario program's.
-    pub fn start(argv: &[String], name_server: &str, topic: &str, count: u32) -> Result<Self> {
+    pub fn start(
+        argv: &[String],
+        name_server: &str,
+        topic: &str,
+        count: u32,
+    ) -> Result<(Self, Receiver<Answer>)> {
         let mut argv = argv.to_vec();
         let main = argv.last_mut().context("no Java command")?;
         *main = "compat.CrashProducers".to_owned();
@@ -40,42 +46,16 @@ impl Producers {
         let log = compat::cache().join("crash-producers.log");
         let mut process = Process::start(&argv, &[], &log, true)?;
         let output = process.child.stdout.take().context("no standard output")?;
-        let (acks, received) = mpsc::channel();
+        let (answers, received) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if parse(&line).is_some_and(|ack| acks.send(ack).is_err()) {
+                let Some(ack) = parse(&line) else { continue };
+                if answers.send(Answer { code: 0, ack: Some(ack) }).is_err() {
                     return;
                 }
             }
         });
-        Ok(Self { received, taken: Vec::new(), _process: process })
-    }
-
-    /// Waits until a message is acknowledged: the load has started.
-    pub fn wait_first(&mut self) -> Result<()> {
-        match self.received.recv_timeout(START_PATIENCE) {
-            Ok(ack) => self.taken.push(ack),
-            Err(error) => bail!("the producers get no acknowledgement: {error}"),
-        }
-        Ok(())
-    }
-
-    /// Collects acknowledgements for a while.
-    pub fn collect(&mut self, duration: Duration) -> Result<()> {
-        let end = Instant::now() + duration;
-        loop {
-            match self.received.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(ack) => self.taken.push(ack),
-                Err(RecvTimeoutError::Timeout) => return Ok(()),
-                Err(RecvTimeoutError::Disconnected) => bail!("the producers have ended"),
-            }
-        }
-    }
-
-    /// Everything acknowledged since the last call.
-    pub fn taken(&mut self) -> Vec<Ack> {
-        self.taken.extend(self.received.try_iter());
-        std::mem::take(&mut self.taken)
+        Ok((Self { _process: process }, received))
     }
 }
 
@@ -87,8 +67,10 @@ fn parse(line: &str) -> Option<Ack> {
     Some(Ack {
         queue_id: words.next()?.parse().ok()?,
         queue_offset: words.next()?.parse().ok()?,
+        physical_offset: -1,
         unique_key: words.next()?.to_owned(),
         number: words.next()?.to_owned(),
+        at: Instant::now(),
     })
 }
 

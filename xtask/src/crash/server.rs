@@ -33,6 +33,9 @@ pub struct Server {
     argv: Vec<String>,
     ports: [u16; 2],
     home: TempDir,
+    data: PathBuf,
+    /// Rules of `RAPTORMQ_FAULT`, for a server built with the feature `faults`.
+    pub faults: String,
     process: Option<Process>,
 }
 
@@ -40,6 +43,11 @@ impl Server {
     /// Makes the directory and the configuration; small segments, so that rolls are frequent.
     /// `more` are further settings.
     pub fn prepare(binary: &Path, flush: &str, more: &str) -> Result<Self> {
+        Self::prepare_on(None, binary, flush, more)
+    }
+
+    /// The same with the data on a disk of its own.
+    pub fn prepare_on(disk: Option<&Path>, binary: &Path, flush: &str, more: &str) -> Result<Self> {
         fs::create_dir_all(compat::cache())?;
         let home = TempDir::with_prefix_in("crash-", compat::cache())?;
         let ports = [compat::free_port()?, compat::free_port()?];
@@ -49,7 +57,7 @@ impl Server {
              mappedFileSizeConsumeQueue=20000\n{more}"
         );
         fs::write(&config, settings)?;
-        let data = home.path().join("data");
+        let data = disk.unwrap_or(home.path()).join("data");
         let argv = [
             binary.to_string_lossy().into_owned(),
             "--namesrv-port".to_owned(),
@@ -61,7 +69,8 @@ impl Server {
             "-c".to_owned(),
             config.to_string_lossy().into_owned(),
         ];
-        Ok(Self { argv: argv.to_vec(), ports, home, process: None })
+        let faults = String::new();
+        Ok(Self { argv: argv.to_vec(), ports, home, data, faults, process: None })
     }
 
     /// Address of the name server.
@@ -92,10 +101,26 @@ impl Server {
         Ok((kilobytes * 1024, Duration::from_millis(ticks * 10)))
     }
 
+    /// What the process has said since its start.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.path().join("server.log")
+    }
+
+    /// Deletes the data of a server that does not run.
+    pub fn clear(&self) -> Result<()> {
+        fs::remove_dir_all(&self.data).context("the data cannot be deleted")
+    }
+
     /// Starts the process and waits for its ready line.
     pub fn start(&mut self) -> Result<()> {
-        let log = self.home.path().join("server.log");
-        let mut process = Process::start(&self.argv, &[], &log, true)?;
+        let log = self.log();
+        let faults = [("RAPTORMQ_FAULT", self.faults.clone())];
+        let faults = if self.faults.is_empty() { &[][..] } else { &faults[..] };
+        let mut process = Process::start(&self.argv, faults, &log, true)?;
         let output = process.child.stdout.take().context("no standard output")?;
         let (ready, is_ready) = mpsc::channel();
         thread::spawn(move || {

@@ -1,0 +1,142 @@
+//! Our own producers: tasks of one thread that send, and go on whatever becomes of the server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use futures_util::future::join_all;
+use remoting::net::{Client, ClientOptions};
+use remoting::protocol::code::RequestCode;
+use remoting::protocol::command::Frame;
+use remoting::protocol::header::{SendMessageRequestHeader, Short};
+use remoting::protocol::message::id::OffsetMessageId;
+use tokio::runtime::Builder;
+
+use super::producers::Ack;
+
+const QUEUES: u64 = 8;
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Pause after a send without success, and while nothing is to be sent.
+const PAUSE: Duration = Duration::from_millis(5);
+const BODY_LEN: usize = 200;
+
+/// What a send was answered.
+pub struct Answer {
+    /// Response code.
+    pub code: i32,
+    /// What was promised, with code 0.
+    pub ack: Option<Ack>,
+}
+
+/// The running producers; they end when this is dropped.
+pub struct Senders {
+    switch: Arc<Switch>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Switch {
+    paused: AtomicBool,
+    ended: AtomicBool,
+    /// Sends that are not answered yet.
+    open: AtomicU64,
+}
+
+impl Senders {
+    /// Starts `count` producers, each sending one message after the other.
+    pub fn start(broker: &str, topic: &str, count: u32) -> Result<(Self, Receiver<Answer>)> {
+        let (answers, received) = mpsc::channel();
+        let switch = Arc::new(Switch::default());
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (broker, topic) = (broker.to_owned(), topic.to_owned());
+        let load = Arc::clone(&switch);
+        let thread = thread::spawn(move || {
+            let client = Client::new(ClientOptions::default());
+            let next = AtomicU64::new(0);
+            let send = || async {
+                while !load.ended.load(Ordering::Relaxed) {
+                    // Counted before the look, so that `pause` sees one of the two.
+                    load.open.fetch_add(1, Ordering::SeqCst);
+                    if load.paused.load(Ordering::SeqCst) {
+                        load.open.fetch_sub(1, Ordering::SeqCst);
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let answer = send_one(&client, &broker, &topic, number).await;
+                    let stored = answer.as_ref().is_ok_and(|answer| answer.code == 0);
+                    let told = answer.is_ok_and(|answer| answers.send(answer).is_err());
+                    load.open.fetch_sub(1, Ordering::SeqCst);
+                    if told {
+                        return;
+                    }
+                    if !stored {
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            };
+            runtime.block_on(join_all((0..count).map(|_| send())));
+        });
+        Ok((Self { switch, thread: Some(thread) }, received))
+    }
+
+    /// Sends nothing until told to; returns when every send has its answer or has failed.
+    pub fn pause(&self) {
+        self.switch.paused.store(true, Ordering::SeqCst);
+        while self.switch.open.load(Ordering::SeqCst) > 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Goes on sending.
+    pub fn resume(&self) {
+        self.switch.paused.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Senders {
+    fn drop(&mut self) {
+        self.switch.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn send_one(client: &Client, broker: &str, topic: &str, number: u64) -> Result<Answer> {
+    let key = format!("{number:032X}");
+    let properties = format!("KEYS\u{1}k{number}\u{2}UNIQ_KEY\u{1}{key}\u{2}");
+    let header = SendMessageRequestHeader {
+        producer_group: "crash",
+        topic,
+        default_topic: "TBW102",
+        default_topic_queue_nums: QUEUES as i32,
+        queue_id: (number % QUEUES) as i32,
+        born_timestamp: SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64,
+        properties: Some(&properties),
+        ..SendMessageRequestHeader::default()
+    };
+    let body = format!("{number:<BODY_LEN$}");
+    let (code, header) = (RequestCode::SendMessageV2, Short(header));
+    let frame = client.call(broker, code, &header, &[], body.as_bytes(), TIMEOUT).await?;
+    let ack = match frame.code() {
+        0 => Some(ack(&frame, key, number).context("an answer without a place")?),
+        _ => None,
+    };
+    Ok(Answer { code: frame.code(), ack })
+}
+
+fn ack(frame: &Frame, unique_key: String, number: u64) -> Option<Ack> {
+    Some(Ack {
+        queue_id: frame.field("queueId")?.parse().ok()?,
+        queue_offset: frame.field("queueOffset")?.parse().ok()?,
+        physical_offset: OffsetMessageId::parse(frame.field("msgId")?)?.physical_offset,
+        unique_key,
+        number: number.to_string(),
+        at: Instant::now(),
+    })
+}
