@@ -298,23 +298,49 @@ impl Recovery<'_> {
             self.queues.truncate_to(from).map_err(view)?;
             from
         };
-        let min = self.log.min();
-        match self.dispatch(from, end, known) {
-            Err(ViewError::Gap { topic, queue_id, expected, got }) => {
-                warn!(%topic, queue_id, expected, got, "a queue lacks units: building all again");
-                self.queues.truncate_to(min).map_err(view)?;
-                // What is still missing has no record.
-                self.queues.fill_gaps(true);
-                let dispatched = self.dispatch(min, end, min).map_err(view);
-                self.queues.fill_gaps(false);
-                dispatched
+        let mut built_again: Vec<String> = Vec::new();
+        while let Err(error) = self.dispatch(from, end, known) {
+            let ViewError::Gap { topic, queue_id, expected, got } = error else {
+                return Err(view(error));
+            };
+            warn!(%topic, queue_id, expected, got, "a queue lacks units: building its topic again");
+            if built_again.contains(&topic) {
+                return Err(view(ViewError::Gap { topic, queue_id, expected, got }));
             }
-            done => done.map_err(view),
+            self.build_again(&topic, end).map_err(view)?;
+            built_again.push(topic);
         }
+        Ok(())
+    }
+
+    /// Builds the queues of one topic from all records there are. The others stay as they are: those
+    /// of a topic that was deleted and made anew have older records in the log.
+    fn build_again(&self, topic: &str, end: i64) -> Result<(), ViewError> {
+        self.queues.truncate_topic(topic, self.log.min())?;
+        // What is still missing has no record.
+        self.queues.fill_gaps(true);
+        let built = self.each(self.log.min(), end, |request| match request.topic == topic {
+            true => self.queues.append(request),
+            false => Ok(()),
+        });
+        self.queues.fill_gaps(false);
+        built
     }
 
     /// Gives the records from `from` to `end` to the queues, but for those before `known`.
     fn dispatch(&self, from: i64, end: i64, known: i64) -> Result<(), ViewError> {
+        self.each(from, end, |request| match request.physical_offset >= known {
+            true => self.queues.dispatch(request),
+            false => Ok(()),
+        })
+    }
+
+    fn each(
+        &self,
+        from: i64,
+        end: i64,
+        mut give: impl FnMut(&DispatchRequest<'_>) -> Result<(), ViewError>,
+    ) -> Result<(), ViewError> {
         let mut records = self.log.records(from);
         while records.position() < end {
             let Found::Record(slice) = records.advance() else { break };
@@ -322,9 +348,7 @@ impl Recovery<'_> {
             if record.physical_offset >= end {
                 break;
             }
-            if record.physical_offset >= known {
-                self.queues.dispatch(&DispatchRequest::of(&record, self.delays))?;
-            }
+            give(&DispatchRequest::of(&record, self.delays))?;
         }
         Ok(())
     }

@@ -317,3 +317,62 @@ fn index_entries_that_were_lost_are_made_again() {
         assert_eq!(store.query("T", &format!("k{n}"), 32, 0, i64::MAX).len(), 1, "k{n}");
     }
 }
+
+/// A deleted topic has older records in the log: building its queues again would put them in the
+/// place of newer ones.
+#[test]
+fn a_deletion_that_was_cut_short_leaves_other_topics_alone() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    for topic in ["A", "B"] {
+        (0..150).for_each(|_| _ = store.put(&message(topic, 0, b"old")).unwrap());
+    }
+    store.delete_topic("A").unwrap();
+    store.put(&message("A", 0, b"new")).unwrap();
+    store.save_checkpoint().unwrap();
+    store.put(&message("B", 0, b"last")).unwrap();
+    drop(store);
+    // In the middle of deleting B.
+    let second = directory.path().join("consumequeue/B/0/00000000000000002000");
+    std::fs::remove_file(second).unwrap();
+    let store = open(config(directory.path())).unwrap();
+    assert_eq!(read_all(&store, "B", 0).len(), 151);
+    let bodies = read_all(&store, "A", 0).into_iter().map(|stored| stored.body);
+    assert_eq!(bodies.collect::<Vec<_>>(), [b"new"]);
+}
+
+#[test]
+fn queues_built_again_leave_out_what_was_deleted_before() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    (0..150).for_each(|_| _ = store.put(&message("A", 0, b"old")).unwrap());
+    store.delete_topic("A").unwrap();
+    (0..3).for_each(|_| _ = store.put(&message("A", 0, b"new")).unwrap());
+    store.stop().unwrap();
+    drop(store);
+    std::fs::remove_dir_all(directory.path().join("consumequeue")).unwrap();
+    let store = open(config(directory.path())).unwrap();
+    let all = read_all(&store, "A", 0);
+    assert!(all.len() == 3 && all.iter().all(|stored| stored.body == b"new"));
+}
+
+#[test]
+fn an_index_file_that_lost_its_length_does_not_stop_the_start() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    for n in 0..4000 {
+        let properties = format!("KEYS\u{1}k{n}\u{2}");
+        store.put(&NewMessage { properties: &properties, ..message("T", 0, b"x") }).unwrap();
+    }
+    while store.build_index() {}
+    drop(store);
+    let index = std::fs::read_dir(directory.path().join("index")).unwrap();
+    let mut files: Vec<_> = index.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 2);
+    std::fs::write(&files[1], b"").unwrap();
+    let store = open(config(directory.path())).unwrap();
+    for n in [0, 2500, 3999] {
+        assert_eq!(store.query("T", &format!("k{n}"), 32, 0, i64::MAX).len(), 1, "k{n}");
+    }
+}

@@ -16,6 +16,7 @@ use super::units::Units;
 use super::{QueueKind, load, simple};
 use crate::OpenError;
 use crate::dispatch::{DispatchRequest, ViewError};
+use crate::light::is_light;
 
 /// One queue of a topic.
 #[derive(Debug)]
@@ -132,11 +133,16 @@ impl Queue {
     /// [`ViewError::Gap`], unless [`Queues::fill_gaps`](super::Queues::fill_gaps) is on.
     pub fn append(self: &Arc<Self>, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
         let mut state = self.lock();
-        if request.queue_offset < self.next_offset() && self.max_physical_offset() < 0 {
-            self.forget_start(&mut state)?;
+        let physical_end = request.physical_offset + i64::from(request.size);
+        // Only light queues take what somebody says of an offset.
+        let anew = request.queue_offset == 0
+            && physical_end > self.max_physical_offset()
+            && !is_light(&self.topic);
+        let empty = self.max_physical_offset() < 0;
+        if request.queue_offset < self.next_offset() && !state.deleted && (anew || empty) {
+            self.start_anew(&mut state)?;
         }
         let next = self.next.load(Ordering::Relaxed);
-        let physical_end = request.physical_offset + i64::from(request.size);
         if state.deleted
             || request.queue_offset < next
             || physical_end <= self.max_physical_offset()
@@ -165,15 +171,17 @@ impl Queue {
         Ok(())
     }
 
-    /// Starts anew: the queue has no unit, only a file that says it goes on from a later offset
-    /// than that of the record it is given. A power cut took the name of an earlier file.
-    fn forget_start(&self, state: &mut State) -> Result<(), ViewError> {
+    /// Forgets what is there. Either the queue has no unit, only a file that says it goes on from a
+    /// later offset than that of the record it is given: a power cut took the name of an earlier
+    /// file. Or the record is the first of a queue that was deleted before it and made anew.
+    fn start_anew(&self, state: &mut State) -> Result<(), ViewError> {
         for start in std::mem::take(&mut state.files.starts) {
             self.place().remove(start)?;
         }
         state.files = Files { dirs_changed: true, ..Files::default() };
         self.min.store(0, Ordering::Relaxed);
         self.next.store(0, Ordering::Release);
+        self.max_physical.store(-1, Ordering::Relaxed);
         Ok(())
     }
 

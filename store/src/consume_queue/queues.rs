@@ -370,13 +370,30 @@ impl Queues {
     }
 }
 
+impl Queues {
+    /// Gives a record to its own queue, if it has one, and to no light queue.
+    pub(crate) fn append(&self, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
+        match request.has_unit() {
+            true => self.queue(request.topic, request.queue_id)?.append(request),
+            false => Ok(()),
+        }
+    }
+
+    /// Cuts the units of records that end behind a log position, in the queues of one topic.
+    pub(crate) fn truncate_topic(
+        &self,
+        topic: &str,
+        physical_offset: i64,
+    ) -> Result<(), ViewError> {
+        let queues = self.topics.get(topic).map(|queues| queues.clone()).unwrap_or_default();
+        queues.iter().try_for_each(|queue| queue.truncate_to(physical_offset))
+    }
+}
+
 impl Dispatch for Queues {
     fn dispatch(&self, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
-        if !request.has_unit() {
-            return Ok(());
-        }
-        self.queue(request.topic, request.queue_id)?.append(request)?;
-        if self.light {
+        self.append(request)?;
+        if self.light && request.has_unit() {
             for (name, offset) in request.light_places() {
                 self.dispatch_light(&request.in_light_queue(name, offset))?;
             }

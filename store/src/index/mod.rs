@@ -74,6 +74,8 @@ struct State {
     suspect: bool,
     /// Last store time of the newest full file that is on disk.
     full_until: i64,
+    /// A sync has failed: what is on disk is not known until a start has looked.
+    sync_failed: bool,
     idle_writes: u32,
 }
 
@@ -82,7 +84,7 @@ impl Index {
     /// computed again when it is first needed, which may mean reading hundreds of megabytes.
     pub fn open(config: IndexConfig, clean: bool) -> Result<Index, OpenError> {
         let shape = Shape { slots: config.slots, entries: config.entries };
-        let mut state = State { sealed: list(&config.dir, shape)?, ..State::default() };
+        let mut state = State { sealed: list(&config.dir, shape, clean)?, ..State::default() };
         // A full file, too, may have reached the disk without its slots.
         let unfinished = |last: &mut SealedFile| !clean || last.header.next_entry < shape.entries;
         if let Some(last) = state.sealed.pop_if(unfinished) {
@@ -171,6 +173,10 @@ impl Index {
         let unsynced = {
             let mut state = self.lock();
             state.recover()?;
+            if state.sync_failed {
+                let failed = io::Error::other("a sync had failed before");
+                return Err(ViewError::io(&self.dir, "sync", failed));
+            }
             match &mut state.open {
                 Some(open) => {
                     open.write_all()?;
@@ -252,8 +258,16 @@ impl Index {
         };
         if let Some(full) = full {
             let synced = full.file().sync_data();
-            synced.map_err(|source| ViewError::io(full.path(), "sync", source))?;
-            self.lock().full_until = full.header.end_timestamp;
+            let mut state = self.lock();
+            if let Err(source) = synced {
+                let error = ViewError::io(full.path(), "sync", source);
+                state.sync_failed = true;
+                // Tried again by the next key.
+                state.sealed.pop();
+                state.open = Some(full);
+                return Err(error);
+            }
+            state.full_until = full.header.end_timestamp;
         }
         let mut state = self.lock();
         if state.open.is_none() {
@@ -263,7 +277,10 @@ impl Index {
             let path = self.dir.join(next_name(last.map(|full| full.path.as_path())));
             let header = last.map(|full| full.header);
             state.open = Some(OpenFile::create(&path, self.shape, header.as_ref())?);
-            sync_directory(&self.dir).map_err(|source| ViewError::io(&self.dir, "sync", source))?;
+            if let Err(source) = sync_directory(&self.dir) {
+                state.sync_failed = true;
+                return Err(ViewError::io(&self.dir, "sync", source));
+            }
         }
         Ok(())
     }
@@ -330,8 +347,9 @@ impl State {
     }
 }
 
-/// The files of the directory by name, as if all were full.
-fn list(dir: &Path, shape: Shape) -> Result<Vec<SealedFile>, OpenError> {
+/// The files of the directory by name, as if all were full. After an unclean exit (`clean` false)
+/// a file that is empty, as its length is lost, ends the index: what follows is made again.
+fn list(dir: &Path, shape: Shape, clean: bool) -> Result<Vec<SealedFile>, OpenError> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|source| OpenError::io(dir, "list", source))?,
@@ -360,12 +378,14 @@ fn list(dir: &Path, shape: Shape) -> Result<Vec<SealedFile>, OpenError> {
     files.sort();
     let mut sealed = Vec::new();
     let last = files.len().saturating_sub(1);
-    for (at, path) in files.into_iter().enumerate() {
-        let look = |source| OpenError::io(&path, "read", source);
-        let len = fs::metadata(&path).map_err(look)?.len();
-        if len == 0 && at == last {
-            remove_file(&path).map_err(|source| OpenError::io(&path, "delete", source))?;
-            continue;
+    for (at, path) in files.iter().enumerate() {
+        let look = |source| OpenError::io(path, "read", source);
+        let len = fs::metadata(path).map_err(look)?.len();
+        if len == 0 && (at == last || !clean) {
+            for path in files[at..].iter().rev() {
+                remove_file(path).map_err(|source| OpenError::io(path, "delete", source))?;
+            }
+            break;
         }
         let damaged = |offset, expected: String, got: String| OpenError::Damaged {
             path: path.clone(),
@@ -380,12 +400,12 @@ fn list(dir: &Path, shape: Shape) -> Result<Vec<SealedFile>, OpenError> {
             );
             return Err(damaged(len, expected, format!("{len} bytes")));
         }
-        let header = file::read_header(&path).map_err(look)?;
+        let header = file::read_header(path).map_err(look)?;
         if header.next_entry > shape.entries {
             let expected = format!("at most {} entries", shape.entries);
             return Err(damaged(36, expected, header.next_entry.to_string()));
         }
-        sealed.push(SealedFile { path, header, shape });
+        sealed.push(SealedFile { path: path.clone(), header, shape });
     }
     Ok(sealed)
 }

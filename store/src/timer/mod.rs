@@ -181,7 +181,7 @@ impl Timer {
     }
 
     /// Does a bounded piece of what there is to do; returns how long nothing is due.
-    pub(crate) fn turn(&self, store: &MessageStore, now: i64) -> Option<Duration> {
+    pub fn turn(&self, store: &MessageStore, now: i64) -> Option<Duration> {
         let mut worker = self.worker();
         self.sleeps_until.store(NEVER, Ordering::SeqCst);
         self.unread.store(0, Ordering::SeqCst);
@@ -214,7 +214,7 @@ impl Timer {
     }
 
     /// Saves how far the timer is; nothing is named that is not on disk.
-    pub(crate) fn save(&self, store: &MessageStore) -> io::Result<()> {
+    pub fn save(&self, store: &MessageStore) -> io::Result<()> {
         let mut saved = self.saved();
         // In the reverse order of `publish`: whatever the first names, the others cover.
         let log_flushed = self.progress.applied.load(Ordering::SeqCst);

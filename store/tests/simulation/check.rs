@@ -8,11 +8,12 @@ use remoting::protocol::message::Record;
 use store::MessageStore;
 use store::commit_log::Found;
 use store::json_file::JsonFile;
+use store::timer::TIMER_TOPIC;
 
 use crate::common::read_all;
 use crate::history::{History, Message};
 use crate::random::Random;
-use crate::run::{QUEUES, TOPICS, json_file};
+use crate::run::{DUE_TOPIC, QUEUES, TOPICS, json_file};
 
 /// Compares a store with what is known. `all` are the messages that may be there; returns how
 /// many of them the log has.
@@ -23,7 +24,21 @@ pub fn store(store: &MessageStore, history: &History, all: &[Arc<Message>]) -> u
             queue(store, history, &all[..count], topic, queue_id);
         }
     }
+    queue(store, history, &all[..count], TIMER_TOPIC, 0);
+    queue(store, history, &all[..count], DUE_TOPIC, 0);
     count
+}
+
+/// What was for later has been delivered once.
+pub fn delivered(messages: &[Arc<Message>]) {
+    let mut copies: BTreeMap<&str, usize> = BTreeMap::new();
+    for copy in messages.iter().filter(|message| message.topic == DUE_TOPIC) {
+        *copies.entry(&copy.key).or_default() += 1;
+    }
+    for parked in messages.iter().filter(|message| message.topic == TIMER_TOPIC) {
+        let copies = copies.get(parked.key.as_str()).copied().unwrap_or(0);
+        assert_eq!(copies, 1, "copies of {} at {}", parked.key, parked.position);
+    }
 }
 
 /// The log is a run of the messages: none is missing in between, none is foreign, and what was
@@ -40,16 +55,7 @@ fn log(store: &MessageStore, history: &History, all: &[Arc<Message>]) -> usize {
         record.verify_crc().expect("the body of its checksum");
         let position = record.physical_offset;
         let known = all.get(count).unwrap_or_else(|| panic!("a record at {position} of nobody"));
-        let found = Message {
-            topic: record.topic.to_owned(),
-            queue_id: record.queue_id,
-            queue_offset: record.queue_offset,
-            position,
-            body: record.body.to_vec(),
-            properties: record.properties.to_owned(),
-            key: known.key.clone(),
-        };
-        assert_eq!(found, **known);
+        assert_eq!(Message::of(&record), **known);
         count += 1;
     }
     let lost = all[count..].iter().find(|message| message.position < history.durable);

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use remoting::protocol::message::properties::property;
+use remoting::protocol::message::{Properties, Record};
+
 /// A message that was stored, in the order of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -13,6 +16,22 @@ pub struct Message {
     pub body: Vec<u8>,
     pub properties: String,
     pub key: String,
+}
+
+impl Message {
+    pub fn of(record: &Record<'_>) -> Message {
+        let properties = Properties::new(record.properties);
+        let key = properties.get(property::UNIQ_KEY).or_else(|| properties.keys().next());
+        Message {
+            topic: record.topic.to_owned(),
+            queue_id: record.queue_id,
+            queue_offset: record.queue_offset,
+            position: record.physical_offset,
+            body: record.body.to_vec(),
+            properties: record.properties.to_owned(),
+            key: key.unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 /// Something happened between two calls to the disk.

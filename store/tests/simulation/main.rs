@@ -13,6 +13,7 @@ mod disk;
 mod history;
 mod random;
 mod run;
+mod system_calls;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -30,7 +31,6 @@ const STATES: u64 = 2000;
 /// Recovers from crashes of many runs.
 #[test]
 fn what_was_acknowledged_outlives_every_crash() {
-    let variable = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
     if let Some(seed) = variable("SIMULATION_SEED") {
         println!("{} states of seed {seed}", one_run(seed));
         return;
@@ -49,12 +49,24 @@ fn what_was_acknowledged_outlives_every_crash() {
     println!("{states} states of the seeds {first} to {}", first + runs - 1);
 }
 
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
 /// One run and crashes all along it; returns how many states were recovered from.
 fn one_run(seed: u64) -> u64 {
+    catch_unwind(|| explore(seed)).unwrap_or_else(|panic| {
+        println!("again: SIMULATION_SEED={seed} cargo test -p store --test simulation");
+        resume_unwind(panic)
+    })
+}
+
+fn explore(seed: u64) -> u64 {
     let random = Random::new(seed);
     let scratch = common::scratch();
     let mut run = Run::open(scratch.path(), History::default(), Vec::new(), random.part(1));
     let steps = 1 + random.part(2).below(STEPS);
+    run.start_timer();
     for _ in 0..steps {
         run.step();
     }
@@ -135,14 +147,13 @@ impl Explored<'_> {
         self.or_keep(&image, || leaf(&image, &history, &messages, random));
     }
 
-    /// Names the seed of a failure and keeps the disk that led to it.
+    /// Keeps the disk that led to a failure.
     fn or_keep(&self, image: &Image, work: impl FnOnce()) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
             let kept = std::env::temp_dir().join(format!("simulation-{}", self.seed));
             let _ = std::fs::remove_dir_all(&kept);
             std::fs::create_dir(&kept).and_then(|()| image.write_to(&kept)).unwrap();
-            println!("seed {}: a disk that led to it is in {}", self.seed, kept.display());
-            println!("again: SIMULATION_SEED={} cargo test -p store --test simulation", self.seed);
+            println!("a disk that led to it is in {}", kept.display());
             resume_unwind(panic);
         }
     }
@@ -166,6 +177,10 @@ fn leaf(image: &Image, history: &History, messages: &[Arc<Message>], random: &mu
     run.messages.truncate(count);
     run.history.messages = count;
     run.put();
+    if history.removing == 0 && random.chance(2) {
+        run.deliver();
+        check::delivered(&run.messages);
+    }
     match random.below(4) {
         0 => run.stop(),
         1 => run.step(),

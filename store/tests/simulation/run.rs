@@ -6,8 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use remoting::protocol::message::batch::BatchMessage;
+use remoting::protocol::message::properties::property;
+use remoting::protocol::message::{PropertiesBuf, Record};
+use store::commit_log::Found;
 use store::faults::Faults;
 use store::json_file::JsonFile;
+use store::timer::{TIMER_TOPIC, Timer, slot_of};
 use store::{FlushDiskType, MessageStore, NewBatch, NewMessage, StoreConfig};
 
 use crate::common;
@@ -17,7 +21,11 @@ use crate::random::Random;
 
 pub const TOPICS: [&str; 3] = ["A", "B", "C"];
 pub const QUEUES: i32 = 2;
+/// Where timer messages are delivered to, in queue 0.
+pub const DUE_TOPIC: &str = "D";
 const SEGMENT: i64 = 4096;
+/// Milliseconds of a slot of the timer.
+const PRECISION: i64 = 1000;
 /// Properties that fill more than a sector.
 const LONG: usize = 700;
 
@@ -88,6 +96,8 @@ pub struct Run {
     pub messages: Vec<Arc<Message>>,
     pub history: History,
     random: Random,
+    /// The clock of the timer. It lies behind that of the machine, whose times the records have.
+    now: i64,
 }
 
 impl Run {
@@ -102,7 +112,9 @@ impl Run {
         let config = config(directory, random.chance(2));
         let journal = Journal::of(directory);
         let directory = directory.to_owned();
-        let mut run = Run { directory, config, store: None, journal, messages, history, random };
+        let now = (runtime::clock::now_ms() / PRECISION - 100) * PRECISION;
+        let mut run =
+            Run { directory, config, store: None, journal, messages, history, random, now };
         run.reopen();
         run
     }
@@ -132,8 +144,11 @@ impl Run {
     /// Does one random thing.
     pub fn step(&mut self) {
         match self.random.below(100) {
-            0..40 => self.put(),
-            40..50 => (0..5).for_each(|_| self.put()),
+            0..26 => self.put(),
+            26..34 => self.park(),
+            34..40 => self.turn(),
+            40..42 => self.timer().save(self.store()).unwrap(),
+            42..50 => (0..5).for_each(|_| self.put()),
             50..55 => self.put_batch(),
             55..66 => self.store().flush().unwrap(),
             66..73 => _ = self.store().queues().write_tails().unwrap(),
@@ -149,6 +164,65 @@ impl Run {
         self.acknowledge();
     }
 
+    fn timer(&self) -> &Timer {
+        self.store().timer().unwrap()
+    }
+
+    /// Has the timer write down when it began: else every start looks through a week of slots.
+    pub fn start_timer(&mut self) {
+        self.turn();
+        self.timer().save(self.store()).unwrap();
+    }
+
+    /// Stores a message for a time that is near.
+    fn park(&mut self) {
+        let due = self.now + self.random.below(5000) as i64 - 1000;
+        let key = format!("k{}", self.messages.len());
+        let mut properties = PropertiesBuf::new();
+        properties.push(property::UNIQ_KEY, &key);
+        properties.push(property::TIMER_DELIVER_MS, &due.to_string());
+        properties.push(property::REAL_TOPIC, DUE_TOPIC);
+        properties.push(property::REAL_QUEUE_ID, "0");
+        properties.push(property::TIMER_OUT_MS, &slot_of(due, PRECISION).to_string());
+        let message = common::message(TIMER_TOPIC, 0, b"timer");
+        let properties = properties.as_str();
+        self.store().put(&NewMessage { properties, ..message }).unwrap();
+        self.learn();
+    }
+
+    /// Lets time pass for the timer.
+    fn turn(&mut self) {
+        self.now += self.random.below(1500) as i64;
+        _ = self.timer().turn(self.store(), self.now);
+        self.learn();
+    }
+
+    /// Delivers everything that waits.
+    pub fn deliver(&mut self) {
+        self.now += 3_600_000;
+        let mut turns = 0;
+        while self.timer().turn(self.store(), self.now).is_none() {
+            turns += 1;
+            assert!(turns < 1000, "the timer does not come to an end");
+        }
+        self.learn();
+    }
+
+    /// Adds the records behind the last known one.
+    fn learn(&mut self) {
+        let last = self.messages.last().map(|last| last.position);
+        let from = last.unwrap_or(0).max(self.store().min_physical_offset());
+        let store = self.store.take().unwrap();
+        let mut records = store.log().records(from);
+        while let Found::Record(slice) = records.advance() {
+            let record = Record::decode(slice.as_ref()).unwrap();
+            if Some(record.physical_offset) != last {
+                self.add(Message::of(&record), store.min_physical_offset());
+            }
+        }
+        self.store = Some(store);
+    }
+
     pub fn stop(&mut self) {
         self.store().stop().unwrap();
         self.reopen();
@@ -157,43 +231,38 @@ impl Run {
     /// Stores a message, in a queue of which it is known what it holds.
     pub fn put(&mut self) {
         let Some((topic, queue_id)) = self.queue() else { return };
-        let (body, key) = (self.body(), format!("k{}", self.messages.len()));
+        let (body, key) = (self.body(200), format!("k{}", self.messages.len()));
         let mut properties = format!("KEYS\u{1}{key}\u{2}");
         if self.random.chance(6) {
             properties.push_str(&format!("LONG\u{1}{}\u{2}", "p".repeat(LONG)));
         }
         let message = common::message(topic, queue_id, &body);
-        let put = self.store().put(&NewMessage { properties: &properties, ..message }).unwrap();
-        let (queue_offset, position) = (put.queue_offset, put.physical_offset);
-        let topic = topic.to_owned();
-        self.add(Message { topic, queue_id, queue_offset, position, body, properties, key });
+        self.store().put(&NewMessage { properties: &properties, ..message }).unwrap();
+        self.learn();
     }
 
     fn put_batch(&mut self) {
         let Some((topic, queue_id)) = self.queue() else { return };
         let count = 1 + self.random.below(5) as usize;
-        let parts: Vec<(Vec<u8>, String)> =
-            (0..count).map(|at| (self.body(), format!("k{}", self.messages.len() + at))).collect();
+        let parts: Vec<(Vec<u8>, String)> = (0..count)
+            .map(|at| (self.body(100), format!("k{}", self.messages.len() + at)))
+            .collect();
         let mut packed = BytesMut::new();
         for (body, key) in &parts {
             let properties = format!("KEYS\u{1}{key}\u{2}");
             BatchMessage { flag: 0, body, properties: &properties }.encode(&mut packed).unwrap();
         }
         let message = NewMessage { properties: "", ..common::message(topic, queue_id, &packed) };
-        let put = self.store().put_batch(&NewBatch { message }).unwrap();
-        for (at, (body, key)) in parts.into_iter().enumerate() {
-            let (queue_offset, position) = (put.queue_offset + at as i64, put.ids[at]);
-            let (topic, properties) = (topic.to_owned(), format!("KEYS\u{1}{key}\u{2}"));
-            self.add(Message { topic, queue_id, queue_offset, position, body, properties, key });
-        }
+        self.store().put_batch(&NewBatch { message }).unwrap();
+        self.learn();
     }
 
-    fn add(&mut self, message: Message) {
+    fn add(&mut self, message: Message, min: i64) {
         let (topic, queue_id) = (message.topic.as_str(), message.queue_id);
         let count = self.messages.len();
         let last = self.history.queue(&self.messages, count, topic, queue_id).last();
         let next = last.map_or(0, |last| last.queue_offset + 1);
-        let gone = last.is_none_or(|last| last.position < self.store().min_physical_offset());
+        let gone = last.is_none_or(|last| last.position < min);
         let follows = message.queue_offset == next || gone && message.queue_offset > next;
         assert!(follows, "{topic}/{queue_id} goes on at {}, not {next}", message.queue_offset);
         let behind = self.messages.last().is_none_or(|last| last.position < message.position);
@@ -208,11 +277,11 @@ impl Run {
         (!self.history.unclear.contains(topic)).then_some((topic, queue_id))
     }
 
-    fn body(&mut self) -> Vec<u8> {
+    fn body(&mut self, max: u64) -> Vec<u8> {
         let len = match self.random.below(8) {
             0 => 0,
-            1 => 900,
-            _ => self.random.below(200),
+            1 => 3 * max,
+            _ => self.random.below(max),
         };
         // Zeros, too: a record is told from an empty sector by more than its body.
         let byte = if self.random.chance(5) { 0 } else { self.random.next() as u8 };
