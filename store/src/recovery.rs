@@ -313,8 +313,8 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Builds the queues of one topic from all records there are. The others stay as they are: those
-    /// of a topic that was deleted and made anew have older records in the log.
+    /// Builds the queues of one topic from all records there are. The others stay as they are:
+    /// those of a topic that was deleted and made anew have older records in the log.
     fn build_again(&self, topic: &str, end: i64) -> Result<(), ViewError> {
         self.queues.truncate_topic(topic, self.log.min())?;
         // What is still missing has no record.
