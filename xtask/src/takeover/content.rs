@@ -80,7 +80,11 @@ impl Ack {
         ensure!(record.body == self.body && record.flag == 3, "{place}: another body or flag");
         ensure!(record.verify_crc().is_ok(), "{place}: bad CRC");
         let stored = record.properties();
-        for (name, value) in Properties::new(self.properties.as_str()) {
+        // Java 4.9.7 does not store that a sender waits, as 5.x does.
+        let sent = Properties::new(self.properties.as_str())
+            .into_iter()
+            .filter(|(name, _)| *name != "WAIT");
+        for (name, value) in sent {
             ensure!(stored.get(name) == Some(value), "{place}: property {name}");
         }
         Ok(())
@@ -113,9 +117,9 @@ pub async fn create(link: &Link, release: Release) -> Result<()> {
         let mut config = SubscriptionGroupConfig::new(group);
         if *group == "takeover-strict" {
             config.retry_max_times = 3;
-            config.consume_message_orderly = true;
             config.consume_broadcast_enable = false;
             if release.is_5() {
+                config.consume_message_orderly = true;
                 config.group_retry_policy = GroupRetryPolicy {
                     policy_type: Some(GroupRetryPolicyType::Exponential),
                     exponential_retry_policy: Some(ExponentialRetryPolicy {
@@ -184,7 +188,7 @@ pub fn queues() -> impl Iterator<Item = (&'static str, i32)> {
     TOPICS.iter().flat_map(|(topic, queues)| (0..*queues).map(move |queue| (*topic, queue)))
 }
 
-/// Sends `count` messages and batches, those of one queue in order.
+/// Sends `count` messages and batches, those of one queue in order; returns when all are visible.
 pub async fn send(link: &Link, word: &str, count: usize) -> Result<Vec<Ack>> {
     let mut lanes: BTreeMap<(&str, i32), Vec<Planned>> = BTreeMap::new();
     let targets: Vec<_> = queues().filter(|(topic, _)| *topic != DELAYED).collect();
@@ -196,9 +200,12 @@ pub async fn send(link: &Link, word: &str, count: usize) -> Result<Vec<Ack>> {
         lanes.entry((topic, queue_id)).or_default().push(planned);
     }
     let lanes = lanes.into_values().map(|lane| async move {
-        let mut acks = Vec::new();
+        let mut acks: Vec<Ack> = Vec::new();
         for planned in lane {
             acks.extend(send_one(link, planned).await?);
+        }
+        if let Some(last) = acks.last() {
+            link.await_max(last.topic, last.queue_id, last.queue_offset + 1).await?;
         }
         anyhow::Ok(acks)
     });

@@ -38,6 +38,7 @@ impl Lights {
             self.bodies.push(body);
         }
         for topic in QUEUES {
+            link.await_max(topic, 0, self.bodies.len() as i64).await?;
             let header = UpdateConsumerOffsetRequestHeader {
                 consumer_group: GROUP,
                 topic,

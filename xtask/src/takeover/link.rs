@@ -1,7 +1,7 @@
 //! A client of the broker under test: requests that must succeed.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use remoting::net::{Client, ClientOptions};
@@ -12,6 +12,9 @@ use remoting::protocol::header::{
     QueryMessageRequestHeader, ViewMessageRequestHeader,
 };
 use remoting::protocol::message::record::records;
+use tokio::time::sleep;
+
+use super::content::PATIENCE;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Pull with the subscription of the request.
@@ -72,6 +75,20 @@ impl Link {
         let min = self.ok(RequestCode::GetMinOffset, &min, &[]).await?;
         let max = self.ok(RequestCode::GetMaxOffset, &max, &[]).await?;
         Ok((number(&min, "offset")?, number(&max, "offset")?))
+    }
+
+    /// Waits until a queue reaches an offset: a Java broker shows a message after it has
+    /// acknowledged it.
+    pub async fn await_max(&self, topic: &str, queue_id: i32, offset: i64) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (_, max) = self.bounds(topic, queue_id).await?;
+            if max >= offset {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "{topic}-{queue_id}: {max} of {offset} visible");
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The records of a queue, byte for byte.
