@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::compat::{self, Process, Role, Servers};
 
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_PATIENCE: Duration = Duration::from_secs(180);
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes of a commit log file.
