@@ -190,3 +190,34 @@ async fn the_programs_say_it_in_one_line_and_fail() {
         }
     }
 }
+
+/// One bit of a table, every so many bytes. What it says then may be another name or number, for
+/// which there is no checksum; it is that or a line with the file, and never something else.
+#[tokio::test]
+async fn a_flipped_bit_of_a_table_is_read_or_named() {
+    let directory = stopped().await;
+    let root = directory.path();
+    let mut refusals = 0;
+    for (name, sound, _) in FILES {
+        let path = root.join("config").join(name);
+        for at in (0..sound.len()).step_by(5) {
+            let mut content = sound.as_bytes().to_vec();
+            content[at] ^= 1 << (at % 8);
+            fs::write(&path, &content).unwrap();
+            match Broker::start(settings(root)).await {
+                Ok(running) => running.stop().await.unwrap(),
+                Err(error) => {
+                    let line = error.to_string();
+                    assert!(line.contains(path.to_str().unwrap()), "{name} at {at}: {line}");
+                    assert!(!line.contains('\n'), "{line}");
+                    refusals += 1;
+                }
+            }
+            for (name, sound, _) in FILES {
+                fs::write(root.join("config").join(name), sound).unwrap();
+                let _ = fs::remove_file(root.join("config").join(format!("{name}.bak")));
+            }
+        }
+    }
+    assert!(refusals > 20, "{refusals}");
+}
