@@ -71,6 +71,12 @@ impl Queue {
                 high = middle;
             }
         }
+        // Beside a damaged unit the votes are off by one: better a unit too many.
+        for index in first.max(low - 2)..low {
+            if self.unit_at(index)?.is_some_and(|unit| !before(&unit)) {
+                return Ok(index);
+            }
+        }
         Ok(low)
     }
 

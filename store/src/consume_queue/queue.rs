@@ -18,6 +18,9 @@ use crate::OpenError;
 use crate::dispatch::{DispatchRequest, ViewError};
 use crate::light::is_light;
 
+/// The unit of an offset is one of so many where it is looked for: some may be damaged.
+const UNITS_LOOKED_AT: usize = 4;
+
 /// One queue of a topic.
 #[derive(Debug)]
 pub struct Queue {
@@ -190,8 +193,13 @@ impl Queue {
         if queue_offset < self.min_offset() || queue_offset >= self.next_offset() {
             return Ok(None);
         }
-        let unit = self.unit_at(self.index_of(queue_offset)?)?;
-        Ok(unit.filter(|unit| !unit.is_filler() && unit.queue_offset <= queue_offset))
+        for unit in Units::new(self, self.index_of(queue_offset)?).take(UNITS_LOOKED_AT) {
+            let unit = unit?;
+            if (unit.queue_offset..unit.next_offset()).contains(&queue_offset) {
+                return Ok(Some(unit).filter(|unit| !unit.is_filler()));
+            }
+        }
+        Ok(None)
     }
 
     /// The units from the one that holds `queue_offset`, or the next one, on; fillers included.

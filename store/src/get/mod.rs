@@ -238,8 +238,13 @@ impl<'a> Scan<'a> {
     ) -> bool {
         let gone = unit.physical_offset < self.log.min || unit.physical_end() > self.log.max;
         let says_offset = unit.store_timestamp.is_some();
-        if says_offset && !gone && !intact(unit) {
-            // The offset that a damaged unit of a batch queue names may lead anywhere.
+        if says_offset && unit.next_offset() <= self.request.queue_offset {
+            // Where a unit is damaged, the search ends a little early.
+            return true;
+        }
+        if says_offset && (gone || !intact(unit)) {
+            // The offset that a damaged unit of a batch queue names may lead anywhere, and of one
+            // whose record is gone nobody knows.
             return true;
         }
         let distance = unit.queue_offset - self.request.queue_offset;
