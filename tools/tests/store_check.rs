@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
+use remoting::protocol::message::sys_flag;
 use serde_json::Value;
+use store::{MessageStore, NewMessage, QueueKind, StoreConfig};
 
 const SOUND: [&str; 5] =
     ["4.9.7-clean", "5.1.4-clean", "5.3.3-clean", "5.5.0-clean", "5.3.3-killed"];
@@ -262,4 +264,81 @@ fn a_running_broker_is_seen() {
     assert!(text.contains(&format!("process {} runs on it", std::process::id())), "{text}");
     drop(lock);
     assert!(!store.check(&[]).1.contains("runs on it"));
+}
+
+/// Stores of this broker: stopped, and as a kill leaves them, with what waits in buffers missing.
+#[test]
+fn our_stores_are_sound_stopped_and_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("store");
+    fs::create_dir_all(root.join("config")).unwrap();
+    let topics = r#"{"topicConfigTable":{"B":{"attributes":{"queue.type":"BatchCQ"}},"T":{}}}"#;
+    fs::write(root.join("config/topics.json"), topics).unwrap();
+    let config = StoreConfig {
+        store_path_root_dir: root.to_str().unwrap().to_owned(),
+        mapped_file_size_commit_log: 64 << 10,
+        mapped_file_size_consume_queue: 800,
+        mapper_file_size_batch_consume_queue: 460,
+        max_hash_slot_num: 500,
+        max_index_num: 2000,
+        enable_lmq: true,
+        enable_multi_dispatch: true,
+        ..StoreConfig::default()
+    };
+    let kind = |topic: &str| if topic == "B" { QueueKind::Batch } else { QueueKind::Simple };
+    let store = MessageStore::open(config, Box::new(kind), Box::new(|_| {})).unwrap();
+    let host = "127.0.0.1:10911".parse().unwrap();
+    let (mut last_half, body) = (0, [b'x'; 200]);
+    for n in 0..900 {
+        let light = "INNER_MULTI_DISPATCH\u{1}%LMQ%a,%LMQ%b\u{2}KEYS\u{1}k\u{2}";
+        let inner = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
+        let (topic, sys_flag, properties) = match n % 3 {
+            0 => ("T", 0, light),
+            1 => ("B", inner, "INNER_NUM\u{1}3\u{2}"),
+            _ => ("T", 0, "TAGS\u{1}t\u{2}"),
+        };
+        let message = NewMessage {
+            topic,
+            queue_id: 0,
+            flag: 0,
+            sys_flag,
+            born_timestamp: 1_700_000_000_000,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: &body,
+            properties,
+        };
+        store.put(&message).unwrap();
+        if n == 500 {
+            store.save_checkpoint().unwrap();
+            while store.build_index() {}
+        }
+        if n % 100 == 0 {
+            let topic = "RMQ_SYS_TRANS_HALF_TOPIC";
+            let half = NewMessage { topic, sys_flag: 0, properties: "", ..message };
+            last_half = store.put(&half).unwrap().queue_offset;
+        }
+    }
+    let killed = directory.path().join("killed");
+    let mut copy = Command::new("cp");
+    let copied = copy.args(["-a", "--sparse=always"]).arg(&root).arg(&killed).status().unwrap();
+    assert!(copied.success());
+    store.delete_oldest_file().unwrap().unwrap();
+    store.delete_expired_views();
+    store.stop().unwrap();
+    drop(store);
+    for (root, spans) in [
+        (&root, ["T/0: ", "B/0: ", "%LMQ%a/0: "]),
+        (&killed, ["T/0: 0 to ", "B/0: 0 to ", "%LMQ%a/0: 0 to "]),
+    ] {
+        let before = state(root);
+        let (code, text) = check(root, &[]);
+        assert_eq!(code, 0, "{text}");
+        assert!(spans.iter().all(|span| text.contains(span)), "{text}");
+        assert_eq!(state(root), before);
+    }
+    let (_, text) = check(&killed, &[]);
+    assert!(text.contains(&format!("halves     {} open", last_half + 1)), "{text}");
 }

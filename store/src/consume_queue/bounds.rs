@@ -170,11 +170,15 @@ impl Queue {
     /// Whether the records of the units before a number have left the log. The last two are asked:
     /// one that is damaged must not make the rest go.
     fn gone_before(&self, end: i64, min_physical_offset: i64) -> Result<bool, ViewError> {
-        for index in (self.first_index()..end).rev().take(2) {
-            let stays =
-                |unit: Unit| !unit.is_filler() && unit.physical_offset >= min_physical_offset;
-            if self.unit_at(index)?.is_some_and(stays) {
+        let mut asked = 0;
+        for index in (self.first_index()..end).rev().take(4) {
+            let Some(unit) = self.unit_at(index)? else { continue };
+            if !unit.is_filler() && unit.physical_offset >= min_physical_offset {
                 return Ok(false);
+            }
+            asked += 1;
+            if asked == 2 {
+                break;
             }
         }
         Ok(true)

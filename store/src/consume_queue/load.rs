@@ -165,10 +165,27 @@ fn count_units(file: &DiskFile, place: &Place<'_>, ordered: bool) -> std::io::Re
         };
         let near = from..units.min(from + CHUNK_UNITS as u64);
         match find_unit(file, place, near, is_unit)? {
-            Some(sound) if ordered => from = sound,
+            Some(sound) if ordered && go_on(file, place, from, sound, units)? => from = sound,
             _ => return Ok(from as i64),
         }
     }
+}
+
+/// Whether a unit behind bytes that are none is one, too: a flipped bit may make one of zeros.
+fn go_on(
+    file: &DiskFile,
+    place: &Place<'_>,
+    none: u64,
+    sound: u64,
+    units: u64,
+) -> std::io::Result<bool> {
+    let zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    if find_unit(file, place, none..none + 1, zero)?.is_none() {
+        return Ok(true);
+    }
+    let next = sound + 1..units.min(sound + 2);
+    let is_unit = |bytes: &[u8]| place.disk.kind.decode(bytes, 0).is_some();
+    Ok(find_unit(file, place, next, is_unit)?.is_some())
 }
 
 /// The first unit in a range whose bytes `wanted` is true for.

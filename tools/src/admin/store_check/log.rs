@@ -1,6 +1,6 @@
 //! Every record of the log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 
 use memchr::memmem::Finder;
@@ -30,6 +30,19 @@ pub struct LogReport {
     pub behind: u64,
     /// Records that must have a unit, by queue.
     pub placed: HashMap<String, HashMap<i32, u64>>,
+    /// Records that recovery gives to the queues, by queue.
+    pub unqueued: BTreeMap<(String, i32), Vec<Unqueued>>,
+}
+
+/// A record whose unit is not there yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Unqueued {
+    /// Its offset in the queue, and that of the next one.
+    pub offsets: (i64, i64),
+    /// Where it stands in the log.
+    pub position: i64,
+    /// When it was stored.
+    pub time: i64,
 }
 
 pub(super) fn walk(store: &Store, report: &mut Report) {
@@ -40,6 +53,7 @@ pub(super) fn walk(store: &Store, report: &mut Report) {
         true => store.queues.max_physical_offset(),
         false => report.ours.map_or(i64::MAX, |(from, _)| from).min(report.java.0),
     };
+    let from = report.ours.map_or(i64::MAX, |(from, _)| from);
     let mut log = LogReport {
         min: store.log.min(),
         files: (segments.len(), store.log.segment_size()),
@@ -51,7 +65,7 @@ pub(super) fn walk(store: &Store, report: &mut Report) {
         match records.advance() {
             Found::Record(_) if position >= end => log.behind += 1,
             Found::Record(slice) => {
-                if let Err(damage) = log.add(store, &slice, settled) {
+                if let Err(damage) = log.add(store, &slice, settled, from) {
                     damaged(store, report, position, "a body of its checksum", &damage);
                 }
             }
@@ -70,13 +84,22 @@ pub(super) fn walk(store: &Store, report: &mut Report) {
 }
 
 impl LogReport {
-    fn add(&mut self, store: &Store, slice: &LogSlice, settled: i64) -> Result<(), String> {
+    fn add(
+        &mut self,
+        store: &Store,
+        slice: &LogSlice,
+        settled: i64,
+        from: i64,
+    ) -> Result<(), String> {
         let record = Record::decode(slice.as_ref()).map_err(|error| error.to_string())?;
         self.records += 1;
         let time = record.store_timestamp;
         let (oldest, newest) = self.times.unwrap_or((time, time));
         self.times = Some((oldest.min(time), newest.max(time)));
         let request = DispatchRequest::of(&record, &store.delays);
+        if request.has_unit() && record.physical_offset >= from {
+            request.places().for_each(|place| self.note_unqueued(store, &place));
+        }
         if request.has_unit() && record.physical_offset < settled {
             for place in request.places() {
                 if !self.placed.contains_key(place.topic) {
@@ -91,6 +114,21 @@ impl LogReport {
             self.damaged += 1;
             error.to_string()
         })
+    }
+}
+
+impl LogReport {
+    fn note_unqueued(&mut self, store: &Store, place: &DispatchRequest<'_>) {
+        let queue = store.queues.find(place.topic, place.queue_id);
+        let next = queue.map_or(0, |queue| queue.next_offset());
+        if place.queue_offset >= next {
+            let key = (place.topic.to_owned(), place.queue_id);
+            self.unqueued.entry(key).or_default().push(Unqueued {
+                offsets: (place.queue_offset, place.queue_offset + i64::from(place.batch_size)),
+                position: place.physical_offset,
+                time: place.store_timestamp,
+            });
+        }
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use remoting::protocol::message::Record;
 use remoting::protocol::message::properties::property;
+use store::OpenError;
 use store::consume_queue::Queue;
 use store::dispatch::SCHEDULE_TOPIC;
 use store::timer::{TIMER_TOPIC, TimerView};
-use store::{LogSlice, OpenError};
 
 use super::Store;
+use super::log::LogReport;
 use super::report::Report;
 
 const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
@@ -42,21 +43,23 @@ pub(super) fn walk(
     timer_precision_ms: i64,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    delayed(store, &mut report.pending);
+    let on = (store, &report.log);
+    delayed(on, &mut report.pending);
+    halves(on, &mut report.pending);
+    check_points(on, &mut report.pending);
     match TimerView::read(&store.root, timer_precision_ms) {
         Ok(view) => timers(store, view, report)?,
         Err(error @ OpenError::Damaged { .. }) => report.damage(error),
         Err(error) => return Err(error.into()),
     }
-    halves(store, &mut report.pending);
-    check_points(store, &mut report.pending);
     Ok(())
 }
 
-fn delayed(store: &Store, pending: &mut Pending) {
+fn delayed(on: (&Store, &LogReport), pending: &mut Pending) {
+    let (store, _) = on;
     for queue in store.queues.all().iter().filter(|queue| &**queue.topic() == SCHEDULE_TOPIC) {
         let done = store.configs.delivered(queue.id() + 1).unwrap_or(0);
-        each(store, queue, done.max(queue.min_offset()), |_, record| {
+        each(on, queue, done.max(queue.min_offset()), |_, record| {
             let topic = record.properties().get(property::REAL_TOPIC).unwrap_or_default();
             *pending.delayed.entry(topic.to_owned()).or_default() += 1;
         });
@@ -65,9 +68,10 @@ fn delayed(store: &Store, pending: &mut Pending) {
 
 fn timers(store: &Store, mut view: TimerView, report: &mut Report) -> anyhow::Result<()> {
     view.damage.drain(..).for_each(|error| report.damage(error));
+    let on = (store, &report.log);
     if let Some(queue) = store.queues.find(TIMER_TOPIC, 0) {
         let from = view.check.map_or(0, |check| check.queue_offset).max(queue.min_offset());
-        each(store, &queue, from, |_, record| {
+        each(on, &queue, from, |_, record| {
             let recalls = record.properties().contains(property::TIMER_DEL_UNIQKEY);
             view.waiting.entry(record.physical_offset).or_insert(recalls);
         });
@@ -95,11 +99,12 @@ fn timers(store: &Store, mut view: TimerView, report: &mut Report) -> anyhow::Re
 }
 
 /// Halves that no op message names.
-fn halves(store: &Store, pending: &mut Pending) {
+fn halves(on: (&Store, &LogReport), pending: &mut Pending) {
+    let (store, _) = on;
     let Some(queue) = store.queues.find(HALF_TOPIC, 0) else { return };
     let mut ended = BTreeSet::new();
     if let Some(ops) = store.queues.find(OP_TOPIC, 0) {
-        each(store, &ops, ops.min_offset(), |_, record| {
+        each(on, &ops, ops.min_offset(), |_, record| {
             let text = String::from_utf8_lossy(record.body);
             if record.tags() == Some(OP_TAG) {
                 ended
@@ -108,7 +113,7 @@ fn halves(store: &Store, pending: &mut Pending) {
         });
     }
     let done = store.configs.offset(HALF_TOPIC, TRANSACTION_GROUP, 0).unwrap_or(0);
-    each(store, &queue, done.max(queue.min_offset()), |offset, record| {
+    each(on, &queue, done.max(queue.min_offset()), |offset, record| {
         if !ended.contains(&offset) {
             let key = record.properties().get(property::UNIQ_KEY).map(str::to_owned);
             pending.halves.insert(key.unwrap_or_else(|| offset.to_string()));
@@ -117,22 +122,34 @@ fn halves(store: &Store, pending: &mut Pending) {
 }
 
 /// Check points that have come to the revive topic and were not read there.
-fn check_points(store: &Store, pending: &mut Pending) {
+fn check_points(on: (&Store, &LogReport), pending: &mut Pending) {
+    let (store, _) = on;
     for queue in store.queues.all().iter().filter(|queue| queue.topic().starts_with(REVIVE_PREFIX))
     {
         let done = store.configs.offset(queue.topic(), REVIVE_GROUP, queue.id()).unwrap_or(0);
-        each(store, queue, done.max(queue.min_offset()), |_, record| {
+        each(on, queue, done.max(queue.min_offset()), |_, record| {
             pending.check_points.1 += u64::from(record.tags() == Some(CHECK_POINT_TAG));
         });
     }
 }
 
-/// Gives the records of a queue from an offset on, those that are there.
-fn each(store: &Store, queue: &Arc<Queue>, from: i64, mut look: impl FnMut(i64, &Record<'_>)) {
-    for offset in from..queue.next_offset() {
-        let unit = queue.unit(offset).ok().flatten();
-        let slice: Option<LogSlice> = unit.and_then(|unit| store.log.read(unit.physical_offset));
-        if let Some(slice) = slice
+/// Gives the records of a queue from an offset on, those that are there, and those that recovery
+/// gives to the queue.
+fn each(
+    (store, log): (&Store, &LogReport),
+    queue: &Arc<Queue>,
+    from: i64,
+    mut look: impl FnMut(i64, &Record<'_>),
+) {
+    let queued = (from..queue.next_offset()).filter_map(|offset| {
+        let unit = queue.unit(offset).ok().flatten()?;
+        Some((offset, unit.physical_offset))
+    });
+    let key = (queue.topic().to_string(), queue.id());
+    let unqueued = log.unqueued.get(&key).into_iter().flatten();
+    let unqueued = unqueued.map(|record| (record.offsets.0, record.position));
+    for (offset, position) in queued.chain(unqueued) {
+        if let Some(slice) = store.log.read(position)
             && let Ok(record) = Record::decode(slice.as_ref())
             && (record.topic, record.queue_id) == (&**queue.topic(), queue.id())
         {

@@ -43,6 +43,27 @@ pub(super) fn walk(store: &Store, report: &mut Report) -> anyhow::Result<()> {
     for queue in queues {
         walk_one(store, &queue, report)?;
     }
+    let known = |report: &Report, topic: &str, id: i32| {
+        report.queues.iter().position(|queue| queue.topic == topic && queue.id == id)
+    };
+    for ((topic, id), records) in &report.log.unqueued {
+        let at = known(report, topic, *id);
+        let Some((first, last)) = records.first().zip(records.last()) else { continue };
+        let mut queue = at.map_or_else(
+            || QueueReport {
+                topic: topic.clone(),
+                id: *id,
+                span: (first.offsets.0, 0),
+                ..QueueReport::default()
+            },
+            |at| report.queues.remove(at),
+        );
+        queue.span.1 = last.offsets.1;
+        queue.units += records.len() as u64;
+        queue.times = Some((queue.times.map_or(first.time, |(first, _)| first), last.time));
+        report.queues.push(queue);
+    }
+    report.queues.sort_by(|a, b| (&a.topic, a.id).cmp(&(&b.topic, b.id)));
     Ok(())
 }
 
