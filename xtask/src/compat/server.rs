@@ -88,6 +88,11 @@ impl Servers {
                     ["jdk.internal.ref", "sun.nio.ch"]
                         .map(|package| format!("--add-exports=java.base/{package}=ALL-UNNAMED")),
                 );
+                // Without it 4.9.7 cannot unmap, and so not delete, a file.
+                argv.extend(
+                    ["java.nio", "jdk.internal.ref", "sun.nio.ch"]
+                        .map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED")),
+                );
                 argv.extend(["-cp".to_owned(), class_path.clone()]);
                 argv.extend([format!("org.apache.rocketmq.{main}"), "-c".to_owned(), config]);
                 argv
