@@ -311,13 +311,28 @@ impl Queue {
             (QueueKind::Simple, None) => (end, -1),
             (QueueKind::Simple, Some(unit)) if unit.is_filler() => (end, -1),
             (QueueKind::Batch, None) => (0, -1),
-            (_, Some(unit)) => (unit.next_offset(), unit.physical_end()),
+            (QueueKind::Simple, Some(unit)) => (unit.next_offset(), unit.physical_end()),
+            (QueueKind::Batch, Some(unit)) => (self.offset_behind(&unit)?, unit.physical_end()),
         };
         self.max_physical.store(max_physical, Ordering::Relaxed);
         self.loaded.store(next, Ordering::Relaxed);
         self.next.store(next, Ordering::Release);
         self.min.fetch_min(next, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The offset behind the last unit of a batch queue. Where it does not follow the one before,
+    /// which follows its own, it is damaged and its offset leads anywhere.
+    fn offset_behind(&self, last: &Unit) -> Result<i64, ViewError> {
+        let before = self.unit_at(self.end_index() - 2)?;
+        let first = self.unit_at(self.end_index() - 3)?;
+        let follows = |unit: &Unit, before: &Unit| before.next_offset() == unit.queue_offset;
+        Ok(match (first, before) {
+            (Some(first), Some(before)) if follows(&before, &first) && !follows(last, &before) => {
+                before.next_offset().saturating_add(i64::from(last.batch_size))
+            }
+            _ => last.next_offset(),
+        })
     }
 
     /// Numbers of the units that the files hold, counted from the queue's very first.
