@@ -309,7 +309,7 @@ impl Broker {
         report("groups", self.groups.persist());
         self.tend_filters(now_ms());
         report("filters", self.filters.persist());
-        report("offsets", self.offsets.persist());
+        report("offsets", self.offsets.persist(|| self.store.flush()));
         report("orders", self.orders.persist());
     }
 }

@@ -13,6 +13,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -228,12 +229,23 @@ impl ConsumerOffsets {
         })
     }
 
-    /// Writes the file when something changed since the last time.
-    pub(crate) fn persist(&self) -> Result<(), JsonFileError> {
+    /// Writes the file when something changed since the last time. `flush_log` runs in between:
+    /// an offset must not survive a power cut that takes the messages before it, as others would
+    /// come in their places, and the group would pass over them.
+    pub(crate) fn persist(
+        &self,
+        flush_log: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), JsonFileError> {
         if !self.changed.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        JsonFile::save(&self.path, &self.snapshot()).inspect_err(|_| {
+        let file = self.snapshot();
+        let flushed = flush_log().map_err(|source| JsonFileError::Io {
+            path: self.path.clone(),
+            action: "flush the log before writing",
+            source,
+        });
+        flushed.and_then(|()| JsonFile::save(&self.path, &file)).inspect_err(|_| {
             self.changed.store(true, Ordering::Release);
         })
     }
@@ -324,11 +336,30 @@ mod tests {
         offsets.commit("g", "T", 0, 5, 11);
         offsets.commit("g", "T", 1, -3, 12);
         offsets.commit("g", "T", 1, 7, 13);
-        offsets.persist().unwrap();
+        offsets.persist(|| Ok(())).unwrap();
         let again = empty(dir.path());
         assert_eq!(again.of("g", "T"), Some(QueueOffsets::from([(0, 5), (1, 7)])));
         let version = again.version.lock().unwrap();
         assert_eq!((version.counter, version.timestamp), (1, 12));
+    }
+
+    /// Issue 4771 of Apache RocketMQ: the log was truncated and the offsets were not. New messages
+    /// took the places before the offsets, and the groups never saw them.
+    #[test]
+    fn issue_4771_offsets_on_disk_are_not_ahead_of_the_log_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let offsets = empty(dir.path());
+        offsets.commit("g", "T", 0, 5, 1);
+        assert!(offsets.persist(|| Err(io::Error::other("no sync"))).is_err());
+        assert_eq!(empty(dir.path()).query("g", "T", 0), None);
+        let commit_meanwhile = || {
+            offsets.commit("g", "T", 0, 6, 2);
+            Ok(())
+        };
+        offsets.persist(commit_meanwhile).unwrap();
+        assert_eq!(empty(dir.path()).query("g", "T", 0), Some(5));
+        offsets.persist(|| Ok(())).unwrap();
+        assert_eq!(empty(dir.path()).query("g", "T", 0), Some(6));
     }
 
     #[test]
@@ -341,7 +372,7 @@ mod tests {
         let offsets = empty(dir.path());
         assert!(offsets.groups_of("T").is_empty());
         offsets.commit("g", "T", 3, 9, 1);
-        offsets.persist().unwrap();
+        offsets.persist(|| Ok(())).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json["offsetTable"]["T@g@broadcast"]["0"], 65);
@@ -418,14 +449,14 @@ mod tests {
     #[test]
     fn light_groups_have_one_offset_per_topic() {
         let dir = tempfile::tempdir().unwrap();
-        empty(dir.path()).persist().unwrap();
+        empty(dir.path()).persist(|| Ok(())).unwrap();
         let offsets = ConsumerOffsets::load(dir.path(), 2, true).unwrap();
         offsets.commit("%LMQ%g", "%LMQ%a", 0, 5, 1);
         offsets.commit("%LMQ%g", "%LMQ%a", 3, 6, 1);
         offsets.commit("g", "%LMQ%a", 0, 7, 1);
         assert_eq!(offsets.query("%LMQ%g", "%LMQ%a", 9), Some(6));
         assert_eq!(offsets.of("%LMQ%g", "%LMQ%a"), Some(QueueOffsets::from([(0, 6)])));
-        offsets.persist().unwrap();
+        offsets.persist(|| Ok(())).unwrap();
         let text = std::fs::read_to_string(dir.path().join("config").join(LIGHT_FILE_NAME));
         let json: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
         assert_eq!(json["lmqOffsetTable"], serde_json::json!({"%LMQ%a@%LMQ%g": 6}));
