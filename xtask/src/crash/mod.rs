@@ -24,6 +24,7 @@ mod pop;
 mod producers;
 mod senders;
 mod server;
+mod start;
 mod timer;
 mod transaction;
 
@@ -50,6 +51,8 @@ enum Kind {
     Timer,
     /// Java consumers that pop; they are killed, not the server
     Pop,
+    /// Sends to very many queues; then a start on a very long log
+    Start,
 }
 
 /// What breaks under sends.
@@ -122,6 +125,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<bool> {
     match args.kind {
         Kind::Send => sends(args),
+        Kind::Start => start::run(&server::binary(args.server_bin.as_deref())?),
         Kind::Timer => timer::run(&server::binary(args.server_bin.as_deref())?),
         Kind::Transaction => transaction::run(&server::binary(args.server_bin.as_deref())?),
         Kind::Pop => match java()? {

@@ -83,6 +83,11 @@ impl Server {
         format!("127.0.0.1:{}", self.ports[1])
     }
 
+    /// Its store directory.
+    pub fn data(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
     /// Anonymous memory of the process in bytes, and the time it has used of the processors.
     pub fn usage(&self) -> Result<(u64, Duration)> {
         let process = self.process.as_ref().context("the server does not run")?;
