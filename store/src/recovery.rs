@@ -30,6 +30,9 @@ use crate::{OpenError, StoreConfig};
 /// Newest files whose first record is looked at; older ones were when they were new.
 const HEADS_CHECKED: usize = 8;
 
+/// With more queues than this to write or sync, a start leaves it to the services.
+const REMEMBERED_MAX: usize = 1000;
+
 /// What recovery works on.
 pub struct Recovery<'a> {
     /// Settings of the store.
@@ -387,8 +390,13 @@ impl Recovery<'_> {
         self.flush_checkpoint()
     }
 
-    /// Writes down what has been found, so that a crash right now costs nothing again.
+    /// Writes down what has been found, so that a crash right now costs nothing again. With very
+    /// many queues to sync the start does not wait for that: the next checkpoint says it.
     fn remember(&self, end: &End) -> Result<(), OpenError> {
+        if self.checkpoint.marks().position.is_some() && self.queues.pending_len() > REMEMBERED_MAX
+        {
+            return Ok(());
+        }
         self.queues.flush().map_err(|error| self.view(error))?;
         self.checkpoint.update(|marks| {
             marks.position = Some(end.position);

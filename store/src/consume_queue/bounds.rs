@@ -101,7 +101,7 @@ impl Queue {
     }
 
     /// Cuts the units of records that end behind a log position.
-    pub(super) fn truncate_to(&self, physical_offset: i64) -> Result<(), ViewError> {
+    pub(super) fn truncate_to(self: &Arc<Self>, physical_offset: i64) -> Result<(), ViewError> {
         if self.max_physical_offset() > physical_offset {
             self.cut_while(|unit| !unit.is_filler() && unit.physical_end() > physical_offset)?;
         }
@@ -109,7 +109,10 @@ impl Queue {
     }
 
     /// Cuts units from the end as long as `cut` says so. Returns how many.
-    pub(super) fn cut_while(&self, cut: impl Fn(&Unit) -> bool) -> Result<i64, ViewError> {
+    pub(super) fn cut_while(
+        self: &Arc<Self>,
+        cut: impl Fn(&Unit) -> bool,
+    ) -> Result<i64, ViewError> {
         let (first, end) = (self.first_index(), self.end_index());
         let unit_len = self.place().unit_len();
         let mut keep = end;
@@ -132,7 +135,10 @@ impl Queue {
             }
         }
         if keep < end {
-            self.lock().files.cut(&self.place(), keep * unit_len)?;
+            let mut state = self.lock();
+            state.files.cut(&self.place(), keep * unit_len)?;
+            self.note_unsynced(&mut state);
+            drop(state);
             self.refresh()?;
         }
         Ok(end - keep)

@@ -27,6 +27,8 @@ pub(super) struct Files {
     pub(super) synced: i64,
     /// A file has been made or deleted since the directories were synced.
     pub(super) dirs_changed: bool,
+    /// End of the zeros that have been written behind `tail_from` since the last sync.
+    pub(super) zeroed: i64,
 }
 
 impl Files {
@@ -77,7 +79,8 @@ impl Files {
         Ok(())
     }
 
-    /// Cuts everything from `position` on: deletes later files, zeroes the rest of its own.
+    /// Cuts everything from `position` on: deletes later files, zeroes the rest of its own. On
+    /// disk with the next sync only: until then a start cuts again.
     pub(super) fn cut(&mut self, place: &Place<'_>, position: i64) -> Result<(), ViewError> {
         if position >= self.tail_from {
             self.tail.truncate((position - self.tail_from) as usize);
@@ -99,14 +102,17 @@ impl Files {
         if let Some(&last) = self.starts.last() {
             let end = written_end.min(last + place.disk.file_size);
             zero(place, last, position.max(last), end)?;
+            self.zeroed = self.zeroed.max(end);
         }
         self.tail_from = position;
         self.end = position;
         self.synced = self.synced.min(position);
-        if std::mem::take(&mut self.dirs_changed) {
-            place.sync_dirs()?;
-        }
         Ok(())
+    }
+
+    /// Whether a sync has anything to do.
+    pub(super) fn unsynced(&self) -> bool {
+        self.synced < self.tail_from.max(self.zeroed) || self.dirs_changed
     }
 
     /// Deletes the first file, unless it is the only one.
@@ -120,7 +126,7 @@ impl Files {
     }
 }
 
-/// Overwrites positions `from..to` of the file at `start` with zeros, durably.
+/// Overwrites positions `from..to` of the file at `start` with zeros.
 fn zero(place: &Place<'_>, start: i64, from: i64, to: i64) -> Result<(), ViewError> {
     let file = place.open(start)?;
     let mut at = from;
@@ -130,5 +136,5 @@ fn zero(place: &Place<'_>, start: i64, from: i64, to: i64) -> Result<(), ViewErr
             .map_err(|source| ViewError::io(&place.path(start), "write", source))?;
         at += len;
     }
-    file.sync_data().map_err(|source| ViewError::io(&place.path(start), "sync", source))
+    Ok(())
 }

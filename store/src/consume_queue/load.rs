@@ -40,7 +40,7 @@ pub(super) fn load(place: &Place<'_>, clean: bool) -> Result<Files, OpenError> {
     }
     starts.truncate(keep);
     let tail = Vec::new();
-    Ok(Files { starts, tail, tail_from: end, end, synced: end, dirs_changed })
+    Ok(Files { starts, tail, tail_from: end, end, synced: end, zeroed: 0, dirs_changed })
 }
 
 /// Number of the file that holds the last unit, and where it ends.

@@ -43,6 +43,13 @@ impl Pending {
         self.active.lock().unwrap_or_else(PoisonError::into_inner).append(&mut queues);
     }
 
+    pub(super) fn len(&self) -> usize {
+        let len = |queues: &Mutex<Vec<_>>| {
+            queues.lock().unwrap_or_else(PoisonError::into_inner).len()
+        };
+        len(&self.active) + len(&self.unsynced)
+    }
+
     /// Notes a write that failed and is to be tried again.
     pub(super) fn starve(&self, error: &ViewError) {
         if !self.starved.swap(true, Ordering::AcqRel) {

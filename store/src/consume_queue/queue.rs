@@ -395,8 +395,8 @@ impl Queue {
         }
     }
 
-    fn note_unsynced(self: &Arc<Self>, state: &mut State) {
-        if !state.unsynced && state.files.synced < state.files.tail_from {
+    pub(super) fn note_unsynced(self: &Arc<Self>, state: &mut State) {
+        if !state.unsynced && state.files.unsynced() {
             state.unsynced = true;
             self.pending.add_unsynced(self);
         }
@@ -437,8 +437,9 @@ impl Queue {
             }
             let files = &mut state.files;
             let from = std::mem::replace(&mut files.synced, files.tail_from);
+            let to = files.tail_from.max(std::mem::take(&mut files.zeroed));
             let dirs_changed = std::mem::take(&mut files.dirs_changed);
-            (from, files.tail_from, files.starts.clone(), dirs_changed)
+            (from, to, files.starts.clone(), dirs_changed)
         };
         if marked_only {
             return Ok(());
@@ -459,6 +460,7 @@ impl Queue {
         if error.passes() {
             let files = &mut state.files;
             files.synced = files.synced.min(from);
+            files.zeroed = files.zeroed.max(to);
             files.dirs_changed |= dirs_changed;
             self.note_unsynced(&mut state);
         } else {

@@ -359,6 +359,12 @@ impl Queues {
         synced
     }
 
+    /// Number of queues that the next [`Queues::flush`] writes or syncs, those that need both
+    /// counted twice.
+    pub fn pending_len(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Whether a write failed that is to be tried again: [`Queues::write_tails`] does.
     pub fn starved(&self) -> bool {
         self.pending.starved()
