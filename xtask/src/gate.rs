@@ -31,7 +31,10 @@ const CARGO_STEPS: &[(&str, &[&str])] = &[
     ),
     ("release binaries", &["build", "--release", "--locked", "--package", "broker", "--bins"]),
     ("crash cycles", &["xtask", "crash", "--cycles", "3"]),
-    ("power cuts", &["xtask", "crash", "--fault", "power", "--cycles", "20"]),
+    (
+        "power cuts",
+        &["xtask", "crash", "--fault", "power", "--cycles", "20", "--flush", "SYNC_FLUSH"],
+    ),
     ("full disks", &["xtask", "crash", "--fault", "full", "--cycles", "5"]),
     ("disks that become read only", &["xtask", "crash", "--fault", "read-only", "--cycles", "5"]),
     ("stores to Java and back", &["xtask", "takeover"]),

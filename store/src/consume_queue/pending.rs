@@ -44,9 +44,8 @@ impl Pending {
     }
 
     pub(super) fn len(&self) -> usize {
-        let len = |queues: &Mutex<Vec<_>>| {
-            queues.lock().unwrap_or_else(PoisonError::into_inner).len()
-        };
+        let len =
+            |queues: &Mutex<Vec<_>>| queues.lock().unwrap_or_else(PoisonError::into_inner).len();
         len(&self.active) + len(&self.unsynced)
     }
 

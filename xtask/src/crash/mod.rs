@@ -28,7 +28,7 @@ mod start;
 mod timer;
 mod transaction;
 
-use disk::FileSystem;
+use disk::{Disk, FileSystem};
 use producers::Ack;
 
 /// What `power`, `full` and `read-only` run on unless told otherwise.
@@ -194,7 +194,9 @@ fn disks(args: &Args) -> Option<Vec<FileSystem>> {
             (Fault::ReadOnly, FileSystem::Xfs | FileSystem::Tmpfs) => {
                 Some("only ext4 can be told to find an error".to_owned())
             }
-            _ => file_system.missing(shutdown),
+            _ => file_system.missing(shutdown).or_else(|| {
+                Disk::make(*file_system).err().map(|error| format!("no such disk here: {error:#}"))
+            }),
         };
         if let Some(missing) = &missing {
             println!("left out: {:?} on {}: {missing}", args.fault, file_system.name());

@@ -88,7 +88,11 @@ fn long_log(binary: &Path) -> Result<bool> {
     for (is_clean, took) in [true, false].into_iter().zip(&mut starts) {
         // A checkpoint is written once in a while.
         thread::sleep(Duration::from_secs(2));
-        if is_clean { server.stop().map(|_| ())? } else { server.kill()? }
+        if is_clean {
+            server.stop().map(|_| ())?
+        } else {
+            server.kill()?
+        }
         let begun = Instant::now();
         server.start()?;
         Sender::new(&server)?.send_one(0)?;
@@ -183,10 +187,11 @@ impl Sender {
     fn send_each(&self, time: Option<Duration>) -> Result<u64> {
         let before = self.sent.load(Ordering::Relaxed);
         let begun = Instant::now();
-        let numbers = (0..TOPICS * QUEUES).cycle().enumerate().take_while(|(count, _)| match time {
-            Some(time) => begun.elapsed() < time,
-            None => *count < (TOPICS * QUEUES) as usize,
-        });
+        let numbers =
+            (0..TOPICS * QUEUES).cycle().enumerate().take_while(|(count, _)| match time {
+                Some(time) => begun.elapsed() < time,
+                None => *count < (TOPICS * QUEUES) as usize,
+            });
         self.runtime.block_on(async {
             let sends = stream::iter(numbers).map(|(_, number)| self.send(number));
             let mut sends = sends.buffer_unordered(IN_FLIGHT);
