@@ -240,9 +240,9 @@ mod tests {
     #[test]
     fn chosen_calls_fail_and_others_do_not() {
         let directory = tempfile::tempdir().unwrap();
-        let (a, b) = (directory.path().join("a"), directory.path().join("b"));
+        let (a, b) = (directory.path().join("chosen"), directory.path().join("b"));
         let faults = Faults::on(directory.path());
-        faults.set("pwrite:2:EIO:a, rename:1+:EROFS,open:3:ENOSPC").unwrap();
+        faults.set("pwrite:2:EIO:chosen, rename:1+:EROFS,open:3:ENOSPC").unwrap();
         let file = DiskFile::create_new(&a).unwrap();
         file.write_at(b"one", 0).unwrap();
         DiskFile::create_new(&b).unwrap().write_at(b"one", 0).unwrap();
