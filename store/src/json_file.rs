@@ -11,7 +11,7 @@ use remoting::protocol::lenient_json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::disk_file::{DiskFile, create_directories, remove_file, rename, sync_directory};
+use crate::disk_file::{DiskFile, create_durable_directories, remove_file, rename, sync_directory};
 
 /// Loads and saves the JSON files of `config/`.
 pub enum JsonFile {}
@@ -52,7 +52,10 @@ impl JsonFile {
     pub fn save<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), JsonFileError> {
         let bytes = to_pretty(value).map_err(|source| JsonFileError::io(path, "encode", source))?;
         let dir = path.parent().unwrap_or(Path::new("."));
-        create_directories(dir).map_err(|source| JsonFileError::io(dir, "create", source))?;
+        if !dir.is_dir() {
+            create_durable_directories(dir)
+                .map_err(|source| JsonFileError::io(dir, "create", source))?;
+        }
         let new = with_suffix(path, ".tmp");
         write_synced(&new, &bytes).map_err(|source| {
             // On a full disk every byte counts.
@@ -224,10 +227,12 @@ impl serde_json::ser::Formatter for JavaLayout {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
 
     use serde::Deserialize;
 
     use super::*;
+    use crate::faults::{Action, Faults};
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -283,6 +288,21 @@ mod tests {
         assert_eq!(dir.text("").unwrap(), ours);
         assert_eq!(dir.text(".bak").unwrap(), JAVA, "the former generation stays");
         assert_eq!(dir.text(".tmp"), None);
+    }
+
+    #[test]
+    fn the_name_of_a_new_directory_is_on_disk_with_its_first_file() {
+        let dir = Dir::new();
+        let synced = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&synced);
+        let _faults = Faults::observe(dir.0.path(), move |operation| {
+            if matches!(operation.action, Action::SyncDirectory) {
+                seen.lock().unwrap().push(operation.path.to_owned());
+            }
+        });
+        JsonFile::save(&dir.path(), &offsets(5)).unwrap();
+        let config = dir.path().parent().unwrap().to_owned();
+        assert_eq!(*synced.lock().unwrap(), [dir.0.path().to_owned(), config]);
     }
 
     #[test]

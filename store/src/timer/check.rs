@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
-use crate::disk_file::{DiskFile, create_directories, sync_directory_of};
+use crate::disk_file::{DiskFile, create_durable_directories, sync_directory_of};
 
 const FILE_LEN: u64 = 4096;
 /// Length of what the file says, which is also the body of request 60.
@@ -84,7 +84,7 @@ impl CheckFile {
     /// Opens the file or makes it; `None` for what it says when it says nothing yet.
     pub fn open(root: &Path) -> Result<(CheckFile, Option<Check>), OpenError> {
         let directory = root.join("config");
-        create_directories(&directory)
+        create_durable_directories(&directory)
             .map_err(|error| OpenError::io(&directory, "create", error))?;
         let path = directory.join("timercheck");
         let io = |action| {

@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::unit::{BLANK_LEN, Found, NO_UNIT, UNIT_LEN, Unit, blank};
 use crate::commit_log::{load_segments, view_segments};
-use crate::disk_file::{create_directories, sync_directory_of};
+use crate::disk_file::create_durable_directories;
 use crate::segment::Segment;
 use crate::{OpenError, StoreConfig};
 
@@ -171,8 +171,7 @@ impl TimerLog {
 
     fn create(&self, base: i64) -> io::Result<Arc<Segment>> {
         if !self.directory.is_dir() {
-            create_directories(&self.directory)?;
-            sync_directory_of(&self.directory)?;
+            create_durable_directories(&self.directory)?;
         }
         let path = self.directory.join(format!("{base:020}"));
         let segment = Arc::new(Segment::create(&path, base, self.file_size)?);
