@@ -13,6 +13,7 @@
 //! all-zero file for a unit. What is cut off is zeroed, because the end of a queue is found by its
 //! first invalid unit.
 
+mod at_once;
 mod batch;
 mod bounds;
 mod files;

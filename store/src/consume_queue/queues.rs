@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use dashmap::DashMap;
 use tracing::warn;
 
+use super::at_once;
 use super::handles::Handles;
 use super::pending::Pending;
 use super::place::Disk;
@@ -118,29 +119,32 @@ impl Queues {
     }
 
     fn load(&self, disk: &Arc<Disk>, clean: bool) -> Result<(), OpenError> {
-        for topic_dir in sub_directories(&disk.root)? {
-            let Some(topic) = topic_dir.file_name().and_then(|name| name.to_str()) else {
-                return Err(damaged(&topic_dir, "a topic name in UTF-8", "other bytes"));
-            };
-            let topic: Arc<str> = Arc::from(topic);
-            let mut queues = Vec::new();
-            for dir in sub_directories(&topic_dir)? {
-                let name = dir.file_name().and_then(|name| name.to_str());
-                // Java skips whatever is no number; `007` would be another queue's directory.
-                let id = name.and_then(|name| name.parse::<i32>().ok());
-                let Some(id) = id.filter(|id| Some(id.to_string().as_str()) == name) else {
-                    continue;
-                };
-                queues.push(Arc::new(Queue::load(self.identity(&topic, id, disk), clean)?));
-            }
-            if queues.is_empty() {
+        let topic_dirs = sub_directories(&disk.root)?;
+        at_once::for_each(&topic_dirs, |topic_dir| self.load_topic(disk, topic_dir, clean))
+    }
+
+    fn load_topic(&self, disk: &Arc<Disk>, dir: &Path, clean: bool) -> Result<(), OpenError> {
+        let Some(topic) = dir.file_name().and_then(|name| name.to_str()) else {
+            return Err(damaged(dir, "a topic name in UTF-8", "other bytes"));
+        };
+        let topic: Arc<str> = Arc::from(topic);
+        let mut queues = Vec::new();
+        for dir in sub_directories(dir)? {
+            let name = dir.file_name().and_then(|name| name.to_str());
+            // Java skips whatever is no number; `007` would be another queue's directory.
+            let id = name.and_then(|name| name.parse::<i32>().ok());
+            let Some(id) = id.filter(|id| Some(id.to_string().as_str()) == name) else {
                 continue;
-            }
-            self.check_kind(&topic, disk.kind, &topic_dir)?;
-            queues.sort_unstable_by_key(|queue| queue.id());
-            self.count_light(&topic, queues.len());
-            self.topics.insert(topic, queues);
+            };
+            queues.push(Arc::new(Queue::load(self.identity(&topic, id, disk), clean)?));
         }
+        if queues.is_empty() {
+            return Ok(());
+        }
+        self.check_kind(&topic, disk.kind, dir)?;
+        queues.sort_unstable_by_key(|queue| queue.id());
+        self.count_light(&topic, queues.len());
+        self.topics.insert(topic, queues);
         Ok(())
     }
 
@@ -412,7 +416,7 @@ impl Dispatch for Queues {
     }
 
     fn truncate_to(&self, physical_offset: i64) -> Result<(), ViewError> {
-        self.all().iter().try_for_each(|queue| queue.truncate_to(physical_offset))
+        at_once::for_each(&self.all(), |queue| queue.truncate_to(physical_offset))
     }
 }
 
