@@ -205,14 +205,15 @@ fn offsets_stored_while_there_were_no_light_queues_stop_no_start() {
     let directory = scratch();
     let root = directory.path().join("store");
     let store = open(config(&root)).unwrap();
-    for offset in ["9223372036854775807", "5", "-1", "x", "3"] {
+    for offset in ["9223372036854775807", "5", "-1", "x", "3", "9"] {
         let forged = naming("%LMQ%a") + &format!("INNER_MULTI_QUEUE_OFFSET\u{1}{offset}\u{2}");
         store.put(&NewMessage { properties: &forged, ..message("T", 0, b"x") }).unwrap();
     }
     let again = after_kill(&root, None, light);
-    assert_eq!((again.min_offset("%LMQ%a", 0), again.max_offset("%LMQ%a", 0)), (5, 6));
-    assert_eq!(put(&again, "%LMQ%a", b"on").unwrap().as_deref(), Some("6"));
-    assert_eq!(bodies(&again, "%LMQ%a"), ["x", "on"]);
+    assert_eq!((again.min_offset("%LMQ%a", 0), again.max_offset("%LMQ%a", 0)), (5, 7));
+    assert_eq!(bodies(&again, "%LMQ%a"), ["x", "x"], "also the one that closes a gap");
+    assert_eq!(put(&again, "%LMQ%a", b"on").unwrap().as_deref(), Some("7"));
+    assert_eq!(bodies(&again, "%LMQ%a"), ["x", "x", "on"]);
     again.stop().unwrap();
 }
 

@@ -10,6 +10,7 @@ use super::MessageStore;
 use crate::consume_queue::{Queue, Unit};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::get::{GetRequest, GetStatus, Got, LogBounds, Scanned, scan};
+use crate::light::is_light;
 use crate::{Boundary, LogSlice};
 
 /// Rounds of one query, each going further back in time.
@@ -153,14 +154,18 @@ impl MessageStore {
     }
 
     /// The same for a batch queue, a light one, and one that Java has shifted: there the record
-    /// names a later offset, and those beside it do so by as much.
+    /// names a later offset, and one of those beside it does so by as much. In a light queue each
+    /// may do so by another, as gaps are closed up.
     fn leads_to(&self, queue: &Queue, unit: &Unit) -> bool {
         let Some(shift) = self.shift_of(queue, unit) else { return false };
         let shifted_alike = |offset| {
             let beside = queue.unit(offset).ok().flatten();
             beside.and_then(|beside| self.shift_of(queue, &beside)) == Some(shift)
         };
-        shift == 0 || shifted_alike(unit.queue_offset - 1) || shifted_alike(unit.queue_offset + 1)
+        shift == 0
+            || is_light(queue.topic())
+            || shifted_alike(unit.queue_offset - 1)
+            || shifted_alike(unit.queue_offset + 1)
     }
 
     /// By how much the offset that a record names is behind that of its unit.
