@@ -376,3 +376,29 @@ fn an_index_file_that_lost_its_length_does_not_stop_the_start() {
         assert_eq!(store.query("T", &format!("k{n}"), 32, 0, i64::MAX).len(), 1, "k{n}");
     }
 }
+
+#[test]
+fn what_a_start_cuts_off_the_index_is_cut_on_disk_before_anything_takes_its_place() {
+    let directory = scratch();
+    let root = directory.path().join("store");
+    let store = open(config(&root)).unwrap();
+    let puts: Vec<_> = (0..3).map(|_| store.put(&message("T", 0, b"x")).unwrap()).collect();
+    while store.build_index() {}
+    drop(store);
+    let lost = vec![0; (puts[2].end - puts[1].physical_offset) as usize];
+    let log = root.join("commitlog/00000000000000000000");
+    overwrite(&log, puts[1].physical_offset as u64, &lost);
+
+    let synced = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&synced);
+    let _faults = Faults::observe(&root.join("index"), move |operation| {
+        if matches!(operation.action, Action::Sync) {
+            seen.lock().unwrap().push(std::fs::read(operation.path).unwrap()[..40].to_owned());
+        }
+    });
+    let store = open(config(&root)).unwrap();
+    assert_eq!(store.max_physical_offset(), puts[1].physical_offset);
+    let headers = synced.lock().unwrap();
+    let end = headers.last().map(|header| i64::from_be_bytes(header[24..32].try_into().unwrap()));
+    assert_eq!(end, Some(puts[0].physical_offset));
+}

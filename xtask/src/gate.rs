@@ -26,6 +26,8 @@ const CARGO_STEPS: &[(&str, &[&str])] = &[
             "--config",
             "env.SIMULATION_STATES='100000'",
             "--config",
+            "env.SIMULATION_FIRST='1'",
+            "--config",
             "env.SIMULATION_CALLS='200'",
         ],
     ),

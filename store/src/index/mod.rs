@@ -310,8 +310,11 @@ impl Dispatch for Index {
         self.lock().position()
     }
 
+    /// On disk when it returns: were the entries back after a crash, they would pass for those of
+    /// the records that have taken the place since.
     fn truncate_to(&self, physical_offset: i64) -> Result<(), ViewError> {
         let mut state = self.lock();
+        let mut removed = false;
         while state.position() >= physical_offset {
             state.recover()?;
             if state.open.is_none() {
@@ -321,11 +324,18 @@ impl Dispatch for Index {
             let Some(open) = &mut state.open else { break };
             open.truncate_to(physical_offset)?;
             if !open.header.is_empty() {
+                let synced = open.file().sync_data();
+                synced.map_err(|source| ViewError::io(open.path(), "sync", source))?;
                 break;
             }
             remove(open.path())?;
+            removed = true;
             state.open = None;
             state.full_until = state.sealed.last().map_or(0, |full| full.header.end_timestamp);
+        }
+        if removed {
+            let synced = sync_directory(&self.dir);
+            synced.map_err(|source| ViewError::io(&self.dir, "sync", source))?;
         }
         Ok(())
     }

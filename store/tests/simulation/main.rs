@@ -1,7 +1,8 @@
 //! Crashes of a store, simulated: random work on a disk in memory, power cuts at every call.
 //!
 //! `SIMULATION_SEED=N` runs the one run of a seed, `SIMULATION_STATES=N` runs until so many states
-//! of the disk were recovered from. A failure names its seed and keeps the disk.
+//! of the disk were recovered from, from the seed `SIMULATION_FIRST` on or one of the clock. A
+//! failure names its seed and keeps the disk.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -37,11 +38,11 @@ fn what_was_acknowledged_outlives_every_crash() {
     }
     let wanted = variable("SIMULATION_STATES").unwrap_or(STATES);
     let (mut states, mut runs) = (0, 0);
-    // Another part of the space each day, and each time when many are asked for.
-    let first = match wanted {
+    // Another part of the space each time when many are asked for.
+    let first = variable("SIMULATION_FIRST").unwrap_or_else(|| match wanted {
         STATES => 1,
         _ => runtime::clock::now_ms().unsigned_abs(),
-    };
+    });
     while states < wanted {
         states += one_run(first + runs);
         runs += 1;

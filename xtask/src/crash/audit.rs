@@ -71,7 +71,12 @@ async fn read_queue(
         if answer.code() != i32::from(ResponseCode::Success) {
             // What is not there is the caller's to judge.
             if answer.code() != i32::from(ResponseCode::PullNotFound) {
-                println!("pull at {next}: code {} {:?}", answer.code(), answer.remark());
+                let [min, max] = ["minOffset", "maxOffset"].map(|name| answer.field(name));
+                println!(
+                    "pull of queue {queue_id} at {next}: code {} {:?}, it has {min:?} to {max:?}",
+                    answer.code(),
+                    answer.remark()
+                );
             }
             return Ok(());
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::disk::{Disk, FileSystem};
+use super::disk::{Disk, FileSystem, LARGE};
 use super::load::Load;
 use super::producers::Ack;
 use super::server::Server;
@@ -45,7 +45,7 @@ pub fn run(
     binary: &Path,
     random: &mut Random,
 ) -> Result<bool> {
-    let mut disk = Disk::make(file_system)?;
+    let mut disk = Disk::make(file_system, LARGE)?;
     let mut server = Server::prepare_on(Some(&disk.path()), binary, flush, "")?;
     server.start()?;
     let mut load = Load::own(&server.broker(), TOPIC, args.producers)?;
@@ -78,7 +78,11 @@ pub fn run(
         seen.restarts.push(start.elapsed());
         kept.extend(seen.judge(flush, cut, fresh, &server)?);
         if cycle % RENEW == 0 || cycle == args.cycles {
+            let before = seen.violations;
             seen.lose(&audit::lost(&server.broker(), TOPIC, &kept)?);
+            if seen.violations > before {
+                println!("the server since its last start:\n{}", server.said());
+            }
             kept.clear();
             println!("{cycle} cycles, {} acknowledged, {} lost", seen.acknowledged, seen.lost);
             server.stop()?;

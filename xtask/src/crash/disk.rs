@@ -11,7 +11,9 @@ use crate::compat;
 use crate::workspace::{has_tool, run};
 
 /// Large enough for xfs, which refuses less.
-const IMAGE_LEN: u64 = 320 << 20;
+pub const SMALL: u64 = 320 << 20;
+/// Large enough for what is sent until a directory is given up: a full disk deletes old messages.
+pub const LARGE: u64 = 8 << 30;
 const MEMORY_LEN: u64 = 48 << 20;
 
 /// What is on the disk.
@@ -65,8 +67,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Makes and mounts an empty one.
-    pub fn make(file_system: FileSystem) -> Result<Self> {
+    /// Makes and mounts an empty one of so many bytes; one in memory has a size of its own.
+    pub fn make(file_system: FileSystem, len: u64) -> Result<Self> {
         fs::create_dir_all(compat::cache())?;
         let home = TempDir::with_prefix_in("disk-", compat::cache())?;
         fs::create_dir(home.path().join("mnt"))?;
@@ -74,7 +76,7 @@ impl Disk {
         let mut disk = Self { file_system, home, device, mounted: false };
         if file_system != FileSystem::Tmpfs {
             let image = disk.home.path().join("image");
-            File::create(&image)?.set_len(IMAGE_LEN)?;
+            File::create(&image)?.set_len(len)?;
             run(Command::new(format!("mkfs.{}", file_system.name())).arg("-q").arg(&image))?;
             let set = Command::new("losetup").args(["--find", "--show"]).arg(&image).output()?;
             disk.device = String::from_utf8(set.stdout)?.trim().to_owned();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::disk::{Disk, FileSystem};
+use super::disk::{Disk, FileSystem, SMALL};
 use super::load::Load;
 use super::producers::Ack;
 use super::server::Server;
@@ -52,7 +52,7 @@ fn cycles(
     binary: &Path,
     notice: Notice,
 ) -> Result<bool> {
-    let disk = Disk::make(file_system)?;
+    let disk = Disk::make(file_system, SMALL)?;
     let interval_ms = match notice {
         Notice::Writes => 600_000,
         Notice::Level => 100,

@@ -28,7 +28,7 @@ mod start;
 mod timer;
 mod transaction;
 
-use disk::{Disk, FileSystem};
+use disk::{Disk, FileSystem, SMALL};
 use producers::Ack;
 
 /// What `power`, `full` and `read-only` run on unless told otherwise.
@@ -195,7 +195,9 @@ fn disks(args: &Args) -> Option<Vec<FileSystem>> {
                 Some("only ext4 can be told to find an error".to_owned())
             }
             _ => file_system.missing(shutdown).or_else(|| {
-                Disk::make(*file_system).err().map(|error| format!("no such disk here: {error:#}"))
+                Disk::make(*file_system, SMALL)
+                    .err()
+                    .map(|error| format!("no such disk here: {error:#}"))
             }),
         };
         if let Some(missing) = &missing {
