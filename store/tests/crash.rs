@@ -402,3 +402,29 @@ fn what_a_start_cuts_off_the_index_is_cut_on_disk_before_anything_takes_its_plac
     let end = headers.last().map(|header| i64::from_be_bytes(header[24..32].try_into().unwrap()));
     assert_eq!(end, Some(puts[0].physical_offset));
 }
+
+#[test]
+fn a_queue_that_lost_more_files_than_are_always_looked_through_keeps_its_first_ones() {
+    const PER_FILE: usize = 100;
+    let directory = scratch();
+    let root = directory.path().join("store");
+    let store = open(config(&root)).unwrap();
+    for n in 0..750 {
+        store.put(&message("T", 0, format!("{n}").as_bytes())).unwrap();
+        if n == 250 {
+            store.save_checkpoint().unwrap();
+        }
+    }
+    store.queues().write_tails().unwrap();
+    let before = read_all(&store, "T", 0);
+    let cut = directory.path().join("cut");
+    copy(&root, &cut);
+    for file in 2..8 {
+        let from = if file == 2 { 251 % PER_FILE * 20 } else { 0 };
+        let path = cut.join(format!("consumequeue/T/0/{:020}", file * PER_FILE * 20));
+        overwrite(&path, from as u64, &vec![0; PER_FILE * 20 - from]);
+    }
+    let store = open(config(&cut)).unwrap();
+    assert_eq!(store.min_offset("T", 0), 0);
+    assert_eq!(read_all(&store, "T", 0), before);
+}

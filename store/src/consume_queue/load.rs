@@ -18,7 +18,7 @@ use crate::OpenError;
 use crate::disk_file::DiskFile;
 use crate::dispatch::ViewError;
 
-/// After an unclean exit so many files at the end are looked through.
+/// After an unclean exit so many files at the end are looked through, or more.
 const SUSPECT_FILES: usize = 3;
 
 /// Up to so many bytes of data, a file is simply read.
@@ -58,11 +58,14 @@ fn find_end(place: &Place<'_>, starts: &[i64]) -> Result<Option<(usize, i64)>, O
     Ok(found)
 }
 
-/// The same where any unit of the last files may be missing; what is behind is zeroed.
+/// The same where any unit of the last files may be missing; what is behind is zeroed. Where the
+/// first of them has no unit at all, those before it are looked through as well: a power cut takes
+/// whatever was not synced, and that may be more files.
 fn look_through(place: &Place<'_>, starts: &[i64]) -> Result<Option<(usize, i64)>, OpenError> {
     let mut found = None;
-    let suspects = starts.iter().enumerate().skip(starts.len().saturating_sub(SUSPECT_FILES));
-    for (at, &start) in suspects {
+    let mut first = starts.len().saturating_sub(SUSPECT_FILES);
+    let mut at = first;
+    while let Some(&start) = starts.get(at) {
         let file = place.open(start).map_err(opening)?;
         let len = count_units(&file, place, false)
             .and_then(|units| {
@@ -71,8 +74,13 @@ fn look_through(place: &Place<'_>, starts: &[i64]) -> Result<Option<(usize, i64)
             })
             .map_err(|source| OpenError::io(&place.path(start), "read", source))?;
         found = Some((at, start + len));
-        if len < place.disk.file_size {
+        if len == 0 && at == first && first > 0 {
+            first -= 1;
+            at = first;
+        } else if len < place.disk.file_size {
             break;
+        } else {
+            at += 1;
         }
     }
     Ok(found)

@@ -141,7 +141,7 @@ impl Queue {
         let anew = request.queue_offset == 0
             && physical_end > self.max_physical_offset()
             && !is_light(&self.topic);
-        let empty = self.max_physical_offset() < 0;
+        let empty = self.max_physical_offset() < 0 && self.min_offset() >= self.next_offset();
         if request.queue_offset < self.next_offset() && !state.deleted && (anew || empty) {
             self.start_anew(&mut state)?;
         }

@@ -180,6 +180,10 @@ final class GroupScenarios {
         consumer.subscribe(c.topic, "*");
         consumer.registerMessageListener(inside.concurrently());
         consumer.start();
+        // Where it starts is settled once it has the queue.
+        Check.eventually(20_000, "queue of the consumer inside", true, () -> consumer
+                .getDefaultMQPushConsumerImpl().getRebalanceImpl().getProcessQueueTable().keySet()
+                .stream().anyMatch(queue -> queue.getTopic().equals(space + "%" + c.topic)));
         DefaultMQProducer producer = c.settings.producer(c.group + "_producer");
         producer.setNamespace(space);
         producer.start();
