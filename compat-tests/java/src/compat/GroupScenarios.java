@@ -180,8 +180,8 @@ final class GroupScenarios {
         consumer.subscribe(c.topic, "*");
         consumer.registerMessageListener(inside.concurrently());
         consumer.start();
-        // Where it starts is settled once it has the queue.
-        Check.eventually(20_000, "queue of the consumer inside", true, () -> consumer
+        // At the latest with its second rebalance, 20 s after the first.
+        Check.eventually(45_000, "queue of the consumer inside", true, () -> consumer
                 .getDefaultMQPushConsumerImpl().getRebalanceImpl().getProcessQueueTable().keySet()
                 .stream().anyMatch(queue -> queue.getTopic().equals(space + "%" + c.topic)));
         DefaultMQProducer producer = c.settings.producer(c.group + "_producer");
