@@ -55,21 +55,26 @@ impl CommitLog {
         }
     }
 
+    /// The interval counts from one flush's begin to the next: what a slow sync takes is not added
+    /// to what a power cut can lose.
     fn flush_by_time_until(&self, stop: &Stop, times: FlushTimes) {
         let mut last = Instant::now();
+        let mut tick = last;
         while !stop.stopped() && !self.poisoned() {
+            let rest = times.interval.saturating_sub(tick.elapsed());
             if times.timed {
-                if stop.wait_timeout(times.interval) {
+                if stop.wait_timeout(rest) {
                     return;
                 }
             } else {
-                self.flush_signal.take(times.interval);
+                self.flush_signal.take(rest);
             }
+            tick = Instant::now();
             let dirty = self.end() - self.flushed.position();
             if dirty >= times.least_bytes.max(1) || (dirty > 0 && last.elapsed() >= times.thorough)
             {
                 let _ = self.flush();
-                last = Instant::now();
+                last = tick;
             }
         }
     }
