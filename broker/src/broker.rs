@@ -42,6 +42,7 @@ use crate::routes::{self, Routes};
 use crate::schedule::{self, LevelsError, Schedule};
 use crate::stats::Stats;
 use crate::topics::{SCHEDULE_TOPIC, Topics, revive_topic};
+use crate::traffic::Traffic;
 use crate::transaction::{self, Transactions};
 
 /// Time the farewell to the name servers may take.
@@ -79,6 +80,7 @@ pub struct Broker {
     pub(crate) transactions: Transactions,
     pub(crate) peers: Peers,
     pub(crate) stats: Stats,
+    pub(crate) traffic: Traffic,
     /// Properties that every stored message gets.
     pub(crate) stamp: String,
     address: OnceLock<Address>,
@@ -236,6 +238,7 @@ impl Broker {
             revive,
             revive_topic: reviving,
             stats: Stats::new(now_ms()),
+            traffic: Traffic::new(&config.broker_cluster_name),
             config,
             address: OnceLock::new(),
             unique_keys: OnceLock::new(),
@@ -365,7 +368,10 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
     let b = own();
     services.every("cold-reads", cold_reads::ROUND, move || b.cold_reads.begin_round(now_ms()));
     let b = own();
-    services.every("stats", Duration::from_secs(1), move || b.stats.sample(now_ms()));
+    services.every("stats", Duration::from_secs(1), move || {
+        b.stats.sample(now_ms());
+        b.traffic.tick(now_ms());
+    });
     let b = own();
     services.every("clients", Duration::from_secs(10), move || {
         b.expire_clients();

@@ -12,7 +12,8 @@ use remoting::protocol::command::{Frame, Responder};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::processor::admin::{
-    clean, cold_reads, connections, forward, group, pop_rollback, reset, runtime_info, stats, topic,
+    clean, cold_reads, connections, foreign, forward, group, pop_rollback, replicas, reset,
+    runtime_info, stats, topic, units,
 };
 use crate::processor::{
     assignment, consumer, heartbeat, lock, offset, pop, pull, query, recall, send, send_back,
@@ -129,6 +130,7 @@ pub(crate) fn serve(
         Code::CleanExpiredConsumequeue => clean::expired_queues(broker, call, out),
         Code::CleanUnusedTopic => clean::unused_topics(broker, call, out),
         Code::DeleteExpiredCommitlog => clean::expired_log(broker, call, out),
+        Code::ViewBrokerStatsData => stats::counted(broker, call, out),
         Code::GetBrokerConsumeStats => stats::all_consume_stats(broker, call, out),
         Code::QueryConsumeTimeSpan => stats::time_spans(broker, call, out),
         Code::GetConsumerRunningInfo => forward::running_info(broker, call, out),
@@ -139,6 +141,14 @@ pub(crate) fn serve(
         Code::UpdateColdDataFlowCtrConfig => cold_reads::set_shares(broker, call, out),
         Code::RemoveColdDataFlowCtrConfig => cold_reads::remove_share(broker, call, out),
         Code::GetColdDataFlowCtrInfo => cold_reads::info(broker, call, out),
+
+        Code::QueryConsumeQueue => units::units(broker, call, out),
+        Code::GetBrokerHaStatus => replicas::status(broker, call, out),
+        Code::ResetMasterFlushOffset => replicas::reset_master_flush_offset(broker, call, out),
+        Code::GetBrokerEpochCache => replicas::epochs(broker, call, out),
+        Code::CheckRocksdbCqWriteProgress => foreign::check_rocksdb(broker, call, out),
+        Code::ExportRocksdbConfigToJson => foreign::export_rocksdb(broker, call, out),
+        Code::SetCommitlogReadMode => foreign::read_ahead(broker, call, out),
 
         // Requests to clients, name servers, controllers and containers.
         Code::CheckTransactionState
@@ -204,18 +214,10 @@ pub(crate) fn serve(
         | Code::WhoConsumeTheMessage
         | Code::RegisterFilterServer
         | Code::RegisterMessageFilterClass
-        | Code::ViewBrokerStatsData
-        | Code::QueryConsumeQueue
-        | Code::CheckRocksdbCqWriteProgress
-        | Code::ExportRocksdbConfigToJson
         | Code::UpdateAndCreateStaticTopic
         | Code::NotifyMinBrokerIdChange
         | Code::ExchangeBrokerHaInfo
-        | Code::GetBrokerHaStatus
-        | Code::ResetMasterFlushOffset
-        | Code::GetBrokerEpochCache
         | Code::NotifyBrokerRoleChanged
-        | Code::SetCommitlogReadMode
         | Code::AuthCreateUser
         | Code::AuthUpdateUser
         | Code::AuthDeleteUser

@@ -30,6 +30,7 @@ mod routes;
 mod schedule;
 mod stats;
 mod topics;
+mod traffic;
 mod transaction;
 
 pub use address::Address;

@@ -150,7 +150,7 @@ impl Broker {
     pub(crate) fn put(&self, message: &NewMessage<'_>) -> Result<Put, PutError> {
         let begun = Instant::now();
         let put = self.store.put(message);
-        self.stats.put(put.is_ok(), 1, message.body.len(), begun.elapsed());
+        self.count(&put, message, 1, begun);
         put
     }
 
@@ -159,7 +159,7 @@ impl Broker {
         let begun = Instant::now();
         let put = self.store.put_batch(batch);
         let count = put.as_ref().map_or(1, |put| put.ids.len().max(1));
-        self.stats.put(put.is_ok(), count, batch.message.body.len(), begun.elapsed());
+        self.count(&put, &batch.message, count, begun);
         put
     }
 
@@ -176,8 +176,23 @@ impl Broker {
         let begun = Instant::now();
         let put = self.store.put(message);
         let count = usize::from(count.unsigned_abs());
-        self.stats.put(put.is_ok(), count, message.body.len(), begun.elapsed());
+        self.count(&put, message, count, begun);
         put
+    }
+
+    fn count(
+        &self,
+        put: &Result<Put, PutError>,
+        message: &NewMessage<'_>,
+        messages: usize,
+        begun: Instant,
+    ) {
+        self.stats.put(put.is_ok(), messages, message.body.len(), begun.elapsed());
+        if let Ok(put) = put {
+            let system = self.topics.is_system(message.topic);
+            let bytes = (put.end - put.physical_offset).cast_unsigned();
+            self.traffic.put(message.topic, system, messages as u64, bytes);
+        }
     }
 
     /// Stores a message, or parks it until it is due; the answer then describes what was parked.

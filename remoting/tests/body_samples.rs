@@ -160,6 +160,9 @@ samples! {
     figures:
         "body.BrokerStatsData" BrokerStatsData,
         "body.BrokerStatsItem" BrokerStatsItem,
+        "body.HARuntimeInfo" HARuntimeInfo,
+        "body.HARuntimeInfo.HAClientRuntimeInfo" HAClientRuntimeInfo,
+        "body.HARuntimeInfo.HAConnectionRuntimeInfo" HAConnectionRuntimeInfo,
         "body.ConsumeQueueData" ConsumeQueueData,
         "body.ConsumeStatus" ConsumeStatus,
         "body.ConsumerRunningInfo" ConsumerRunningInfo,

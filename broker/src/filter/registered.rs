@@ -197,24 +197,35 @@ impl ConsumerFilters {
         })
     }
 
+    /// What a group wants of a topic as the file has it, and `null` for none, as fastjson says it.
+    pub(crate) fn describe(&self, group: &str, topic: &str) -> String {
+        let data = self.find(group, topic).map(|registered| self.data(group, topic, &registered));
+        // Text and numbers alone: this cannot fail.
+        serde_json::to_string_pretty(&data).unwrap_or_default()
+    }
+
+    fn data(&self, group: &str, topic: &str, registered: &Registered) -> FilterData {
+        FilterData {
+            bloom_filter_data: Some(BloomData {
+                bit_num: self.bloom.bits(),
+                bit_pos: self.bloom.positions(group, topic),
+            }),
+            born_time: registered.born_time,
+            client_version: registered.client_version,
+            consumer_group: group.to_owned(),
+            dead: registered.is_dead(),
+            dead_time: registered.dead_time,
+            expression: registered.sql.text().to_owned(),
+            expression_type: "SQL92".to_owned(),
+            topic: topic.to_owned(),
+        }
+    }
+
     fn snapshot(&self) -> FilterFile {
         let mut file = FilterFile::default();
         for (group, topics) in self.read().iter() {
             for (topic, registered) in topics {
-                let data = FilterData {
-                    bloom_filter_data: Some(BloomData {
-                        bit_num: self.bloom.bits(),
-                        bit_pos: self.bloom.positions(group, topic),
-                    }),
-                    born_time: registered.born_time,
-                    client_version: registered.client_version,
-                    consumer_group: group.clone(),
-                    dead: registered.is_dead(),
-                    dead_time: registered.dead_time,
-                    expression: registered.sql.text().to_owned(),
-                    expression_type: "SQL92".to_owned(),
-                    topic: topic.clone(),
-                };
+                let data = self.data(group, topic, registered);
                 let filters = file.filter_data_by_topic.entry(topic.clone()).or_default();
                 filters.topic.clone_from(topic);
                 filters.group_filter_data.insert(group.clone(), data);

@@ -105,6 +105,7 @@ pub(crate) fn hide(
     now_ms: i64,
 ) -> Result<(), JournalError> {
     let (group, topic, queue_id) = (&check_point.group, &check_point.topic, check_point.queue_id);
+    broker.traffic.hidden(group, topic);
     let Some(mut buffer) = broker.pop_buffer.lock() else {
         journal::put_check_point(broker, check_point, revive_queue)?;
         broker.offsets.commit(group, topic, queue_id, next_offset, now_ms);
@@ -161,6 +162,7 @@ pub(crate) fn hide_again(
     revive_queue: i32,
 ) -> Result<(), JournalError> {
     journal::put_check_point(broker, check_point, revive_queue)?;
+    broker.traffic.hidden(&check_point.group, &check_point.topic);
     Ok(())
 }
 

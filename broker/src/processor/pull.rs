@@ -345,7 +345,7 @@ fn look(broker: &Broker, group: &str, topic: &str, ask: &Ask) -> Found {
         broker.cold_reads.note(group, got.bytes, now_ms());
     }
     let code = code_of(got.status, *queue_offset);
-    broker.stats.got(u64::try_from(got.count).unwrap_or(0), begun.elapsed());
+    broker.count_got(group, topic, &got, begun.elapsed());
     broker.offsets.commit_pull(group, topic, *queue_id, got.next_offset);
     let remark = name_of(got.status);
     Found { got, code, remark }

@@ -86,6 +86,8 @@ pub(crate) fn send_back(
         Destination { topic, queue_id: broker.next_queue(queues), delay_level }
     };
     store_again(broker, &record, &destination).map_err(|error| refused(&error))?;
+    let origin = record.properties().get(property::RETRY_TOPIC).unwrap_or(record.topic);
+    broker.traffic.sent_back(group, origin);
     out.ok_empty();
     Ok(Outcome::Done)
 }

@@ -91,6 +91,7 @@ pub(crate) fn delete(
     let header: DeleteSubscriptionGroupRequestHeader = call.header()?;
     let group = &header.group_name;
     broker.groups.delete(group, now_ms());
+    broker.traffic.group_deleted(group);
     if header.clean_offset {
         broker.offsets.remove_group(group);
     }

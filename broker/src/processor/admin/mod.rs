@@ -16,13 +16,16 @@ use crate::reject::Reject;
 pub(crate) mod clean;
 pub(crate) mod cold_reads;
 pub(crate) mod connections;
+pub(crate) mod foreign;
 pub(crate) mod forward;
 pub(crate) mod group;
 pub(crate) mod pop_rollback;
+pub(crate) mod replicas;
 pub(crate) mod reset;
 pub(crate) mod runtime_info;
 pub(crate) mod stats;
 pub(crate) mod topic;
+pub(crate) mod units;
 
 /// Success as Java answers it where a handler sets nothing but the code.
 pub(super) fn ok_unset(out: &mut Responder<'_>) {

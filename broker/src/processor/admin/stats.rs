@@ -1,4 +1,5 @@
-//! How far topics and groups are: requests 202, 208, 317, 303, 300, 343, 43, 45, 314.
+//! How far topics and groups are: requests 202, 208, 317, 303, 300, 343, 43, 45, 314,
+//! 315.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use remoting::protocol::header::{
     CloneGroupOffsetRequestHeader, GetConsumeStatsInBrokerHeader, GetConsumeStatsRequestHeader,
     GetTopicStatsInfoRequestHeader, QueryConsumeTimeSpanRequestHeader,
     QueryTopicConsumeByWhoRequestHeader, QueryTopicsByConsumerRequestHeader,
+    ViewBrokerStatsDataRequestHeader,
 };
 
 use runtime::clock::now_ms;
@@ -44,7 +46,8 @@ pub(crate) fn topic_stats(
         (queue(broker, topic, queue_id), offset)
     };
     let offset_table = (0..facts.write_queues.max(facts.read_queues)).map(bounds).collect();
-    out.ok_body(&TopicStatsTable { offset_table, topic_put_tps: 0.0 }.encode());
+    let topic_put_tps = broker.traffic.put_rate(topic);
+    out.ok_body(&TopicStatsTable { offset_table, topic_put_tps }.encode());
     Ok(Outcome::Done)
 }
 
@@ -71,6 +74,7 @@ pub(crate) fn consume_stats(
             let offsets = queue_stats(broker, group, &topic, queue_id);
             stats.offset_table.insert(queue(broker, &topic, queue_id), offsets);
         }
+        stats.consume_tps += broker.traffic.got_rate(group, &topic);
     }
     out.ok_body(&stats.encode());
     Ok(Outcome::Done)
@@ -124,6 +128,7 @@ pub(crate) fn all_consume_stats(
                 body.total_inflight_diff += offsets.pull_offset - offsets.consumer_offset;
                 stats.offset_table.insert(queue(broker, &topic, queue_id), offsets);
             }
+            stats.consume_tps = broker.traffic.got_rate(&group, &topic);
             list.push(stats);
         }
         body.consume_stats_list.push(BTreeMap::from([(group, list)]));
@@ -219,6 +224,22 @@ pub(crate) fn all_offsets(
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     out.ok_body(&broker.offsets.wrapper().encode());
+    Ok(Outcome::Done)
+}
+
+/// Answers what was counted under a name and key in the last minute, hour and day.
+pub(crate) fn counted(
+    broker: &Arc<Broker>,
+    call: &Call<'_>,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
+    let header: ViewBrokerStatsDataRequestHeader = call.header()?;
+    let (name, key) = (&header.stats_name, &header.stats_key);
+    let data = broker.traffic.find(name, key).ok_or_else(|| {
+        let remark = format!("The stats <{name}> <{key}> not exist");
+        Reject::new(ResponseCode::SystemError, remark)
+    })?;
+    out.ok_body(&data.encode());
     Ok(Outcome::Done)
 }
 

@@ -177,6 +177,7 @@ pub(crate) fn delete(
         for topic in &doomed {
             broker.topics.remove(topic);
             broker.offsets.remove_topic(topic);
+            broker.traffic.topic_deleted(topic);
             let deleted = broker.store.delete_topic(topic);
             deleted.map_err(|error| Reject::new(ResponseCode::SystemError, error.to_string()))?;
             tracing::info!(topic, "topic deleted");

@@ -149,6 +149,7 @@ fn bounds(broker: &Broker, topic: &str, queue_id: i32) -> (i64, i64) {
 /// Counts what was acknowledged; a queue that had too many may be popped again.
 fn acked(broker: &Broker, ack: &Ack<'_>, count: usize) {
     let Ack { topic, group, queue_id, pop_time, .. } = ack;
+    broker.traffic.acked(group, topic, count as u64);
     if broker.pops.in_flight.done(topic, group, *queue_id, count, *pop_time) {
         call_next(broker, group, topic, *queue_id);
     }
@@ -190,6 +191,7 @@ fn ack_in_order(
             }
         }
     }
+    broker.traffic.acked(group, topic, 1);
     broker.pops.in_flight.done(topic, group, queue_id, 1, pop_time);
     Ok(())
 }

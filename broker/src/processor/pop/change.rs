@@ -88,6 +88,7 @@ fn hide_again(
         broker_name: Some(receipt.broker_name.into()),
     };
     pop::acknowledge(broker, &ack, receipt.invisible_time, receipt.revive_queue)?;
+    broker.traffic.acked(group, topic, 1);
     Ok(Answer { pop_time, invisible_time: header.invisible_time, revive_qid: receipt.revive_queue })
 }
 

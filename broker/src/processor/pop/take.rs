@@ -237,7 +237,7 @@ impl Visit<'_> {
             self.commit(offset);
             got = get(offset);
         }
-        broker.stats.got(u64::try_from(got.count).unwrap_or(0), begun.elapsed());
+        broker.count_got(&ask.group, topic, &got, begun.elapsed());
         (offset, got)
     }
 

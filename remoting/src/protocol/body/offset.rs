@@ -142,6 +142,35 @@ bodies! {
         tags_code: i64,
     }
 
+    /// How far the replicas of a master are (907).
+    Standard HARuntimeInfo {
+        ha_client_runtime_info: HAClientRuntimeInfo,
+        ha_connection_info: Vec<HAConnectionRuntimeInfo>,
+        in_sync_slave_nums: i32,
+        master: bool,
+        master_commit_log_max_offset: i64,
+    }
+
+    /// How far a replica is, in its own words.
+    Standard HAClientRuntimeInfo {
+        last_read_timestamp: i64,
+        last_write_timestamp: i64,
+        master_addr: Option<String>,
+        master_flush_offset: i64,
+        max_offset: i64,
+        transferred_byte_in_second: i64,
+    }
+
+    /// How far one replica is, as its master sees it.
+    Standard HAConnectionRuntimeInfo {
+        addr: Option<String>,
+        diff: i64,
+        in_sync: bool,
+        slave_ack_offset: i64,
+        transfer_from_where: i64,
+        transferred_byte_in_second: i64,
+    }
+
     /// Figures of one statistic (315).
     Standard BrokerStatsData {
         stats_day: Option<BrokerStatsItem>,

@@ -1,0 +1,370 @@
+//! What flows through topics, groups and the broker, for request 315 and the rates of groups.
+//!
+//! A meter counts values and calls. Samples of it are kept as Java's `StatsItem` keeps them: every
+//! 10 s for a minute, every 10 min for an hour, every hour for a day. The hot path looks a meter up
+//! by a text that it puts together in a buffer of its thread, and allocates for the first message
+//! of a topic or group alone.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use remoting::protocol::body::{BrokerStatsData, BrokerStatsItem};
+use store::Got;
+
+use crate::broker::Broker;
+
+/// Seconds between the samples of a minute, an hour and a day, and how many are kept.
+const WINDOWS: [(u64, usize); 3] = [(10, 7), (600, 7), (3600, 25)];
+
+thread_local! {
+    /// `topic@group`, reused.
+    static KEY: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Counts values and calls.
+#[derive(Default)]
+struct Meter {
+    value: AtomicU64,
+    times: AtomicU64,
+    windows: Mutex<[VecDeque<Sample>; WINDOWS.len()]>,
+}
+
+#[derive(Clone, Copy)]
+struct Sample {
+    at_ms: i64,
+    times: u64,
+    value: u64,
+}
+
+/// What is stored in a topic.
+#[derive(Default)]
+struct TopicTraffic {
+    messages: Meter,
+    bytes: Meter,
+}
+
+/// What a group does with a topic.
+#[derive(Default)]
+struct GroupTraffic {
+    got: Meter,
+    got_bytes: Meter,
+    acked: Meter,
+    hidden: Meter,
+    sent_back: Meter,
+}
+
+/// All that flows.
+pub(crate) struct Traffic {
+    cluster: String,
+    topics: DashMap<Box<str>, Arc<TopicTraffic>>,
+    /// By `topic@group`, as Java names them.
+    groups: DashMap<Box<str>, Arc<GroupTraffic>>,
+    put: Meter,
+    got: Meter,
+    acked: Meter,
+    hidden: Meter,
+    put_by_users: Meter,
+    got_by_users: Meter,
+    ticks: AtomicU64,
+}
+
+impl Traffic {
+    /// Nothing yet, in a broker of this cluster.
+    pub(crate) fn new(cluster: &str) -> Traffic {
+        Traffic {
+            cluster: cluster.to_owned(),
+            topics: DashMap::new(),
+            groups: DashMap::new(),
+            put: Meter::default(),
+            got: Meter::default(),
+            acked: Meter::default(),
+            hidden: Meter::default(),
+            put_by_users: Meter::default(),
+            got_by_users: Meter::default(),
+            ticks: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts messages stored by one put, and the bytes of their records.
+    pub(crate) fn put(&self, topic: &str, system: bool, messages: u64, bytes: u64) {
+        self.put.add_value(messages);
+        if !system {
+            self.put_by_users.add_value(messages);
+        }
+        let topic = find_or_make(&self.topics, topic);
+        topic.messages.add(messages);
+        topic.bytes.add(bytes);
+    }
+
+    /// Counts messages that a group got by one pull or pop.
+    pub(crate) fn got(&self, group: &str, topic: &str, system: bool, messages: u64, bytes: u64) {
+        self.got.add_value(messages);
+        if !system {
+            self.got_by_users.add_value(messages);
+        }
+        let group = self.group(group, topic);
+        group.got.add(messages);
+        group.got_bytes.add(bytes);
+    }
+
+    /// Counts popped messages that a group acknowledged.
+    pub(crate) fn acked(&self, group: &str, topic: &str, messages: u64) {
+        self.acked.add_value(messages);
+        self.group(group, topic).acked.add(messages);
+    }
+
+    /// Counts a check point: messages hidden for a group.
+    pub(crate) fn hidden(&self, group: &str, topic: &str) {
+        self.hidden.add_value(1);
+        self.group(group, topic).hidden.add(1);
+    }
+
+    /// Counts a message that a group sent back.
+    pub(crate) fn sent_back(&self, group: &str, topic: &str) {
+        self.group(group, topic).sent_back.add(1);
+    }
+
+    /// Messages a second that a group got of a topic in the last minute.
+    pub(crate) fn got_rate(&self, group: &str, topic: &str) -> f64 {
+        with_key(topic, group, |key| self.groups.get(key).map(|group| Arc::clone(&group)))
+            .map_or(0.0, |group| group.got.windows()[0].tps)
+    }
+
+    /// Messages a second that were stored in a topic in the last minute.
+    pub(crate) fn put_rate(&self, topic: &str) -> f64 {
+        self.topics.get(topic).map_or(0.0, |topic| topic.messages.windows()[0].tps)
+    }
+
+    /// Forgets a topic and what groups did with it.
+    pub(crate) fn topic_deleted(&self, topic: &str) {
+        self.topics.remove(topic);
+        self.groups.retain(|key, _| key.split_once('@').is_none_or(|(name, _)| name != topic));
+    }
+
+    /// Forgets what a group did.
+    pub(crate) fn group_deleted(&self, group: &str) {
+        self.groups.retain(|key, _| key.split_once('@').is_none_or(|(_, name)| name != group));
+    }
+
+    /// Takes samples that are due; called every second.
+    pub(crate) fn tick(&self, now_ms: i64) {
+        let tick = self.ticks.fetch_add(1, Ordering::Relaxed);
+        for (at, (period, _)) in WINDOWS.iter().enumerate() {
+            if tick.is_multiple_of(*period) {
+                self.each(|meter| meter.sample(at, now_ms));
+            }
+        }
+    }
+
+    fn each(&self, see: impl Fn(&Meter)) {
+        for topic in &self.topics {
+            [&topic.messages, &topic.bytes].into_iter().for_each(&see);
+        }
+        for group in &self.groups {
+            let GroupTraffic { got, got_bytes, acked, hidden, sent_back } = &**group.value();
+            [got, got_bytes, acked, hidden, sent_back].into_iter().for_each(&see);
+        }
+        let Traffic { put, got, acked, hidden, put_by_users, got_by_users, .. } = self;
+        [put, got, acked, hidden, put_by_users, got_by_users].into_iter().for_each(&see);
+    }
+
+    /// Java's statistics of this name and key; `None` if nothing was counted under them.
+    pub(crate) fn find(&self, name: &str, key: &str) -> Option<BrokerStatsData> {
+        let topic = || self.topics.get(key).map(|topic| Arc::clone(&topic));
+        let group = || self.groups.get(key).map(|group| Arc::clone(&group));
+        let broker = |meter: &Meter| (key == self.cluster).then(|| meter.stats()).flatten();
+        match name {
+            "TOPIC_PUT_NUMS" => topic()?.messages.stats(),
+            "TOPIC_PUT_SIZE" => topic()?.bytes.stats(),
+            "GROUP_GET_NUMS" => group()?.got.stats(),
+            "GROUP_GET_SIZE" => group()?.got_bytes.stats(),
+            "GROUP_ACK_NUMS" => group()?.acked.stats(),
+            "GROUP_CK_NUMS" => group()?.hidden.stats(),
+            "SNDBCK_PUT_NUMS" => group()?.sent_back.stats(),
+            "BROKER_PUT_NUMS" => broker(&self.put),
+            "BROKER_GET_NUMS" => broker(&self.got),
+            "BROKER_ACK_NUMS" => broker(&self.acked),
+            "BROKER_CK_NUMS" => broker(&self.hidden),
+            "BROKER_PUT_NUMS_WITHOUT_SYSTEM_TOPIC" => broker(&self.put_by_users),
+            "BROKER_GET_NUMS_WITHOUT_SYSTEM_TOPIC" => broker(&self.got_by_users),
+            _ => None,
+        }
+    }
+
+    fn group(&self, group: &str, topic: &str) -> Arc<GroupTraffic> {
+        with_key(topic, group, |key| find_or_make(&self.groups, key))
+    }
+}
+
+impl Broker {
+    /// Counts what a group got by one look into a queue.
+    pub(crate) fn count_got(&self, group: &str, topic: &str, got: &Got, took: Duration) {
+        let messages = u64::try_from(got.count).unwrap_or(0);
+        self.stats.got(messages, took);
+        if messages > 0 {
+            let system = self.topics.is_system(topic);
+            self.traffic.got(group, topic, system, messages, got.bytes as u64);
+        }
+    }
+}
+
+fn with_key<R>(topic: &str, group: &str, use_key: impl FnOnce(&str) -> R) -> R {
+    KEY.with_borrow_mut(|key| {
+        key.clear();
+        key.push_str(topic);
+        key.push('@');
+        key.push_str(group);
+        use_key(key)
+    })
+}
+
+fn find_or_make<T: Default>(table: &DashMap<Box<str>, Arc<T>>, key: &str) -> Arc<T> {
+    if let Some(found) = table.get(key) {
+        return Arc::clone(&found);
+    }
+    Arc::clone(&table.entry(key.into()).or_default())
+}
+
+impl Meter {
+    fn add(&self, value: u64) {
+        self.add_value(value);
+        self.times.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a value alone, as Java does for the broker: its mean stays zero.
+    fn add_value(&self, value: u64) {
+        self.value.fetch_add(value, Ordering::Relaxed);
+    }
+
+    fn counted(&self) -> bool {
+        self.value.load(Ordering::Relaxed) > 0 || self.times.load(Ordering::Relaxed) > 0
+    }
+
+    fn sample(&self, window: usize, now_ms: i64) {
+        if !self.counted() {
+            return;
+        }
+        let (period, kept) = WINDOWS[window];
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = &mut windows[window];
+        if samples.is_empty() {
+            let at_ms = now_ms - period as i64 * 1000;
+            samples.push_back(Sample { at_ms, times: 0, value: 0 });
+        }
+        if samples.len() == kept {
+            samples.pop_front();
+        }
+        samples.push_back(Sample {
+            at_ms: now_ms,
+            times: self.times.load(Ordering::Relaxed),
+            value: self.value.load(Ordering::Relaxed),
+        });
+    }
+
+    fn windows(&self) -> [BrokerStatsItem; WINDOWS.len()] {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        [0, 1, 2].map(|at| difference(&windows[at]))
+    }
+
+    fn stats(&self) -> Option<BrokerStatsData> {
+        let [minute, hour, day] = self.counted().then(|| self.windows())?;
+        let data = BrokerStatsData {
+            stats_minute: Some(minute),
+            stats_hour: Some(hour),
+            stats_day: Some(day),
+        };
+        Some(data)
+    }
+}
+
+/// What was counted from the first sample to the last.
+fn difference(samples: &VecDeque<Sample>) -> BrokerStatsItem {
+    let (Some(first), Some(last)) = (samples.front(), samples.back()) else {
+        return BrokerStatsItem::default();
+    };
+    let (sum, times) = (last.value - first.value, last.times - first.times);
+    let elapsed_ms = (last.at_ms - first.at_ms).max(1);
+    BrokerStatsItem {
+        sum: sum.cast_signed(),
+        tps: sum as f64 * 1000.0 / elapsed_ms as f64,
+        avgpt: if times > 0 { sum as f64 / times as f64 } else { 0.0 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: i64 = 1_700_000_000_000;
+
+    fn run(traffic: &Traffic, from: i64, seconds: i64) {
+        for second in from..from + seconds {
+            traffic.tick(START + second * 1000);
+        }
+    }
+
+    #[test]
+    fn what_was_never_counted_does_not_exist() {
+        let traffic = Traffic::new("c");
+        traffic.put("T", false, 1, 10);
+        traffic.sent_back("g", "T");
+        for (name, key) in [
+            ("TOPIC_PUT_NUMS", "U"),
+            ("GROUP_GET_NUMS", "T@g"),
+            ("BROKER_GET_NUMS", "c"),
+            ("BROKER_PUT_NUMS", "T"),
+            ("NO_SUCH_NUMS", "T"),
+        ] {
+            assert_eq!(traffic.find(name, key), None, "{name} {key}");
+        }
+        assert_eq!(traffic.find("SNDBCK_PUT_NUMS", "T@g").unwrap().stats_minute.unwrap().sum, 0);
+    }
+
+    #[test]
+    fn a_minute_is_six_steps_of_ten_seconds() {
+        let traffic = Traffic::new("c");
+        traffic.put("T", false, 4, 1000);
+        traffic.put("T", false, 8, 2000);
+        run(&traffic, 0, 1);
+        let minute = |name, key| traffic.find(name, key).unwrap().stats_minute.unwrap();
+        assert_eq!(
+            minute("TOPIC_PUT_NUMS", "T"),
+            BrokerStatsItem { sum: 12, tps: 1.2, avgpt: 6.0 }
+        );
+        assert_eq!(minute("TOPIC_PUT_SIZE", "T").avgpt, 1500.0);
+        assert_eq!(
+            minute("BROKER_PUT_NUMS", "c"),
+            BrokerStatsItem { sum: 12, tps: 1.2, avgpt: 0.0 }
+        );
+        run(&traffic, 1, 60);
+        assert_eq!(minute("TOPIC_PUT_NUMS", "T").sum, 0);
+        let day = traffic.find("TOPIC_PUT_NUMS", "T").unwrap().stats_day.unwrap();
+        assert_eq!((day.sum, day.tps), (12, 12.0 / 3600.0));
+    }
+
+    #[test]
+    fn groups_have_their_own_meters_and_a_rate() {
+        let traffic = Traffic::new("c");
+        traffic.got("g", "T", true, 30, 900);
+        traffic.got("h", "T", false, 1, 9);
+        traffic.acked("g", "T", 2);
+        traffic.hidden("g", "T");
+        run(&traffic, 0, 1);
+        assert_eq!(traffic.got_rate("g", "T"), 3.0);
+        assert_eq!(traffic.got_rate("g", "U"), 0.0);
+        let sum = |name, key| traffic.find(name, key).unwrap().stats_minute.unwrap().sum;
+        assert_eq!(sum("GROUP_GET_SIZE", "T@g"), 900);
+        assert_eq!(sum("GROUP_ACK_NUMS", "T@g"), 2);
+        assert_eq!(sum("GROUP_CK_NUMS", "T@g"), 1);
+        assert_eq!(sum("BROKER_GET_NUMS", "c"), 31);
+        assert_eq!(sum("BROKER_GET_NUMS_WITHOUT_SYSTEM_TOPIC", "c"), 1);
+        traffic.group_deleted("g");
+        assert_eq!(traffic.find("GROUP_GET_SIZE", "T@g"), None);
+        traffic.topic_deleted("T");
+        assert_eq!(traffic.find("GROUP_GET_SIZE", "T@h"), None);
+    }
+}
