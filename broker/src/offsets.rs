@@ -146,6 +146,17 @@ impl ConsumerOffsets {
         self.pairs(|of_topic, group| (of_topic == topic).then(|| group.to_owned()))
     }
 
+    /// The queues that a group, or one consumer of it, has an offset in, other than 0.
+    pub(crate) fn places(&self) -> BTreeSet<(String, i32)> {
+        let mut places = BTreeSet::new();
+        for entry in &self.committed {
+            let topic = entry.key().split(SEPARATOR).next().unwrap_or_default();
+            let queues = entry.value().iter().filter(|(_, offset)| **offset > 0);
+            places.extend(queues.map(|(queue_id, _)| (topic.to_owned(), *queue_id)));
+        }
+        places
+    }
+
     fn pairs(&self, pick: impl Fn(&str, &str) -> Option<String>) -> BTreeSet<String> {
         let keys = self.committed.iter();
         keys.filter_map(|entry| split_key(entry.key()).and_then(|(t, g)| pick(t, g))).collect()

@@ -7,6 +7,7 @@
 //! of free bytes, off by default. The last file always stays.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
 use runtime::config::{PropertyValue, system_property};
@@ -17,6 +18,8 @@ use crate::disk::DiskSpace;
 use crate::{MessageStore, StoreConfig};
 
 const MS_PER_HOUR: i64 = 3_600_000;
+/// Java's number of rounds that one request to delete expired files brings about.
+const MANUAL_ROUNDS: u32 = 20;
 
 /// What one round did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +36,15 @@ pub struct Cleaned {
 pub fn clean(store: &MessageStore, now_ms: i64) -> Cleaned {
     let room = look(store);
     let config = store.config();
-    let wanted = wanted(config, &Levels::of(config), &room, local_hour(now_ms));
+    let manual = store
+        .manual_rounds
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |rounds| rounds.checked_sub(1))
+        .is_ok();
+    let levels = Levels::of(config);
+    let wanted = match wanted(config, &levels, &room, local_hour(now_ms)) {
+        Wanted::Nothing if manual => Wanted::Expired,
+        wanted => wanted,
+    };
     let files = match wanted {
         Wanted::Nothing => 0,
         Wanted::Expired => delete(store, now_ms - reserved_ms(config)),
@@ -51,11 +62,11 @@ pub fn look(store: &MessageStore) -> Room {
     room
 }
 
-/// Deletes expired log files at any hour and returns their number.
-pub fn delete_expired(store: &MessageStore, now_ms: i64) -> usize {
-    let files = delete(store, now_ms - reserved_ms(store.config()));
-    store.delete_expired_views();
-    files
+/// Does one round now and lets this and the next ones, 20 as in Java, delete expired log files at
+/// any hour.
+pub fn clean_on_request(store: &MessageStore, now_ms: i64) -> Cleaned {
+    store.manual_rounds.store(MANUAL_ROUNDS, Ordering::Relaxed);
+    clean(store, now_ms)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

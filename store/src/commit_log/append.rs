@@ -96,6 +96,12 @@ impl CommitLog {
         (self.end(), appender.store_timestamp)
     }
 
+    /// Does something short while nobody appends.
+    pub fn paused<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _appender = self.lock_appender();
+        work()
+    }
+
     /// Longest record, or batch of records, that fits into a file.
     pub fn record_len_max(&self) -> usize {
         self.segment_size - BLANK_HEAD_LEN

@@ -175,7 +175,11 @@ impl Queue {
 
     /// Whether the records of the units before a number have left the log. The last two are asked:
     /// one that is damaged must not make the rest go.
-    fn gone_before(&self, end: i64, min_physical_offset: i64) -> Result<bool, ViewError> {
+    pub(super) fn gone_before(
+        &self,
+        end: i64,
+        min_physical_offset: i64,
+    ) -> Result<bool, ViewError> {
         let mut asked = 0;
         for index in (self.first_index()..end).rev().take(4) {
             let Some(unit) = self.unit_at(index)? else { continue };
@@ -196,6 +200,8 @@ impl Queue {
         self: &Arc<Self>,
         min_physical_offset: i64,
     ) -> Result<usize, ViewError> {
+        // First, so that readers are sent on before the files go.
+        self.correct_min(min_physical_offset)?;
         let per_file = self.place().disk.file_size / self.place().unit_len();
         let mut deleted = 0;
         loop {
@@ -217,7 +223,6 @@ impl Queue {
             self.lock().files.remove_first(&self.place())?;
             deleted += 1;
         }
-        self.correct_min(min_physical_offset)?;
         Ok(deleted)
     }
 }

@@ -16,6 +16,7 @@
 mod at_once;
 mod batch;
 mod bounds;
+mod deletion;
 mod files;
 mod handles;
 mod load;
@@ -30,6 +31,7 @@ mod units;
 #[cfg(test)]
 mod tests;
 
+pub use deletion::Doomed;
 pub use queue::Queue;
 pub use queues::{Queues, QueuesConfig};
 pub use unit::Unit;

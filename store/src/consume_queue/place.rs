@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::QueueKind;
 use super::handles::Handles;
@@ -18,6 +18,9 @@ pub(super) struct Disk {
     /// Length of each file, a multiple of the unit length.
     pub(super) file_size: i64,
     pub(super) handles: Arc<Handles>,
+    /// Held while the files of queues that are gone are deleted: none is made meanwhile, as it
+    /// may have the name of one of them.
+    pub(super) deleting: Arc<Mutex<()>>,
     /// Nothing is changed: files are opened for reading, and none is deleted.
     pub(super) view: bool,
 }
@@ -69,6 +72,7 @@ impl Place<'_> {
     pub(super) fn create(&self, start: i64, at: u64, units: &[u8]) -> Result<(), ViewError> {
         let path = self.path(start);
         let dir = self.dir();
+        let _apart = self.disk.deleting.lock().unwrap_or_else(PoisonError::into_inner);
         create_directories(&dir).map_err(|source| ViewError::io(&dir, "create", source))?;
         let file =
             DiskFile::create_new(&path).map_err(|source| ViewError::io(&path, "create", source))?;

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::files::Files;
@@ -34,6 +34,8 @@ pub struct Queue {
     max_physical: AtomicI64,
     /// Units before this offset were read from disk, not made by this run.
     loaded: AtomicI64,
+    /// Set under the lock of `state`, and of the log if that is in use.
+    deleted: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -45,7 +47,6 @@ pub(super) struct State {
     /// On the list of queues with bytes that are not on disk.
     pub(super) unsynced: bool,
     poisoned: bool,
-    deleted: bool,
 }
 
 /// What names a queue and where it lives.
@@ -70,6 +71,7 @@ impl Queue {
             next: AtomicI64::new(0),
             max_physical: AtomicI64::new(-1),
             loaded: AtomicI64::new(0),
+            deleted: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -124,6 +126,11 @@ impl Queue {
         self.max_physical.load(Ordering::Relaxed)
     }
 
+    /// Whether it has been deleted: nothing is in it, and what is appended is dropped.
+    pub fn deleted(&self) -> bool {
+        self.deleted.load(Ordering::Relaxed)
+    }
+
     /// Whether the unit of an offset is of this run, and not one that a disk gave back.
     pub fn made_now(&self, queue_offset: i64) -> bool {
         queue_offset >= self.loaded.load(Ordering::Relaxed)
@@ -142,11 +149,11 @@ impl Queue {
             && physical_end > self.max_physical_offset()
             && !is_light(&self.topic);
         let empty = self.max_physical_offset() < 0 && self.min_offset() >= self.next_offset();
-        if request.queue_offset < self.next_offset() && !state.deleted && (anew || empty) {
+        if request.queue_offset < self.next_offset() && !self.deleted() && (anew || empty) {
             self.start_anew(&mut state)?;
         }
         let next = self.next.load(Ordering::Relaxed);
-        if state.deleted
+        if self.deleted()
             || request.queue_offset < next
             || physical_end <= self.max_physical_offset()
         {
@@ -410,7 +417,7 @@ impl Queue {
             state.active = false;
             return Ok(false);
         }
-        if state.deleted || state.files.tail.is_empty() {
+        if self.deleted() || state.files.tail.is_empty() {
             state.files.tail = Vec::new();
             state.active = false;
             return Ok(false);
@@ -432,7 +439,7 @@ impl Queue {
         let (from, to, starts, dirs_changed) = {
             let mut state = self.lock();
             state.unsynced = false;
-            if state.deleted {
+            if self.deleted() {
                 return Ok(());
             }
             let files = &mut state.files;
@@ -454,7 +461,7 @@ impl Queue {
             .and_then(|()| if dirs_changed { place.sync_dirs() } else { Ok(()) });
         let Err(error) = synced else { return Ok(()) };
         let mut state = self.lock();
-        if state.deleted {
+        if self.deleted() {
             return Ok(());
         }
         if error.passes() {
@@ -473,7 +480,7 @@ impl Queue {
     /// Marks the queue as gone and closes its files; its directory is deleted by the caller.
     pub(super) fn delete(&self) {
         let mut state = self.lock();
-        state.deleted = true;
+        self.deleted.store(true, Ordering::Relaxed);
         for &start in &state.files.starts {
             self.disk.handles.forget((self.number, start));
         }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
 use tracing::warn;
@@ -16,13 +16,13 @@ use super::pending::Pending;
 use super::place::Disk;
 use super::queue::{Identity, Queue};
 use super::{QueueKind, Unit};
-use crate::disk_file::{create_directories, remove_directory, sync_directory, sync_file_system};
+use crate::disk_file::{create_directories, sync_directory, sync_file_system};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::light::is_light;
 use crate::{OpenError, QueueKinds, StoreConfig};
 
 /// Directory of the extension of queues, which this store does not have.
-const EXT_DIR: &str = "consumequeue_ext";
+pub(super) const EXT_DIR: &str = "consumequeue_ext";
 
 /// From so many queues on, one sync of the whole file system is cheaper than one per file.
 const SYNC_ONE_BY_ONE_MAX: usize = 64;
@@ -58,15 +58,15 @@ impl QueuesConfig {
 /// The queues of a store.
 pub struct Queues {
     /// The queues of a topic, by id.
-    topics: DashMap<Arc<str>, Vec<Arc<Queue>>>,
+    pub(super) topics: DashMap<Arc<str>, Vec<Arc<Queue>>>,
     kinds: QueueKinds,
-    root: PathBuf,
-    simple: Arc<Disk>,
-    batch: Arc<Disk>,
+    pub(super) root: PathBuf,
+    pub(super) simple: Arc<Disk>,
+    pub(super) batch: Arc<Disk>,
     pending: Arc<Pending>,
     numbers: AtomicU64,
     light: bool,
-    light_count: AtomicUsize,
+    pub(super) light_count: AtomicUsize,
 }
 
 impl Queues {
@@ -90,6 +90,7 @@ impl Queues {
     fn of(config: QueuesConfig, kinds: QueueKinds, view: bool) -> Result<Queues, OpenError> {
         refuse_ext(&config.root)?;
         let handles = Arc::new(Handles::new(config.open_files_max));
+        let deleting = Arc::new(Mutex::new(()));
         let disk = |kind: QueueKind, key: &'static str, size: i64| {
             let unit_len = kind.unit_len() as i64;
             let file_size = match kind {
@@ -101,7 +102,8 @@ impl Queues {
                 return Err(OpenError::Unsupported { key, value: size.to_string(), reason });
             }
             let root = config.root.join(kind.dir_name());
-            Ok(Arc::new(Disk { kind, root, file_size, handles: handles.clone(), view }))
+            let (handles, deleting) = (handles.clone(), deleting.clone());
+            Ok(Arc::new(Disk { kind, root, file_size, handles, deleting, view }))
         };
         let simple = "mappedFileSizeConsumeQueue";
         let batch = "mapperFileSizeBatchConsumeQueue";
@@ -293,35 +295,6 @@ impl Queues {
         self.pending.set_fill_gaps(fill);
     }
 
-    /// Deletes the queues of a topic and their directories.
-    pub fn delete_topic(&self, topic: &str) -> io::Result<()> {
-        if check_topic(topic).is_err() {
-            return Ok(());
-        }
-        if let Some((_, queues)) = self.topics.remove(topic) {
-            queues.iter().for_each(|queue| queue.delete());
-            if is_light(topic) {
-                self.light_count.fetch_sub(queues.len(), Ordering::Relaxed);
-            }
-        }
-        for root in [&self.simple.root, &self.batch.root, &self.root.join(EXT_DIR)] {
-            match remove_directory(&root.join(topic)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => {
-                    removed?;
-                    sync_directory(root)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes every queue (there is no log left).
-    pub fn destroy(&self) -> io::Result<()> {
-        let topics: Vec<Arc<str>> = self.topics.iter().map(|topic| topic.key().clone()).collect();
-        topics.iter().try_for_each(|topic| self.delete_topic(topic))
-    }
-
     /// Writes the tail buffers that hold anything (to the system, not to disk) and frees those of
     /// idle queues. Meant for every second. Returns whether anything was written.
     pub fn write_tails(&self) -> Result<bool, ViewError> {
@@ -453,7 +426,7 @@ impl Queues {
 }
 
 /// A topic is the name of a directory: nothing may lead out of it.
-fn check_topic(topic: &str) -> Result<(), ViewError> {
+pub(super) fn check_topic(topic: &str) -> Result<(), ViewError> {
     let illegal = topic.is_empty()
         || topic == "."
         || topic == ".."

@@ -9,8 +9,9 @@ mod read;
 mod runtime;
 mod services;
 
+use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,8 +59,11 @@ pub struct MessageStore {
     /// The index could not be written; it is tried again.
     index_stuck: AtomicBool,
     disk_full: AtomicBool,
-    /// First log position when the views were cleaned last; -1 before.
-    views_min: AtomicI64,
+    /// First log position when the views were cleaned last; -1 before. Held while files of views
+    /// are deleted: the service and requests do so.
+    views_min: Mutex<i64>,
+    /// Rounds of cleaning that are to come at any hour.
+    pub(crate) manual_rounds: AtomicU32,
     stopped: AtomicBool,
 }
 
@@ -149,7 +153,8 @@ impl MessageStore {
             indexing: Mutex::new(()),
             index_stuck: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
-            views_min: AtomicI64::new(-1),
+            views_min: Mutex::new(-1),
+            manual_rounds: AtomicU32::new(0),
             stopped: AtomicBool::new(false),
         })
     }
@@ -237,7 +242,7 @@ impl MessageStore {
     ///
     /// # Errors
     /// Returns what the disk said; the store accepts nothing from then on.
-    pub fn flush(&self) -> std::io::Result<()> {
+    pub fn flush(&self) -> io::Result<()> {
         self.log.flush().map(|_| ())
     }
 
@@ -250,15 +255,35 @@ impl MessageStore {
     }
 
     /// Deletes the queues of a topic.
-    pub fn delete_topic(&self, topic: &str) -> std::io::Result<()> {
-        self.queues.delete_topic(topic)?;
+    pub fn delete_topic(&self, topic: &str) -> io::Result<()> {
+        self.log.paused(|| self.queues.detach_topic(topic)).remove()?;
         // A replay after a crash must not start before this moment: the records of the topic are
         // still in the log, and would bring its queues back.
         self.save_checkpoint()
     }
 
+    /// Deletes the queues whose messages are all gone and that `kept` (asked topic and queue)
+    /// does not keep. Their offsets start at 0 again. Returns how many.
+    ///
+    /// # Errors
+    /// Returns what the disk said; some may be deleted.
+    pub fn delete_dead_queues(&self, kept: &dyn Fn(&str, i32) -> bool) -> io::Result<usize> {
+        let min = self.log.min();
+        let dead = self.queues.dead(min).map_err(|error| io::Error::other(error.to_string()))?;
+        let mut count = 0;
+        for (topic, mut ids) in dead {
+            ids.retain(|id| !kept(&topic, *id));
+            if !ids.is_empty() {
+                let doomed = self.log.paused(|| self.queues.detach_dead(&topic, &ids, min));
+                count += doomed.remove()?;
+                info!(%topic, queues = ?ids, "deleted queues whose messages are gone");
+            }
+        }
+        Ok(count)
+    }
+
     /// Deletes the oldest file of the log, never the one that is written to. Returns its path.
-    pub fn delete_oldest_file(&self) -> std::io::Result<Option<PathBuf>> {
+    pub fn delete_oldest_file(&self) -> io::Result<Option<PathBuf>> {
         let segments = self.log.segments();
         let saved = self.checkpoint.marks().position.unwrap_or(0);
         // The queues count on from their units: those of the file must be on disk before the
@@ -272,12 +297,15 @@ impl MessageStore {
     /// Deletes expired files of the views and moves the first offsets of the queues, if the log
     /// starts later than last time.
     pub fn delete_expired_views(&self) {
+        let mut cleaned = self.views_min.lock().unwrap_or_else(PoisonError::into_inner);
         let min = self.log.min();
-        if self.views_min.swap(min, Ordering::AcqRel) == min {
+        if *cleaned == min {
             return;
         }
+        let mut done = true;
         if let Err(error) = self.queues.delete_expired(min) {
             warn!(%error, "cannot delete expired queue files");
+            done = false;
         }
         if let Some(timer) = &self.timer {
             timer.delete_expired(min);
@@ -286,6 +314,10 @@ impl MessageStore {
             && let Err(error) = index.delete_expired(min)
         {
             warn!(%error, "cannot delete expired index files");
+            done = false;
+        }
+        if done {
+            *cleaned = min;
         }
     }
 

@@ -45,7 +45,7 @@ impl MessageStore {
         }
         let needs_number = PutError::MessageIllegal("an inner batch needs INNER_NUM");
         let count = seen.inner_count().ok_or(needs_number)?;
-        self.put_numbered(message, seen, &queue, &Numbers::InnerBatch(count))
+        self.put_numbered(message, seen, queue, Numbers::InnerBatch(count))
     }
 
     /// The names a message gives of light queues, if it may stand in any.
@@ -75,7 +75,7 @@ impl MessageStore {
         for name in light::names(names) {
             queues.push((name, self.light_queue(name)?));
         }
-        self.put_numbered(message, seen, &queue, &Numbers::Light(queues))
+        self.put_numbered(message, seen, queue, Numbers::Light(queues))
     }
 
     /// The light queue of a name; none for a name that has none.
@@ -101,13 +101,15 @@ impl MessageStore {
         &self,
         message: &NewMessage<'_>,
         seen: &StoreProperties<'_>,
-        queue: &Arc<Queue>,
-        numbers: &Numbers<'_>,
+        queue: Arc<Queue>,
+        numbers: Numbers<'_>,
     ) -> Result<(Put, i64), PutError> {
         let mut encoder = Encoder::default();
         let mut properties = PropertiesBuf::from_raw(message.properties);
 
         let mut log = self.log.lock()?;
+        let queue = self.there(queue)?;
+        let numbers = numbers.there(self)?;
         let queue_offset = queue.next_offset();
         let offsets = numbers.write(queue_offset, &mut properties);
         let properties = properties.as_str();
@@ -125,7 +127,7 @@ impl MessageStore {
             batch_size: numbers.batch_size(),
             ..request_of(message, record.len())
         };
-        self.append_unit(queue, &request)?;
+        self.append_unit(&queue, &request)?;
         for (name, light, offset) in numbers.queues(&offsets) {
             self.append_unit(light, &request.in_light_queue(name, offset))?;
         }
@@ -166,6 +168,15 @@ impl<'a> Numbers<'a> {
         }
         properties.set(property::INNER_MULTI_QUEUE_OFFSET, &text);
         offsets
+    }
+
+    /// With the queues that are there now.
+    fn there(self, store: &MessageStore) -> Result<Numbers<'a>, PutError> {
+        let Numbers::Light(queues) = self else { return Ok(self) };
+        let there = |(name, queue): (&'a str, Option<Arc<Queue>>)| {
+            Ok((name, queue.map(|queue| store.there(queue)).transpose()?))
+        };
+        queues.into_iter().map(there).collect::<Result<_, _>>().map(Numbers::Light)
     }
 
     fn batch_size(&self) -> i16 {

@@ -104,6 +104,7 @@ impl MessageStore {
         }
 
         let mut log = self.log.lock()?;
+        let queue = queue.map(|queue| self.there(queue)).transpose()?;
         let physical_offset = log.place(record.len())?;
         let now = now_ms();
         request.physical_offset = physical_offset;
@@ -145,6 +146,7 @@ impl MessageStore {
         request.properties = "";
 
         let mut log = self.log.lock()?;
+        let queue = self.there(queue)?;
         let physical_offset = log.place(records.len())?;
         let now = now_ms();
         let queue_offset = queue.next_offset();
@@ -190,6 +192,19 @@ impl MessageStore {
         match sys_flag::transaction(message.sys_flag) {
             sys_flag::TRANSACTION_PREPARED | sys_flag::TRANSACTION_ROLLBACK => Ok(None),
             _ => self.queues.queue(message.topic, message.queue_id).map(Some).map_err(refused),
+        }
+    }
+
+    /// The queue a record goes to: another one if this one has been deleted since it was looked
+    /// up. Under the append lock none is deleted.
+    pub(super) fn there(&self, queue: Arc<Queue>) -> Result<Arc<Queue>, PutError> {
+        if !queue.deleted() {
+            return Ok(queue);
+        }
+        let anew = self.queues.queue(queue.topic(), queue.id()).map_err(refused)?;
+        match anew.kind() == queue.kind() {
+            true => Ok(anew),
+            false => Err(PutError::QueueUnavailable),
         }
     }
 

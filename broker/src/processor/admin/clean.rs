@@ -15,7 +15,10 @@ use crate::broker::Broker;
 use crate::call::Call;
 use crate::reject::Reject;
 
-/// Deletes consume queue files whose messages are gone.
+/// Deletes queues whose messages are gone.
+///
+/// Java deletes all of them, and their offsets start at 0 again. A group that has an offset there
+/// would pass over what comes next, so such a queue keeps its last file.
 pub(crate) fn expired_queues(
     broker: &Arc<Broker>,
     _call: &Call<'_>,
@@ -23,20 +26,27 @@ pub(crate) fn expired_queues(
 ) -> Result<Outcome, Reject> {
     let work = |broker: &Broker| {
         broker.store.delete_expired_views();
+        let consumed = broker.offsets.places();
+        let kept = |topic: &str, queue_id: i32| {
+            let system = broker.topics.is_system(topic) || is_light(topic);
+            system || consumed.contains(&(topic.to_owned(), queue_id))
+        };
+        let deleted = broker.store.delete_dead_queues(&kept);
+        deleted.map_err(|error| Reject::new(ResponseCode::SystemError, error.to_string()))?;
         Ok(())
     };
     Ok(after_disk_work(broker, out.tag(), work, |out| out.ok_empty()))
 }
 
-/// Deletes log files over their time, whatever the hour.
+/// Deletes log files over their time, whatever the hour: one batch now, more in the next rounds.
 pub(crate) fn expired_log(
     broker: &Arc<Broker>,
     _call: &Call<'_>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     let work = |broker: &Broker| {
-        let files = retention::delete_expired(&broker.store, now_ms());
-        tracing::info!(files, "expired log files deleted on request");
+        let cleaned = retention::clean_on_request(&broker.store, now_ms());
+        tracing::info!(files = cleaned.files, "expired log files deleted on request");
         Ok(())
     };
     Ok(after_disk_work(broker, out.tag(), work, |out| out.ok_empty()))
