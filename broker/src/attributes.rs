@@ -38,7 +38,7 @@ pub(crate) const TOPIC: [Attribute; 4] = [
         values: Values::OneOf(&["UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", MIXED]),
     },
     Attribute {
-        name: "reserve.time",
+        name: RESERVE_TIME,
         changeable: true,
         values: Values::Whole { min: -1, max: i64::MAX },
     },
@@ -49,6 +49,20 @@ pub(crate) const MESSAGE_TYPE: &str = "message.type";
 
 /// Its value for a topic that takes all kinds.
 pub(crate) const MIXED: &str = "MIXED";
+
+/// The attribute that says for how many hours a topic keeps its messages.
+///
+/// Java keeps it for its tiered store, which counts in hours; nothing else there looks at it.
+const RESERVE_TIME: &str = "reserve.time";
+
+const MS_PER_HOUR: i64 = 3_600_000;
+
+/// For how long a topic keeps its messages; `None`, as without the attribute and for numbers that
+/// are not above 0: as the log does.
+pub(crate) fn reserve_ms(attributes: &Attributes) -> Option<i64> {
+    let hours = attributes.get(RESERVE_TIME)?.parse().ok().filter(|hours: &i64| *hours > 0)?;
+    Some(hours.saturating_mul(MS_PER_HOUR))
+}
 
 /// Why an attribute is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +100,10 @@ pub(crate) enum AttributeError {
     /// Not one of the values.
     #[error("value is not in set: [{0}]")]
     NotInSet(String),
-    /// Not a whole number within the bounds.
+    /// Not a whole number; Java's text of it.
+    #[error("For input string: \"{0}\"")]
+    NoNumber(String),
+    /// Not within the bounds.
     #[error("value is not in range({min}, {max})")]
     NotInRange {
         /// Smallest value.
@@ -103,7 +120,8 @@ impl Attribute {
             Values::OneOf(all) => Err(AttributeError::NotInSet(all.join(", "))),
             Values::Whole { min, max } => match value.parse::<i64>() {
                 Ok(number) if (min..=max).contains(&number) => Ok(()),
-                _ => Err(AttributeError::NotInRange { min, max }),
+                Ok(_) => Err(AttributeError::NotInRange { min, max }),
+                Err(_) => Err(AttributeError::NoNumber(value.to_owned())),
             },
         }
     }
@@ -204,7 +222,18 @@ mod tests {
         assert!(matches!(refused("+message.type", "X"), AttributeError::NotInSet(_)));
         let range = AttributeError::NotInRange { min: -1, max: i64::MAX };
         assert_eq!(refused("+reserve.time", "-2"), range);
+        assert_eq!(range.to_string(), "value is not in range(-1, 9223372036854775807)");
+        let no_number = refused("+reserve.time", "9223372036854775808");
+        assert_eq!(no_number.to_string(), r#"For input string: "9223372036854775808""#);
         assert_eq!(refused("+", "x"), AttributeError::Key);
+    }
+
+    #[test]
+    fn a_topic_keeps_its_messages_for_hours() {
+        let time = |value| reserve_ms(&map(&[("reserve.time", value)]));
+        assert_eq!([time("1"), time("48")], [Some(3_600_000), Some(172_800_000)]);
+        assert_eq!([time("-1"), time("0"), time("x"), reserve_ms(&map(&[]))], [None; 4]);
+        assert_eq!(time("9223372036854775807"), Some(i64::MAX));
     }
 
     #[test]

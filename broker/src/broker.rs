@@ -20,7 +20,7 @@ use remoting::protocol::message::properties::property;
 use runtime::clock::now_ms;
 use runtime::services::{Services, Stop};
 use store::json_file::JsonFileError;
-use store::{MessageStore, OpenError, StopError};
+use store::{MessageStore, OpenError, StopError, retention};
 use tokio::runtime::Handle;
 use tracing::{error, info};
 
@@ -206,6 +206,9 @@ impl Broker {
                 waiters.arrived(arrival);
             }),
         )?;
+        let timed = Arc::clone(&topics);
+        store.ask_for_topic_times(Box::new(move || timed.times()));
+        retention::pass_over(&store, now_ms());
         let op_len_max = config.op_len_max();
         let transactions = match Transactions::open(&root, &store, &offsets, op_len_max) {
             Ok(transactions) => transactions,

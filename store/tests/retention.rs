@@ -94,6 +94,102 @@ fn a_request_deletes_expired_files_at_any_hour_in_several_rounds() {
     assert_eq!(retention::clean(&store, now_ms()).files, 0);
 }
 
+const HOUR_MS: i64 = 3_600_000;
+
+/// Puts five messages and returns a time that they are older than and all later ones are not.
+fn put_five(store: &MessageStore, topic: &str) -> i64 {
+    for _ in 0..5 {
+        store.put(&message(topic, 0, b"x")).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(3));
+    let between = now_ms();
+    std::thread::sleep(Duration::from_millis(3));
+    between
+}
+
+#[test]
+fn a_topic_with_a_shorter_time_passes_over_what_is_older() {
+    let directory = scratch();
+    let store = open(aging(directory.path())).unwrap();
+    store.ask_for_topic_times(Box::new(|| vec![("T".to_owned(), HOUR_MS)]));
+    let between = put_five(&store, "T");
+    put_five(&store, "other");
+    let last = put_five(&store, "T");
+    retention::clean(&store, between);
+    assert_eq!(store.min_offset("T", 0), 0);
+    retention::clean(&store, between + HOUR_MS);
+    let bounds = |store: &MessageStore| (store.min_offset("T", 0), store.max_offset("T", 0));
+    assert_eq!(bounds(&store), (5, 10));
+    assert_eq!(store.min_offset("other", 0), 0);
+    assert_eq!(store.offset_by_time("T", 0, 0, store::Boundary::Lower), 5);
+    assert!(store.earliest_store_time("T", 0) > between);
+    let request =
+        GetRequest { topic: "T", queue_id: 0, queue_offset: 2, count_max: 32, bytes_max: 1 << 20 };
+    let got = store.get(&request, &|_| true);
+    assert_eq!((got.status, got.next_offset), (GetStatus::OffsetTooSmall, 5));
+    assert_eq!(read_all(&store, "T", 0).len(), 5);
+    // A clock that is set back brings nothing back; what all of is too old leaves the end.
+    retention::clean(&store, between);
+    assert_eq!(bounds(&store), (5, 10));
+    retention::clean(&store, last + HOUR_MS);
+    assert_eq!(bounds(&store), (10, 10));
+    assert_eq!(store.put(&message("T", 0, b"on")).unwrap().queue_offset, 10);
+    assert_eq!(bounds(&store), (10, 11));
+    // Nothing of it is on disk.
+    store.stop().unwrap();
+    drop(store);
+    let store = open(aging(directory.path())).unwrap();
+    assert_eq!(bounds(&store), (0, 11));
+    store.ask_for_topic_times(Box::new(|| vec![("T".to_owned(), HOUR_MS)]));
+    retention::pass_over(&store, last + HOUR_MS);
+    assert_eq!(bounds(&store), (10, 11));
+}
+
+#[test]
+fn batch_queues_have_a_time_too() {
+    let directory = scratch();
+    let kind = Box::new(|_: &str| store::QueueKind::Batch);
+    let store = MessageStore::open(aging(directory.path()), kind, Box::new(|_| {})).unwrap();
+    store.ask_for_topic_times(Box::new(|| vec![("T".to_owned(), HOUR_MS)]));
+    let between = put_five(&store, "T");
+    let last = put_five(&store, "T");
+    retention::clean(&store, between + HOUR_MS);
+    assert_eq!((store.min_offset("T", 0), store.max_offset("T", 0)), (5, 10));
+    retention::clean(&store, last + HOUR_MS);
+    assert_eq!((store.min_offset("T", 0), store.max_offset("T", 0)), (10, 10));
+}
+
+#[test]
+fn a_topic_with_a_longer_time_keeps_log_files_from_age_but_not_from_a_full_disk() {
+    let directory = scratch();
+    let every_hour = (0..24).map(|hour| hour.to_string()).collect::<Vec<_>>().join(";");
+    let config = StoreConfig { delete_when: every_hour, ..aging(directory.path()) };
+    let full = StoreConfig { disk_space_expire_free_bytes: i64::MAX, ..config.clone() };
+    let store = open(config).unwrap();
+    let times = || vec![("T".to_owned(), 100 * HOUR_MS), ("short".to_owned(), HOUR_MS)];
+    store.ask_for_topic_times(Box::new(times));
+    put_five(&store, "short");
+    fill(&store, 3);
+    let stored = put_five(&store, "T");
+    fill(&store, 6);
+    let now = stored + 80 * HOUR_MS;
+    // All but the last file are over their time: those before the topic's first message go.
+    assert_eq!(retention::clean(&store, now).files, 2);
+    assert_eq!(retention::clean(&store, now).files, 0);
+    assert_eq!(retention::clean_on_request(&store, now).files, 0);
+    assert_eq!(read_all(&store, "T", 0).len(), 5);
+    // Others in the same files stay visible.
+    assert!(store.min_offset("filler", 0) < store.max_offset("filler", 0));
+    assert_eq!(retention::clean(&store, stored + 100 * HOUR_MS).files, 3);
+    assert_eq!((store.min_offset("T", 0), store.max_offset("T", 0)), (5, 5));
+    drop(store);
+    let store = open(full).unwrap();
+    store.ask_for_topic_times(Box::new(times));
+    let stored = put_five(&store, "T");
+    fill(&store, 4);
+    assert_eq!(retention::clean(&store, stored + 80 * HOUR_MS).files, 3);
+}
+
 /// A message whose queue is deleted between the look for it and the append is acknowledged: it must
 /// be visible all the same.
 #[test]

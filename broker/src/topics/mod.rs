@@ -26,6 +26,7 @@ use store::watermark::Watermark;
 use store::{QueueKind, WaitError};
 use tokio::sync::watch;
 
+use crate::attributes;
 use crate::config::BrokerConfig;
 
 pub(crate) use names::{
@@ -428,6 +429,17 @@ impl Topics {
     /// Every topic, in no order.
     pub(crate) fn all(&self) -> Vec<Arc<TopicConfig>> {
         self.table.iter().map(|known| Arc::clone(&known.config)).collect()
+    }
+
+    /// Topics that say how long they keep their messages, in milliseconds. The system's may not:
+    /// theirs are in use, whatever their age.
+    pub(crate) fn times(&self) -> Vec<(String, i64)> {
+        let times = self.table.iter().filter_map(|known| {
+            let config = &known.config;
+            let time_ms = attributes::reserve_ms(&config.attributes)?;
+            Some((config.topic_name.clone(), time_ms))
+        });
+        times.filter(|(topic, _)| !self.is_system(topic)).collect()
     }
 
     /// Whether the name belongs to the system and is closed to administration.

@@ -1,6 +1,7 @@
 //! What moves the bounds of a queue other than an append: truncation, expiry, search by time.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{Queue, QueueKind, Unit};
 use crate::dispatch::ViewError;
@@ -169,8 +170,37 @@ impl Queue {
             _ => self.partition(from, gone)?,
         };
         let offset = self.unit_at(index)?.map_or(next, |unit| unit.queue_offset);
-        self.set_min(offset.max(min).min(next));
+        // Never back: another thread may have moved it on meanwhile.
+        self.min.fetch_max(offset.min(next), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Moves the first offset past messages stored before a time. Returns where the first one is
+    /// that was not; `time_of` reads the store time of the record at a log position, and one that
+    /// cannot be read is not old.
+    pub(crate) fn pass_over(
+        &self,
+        oldest_ms: i64,
+        min_physical_offset: i64,
+        time_of: &dyn Fn(i64) -> Option<i64>,
+    ) -> Result<Option<i64>, ViewError> {
+        // Before the search: what is appended meanwhile is not passed over.
+        let end = self.max_physical_offset();
+        let old = |unit: &Unit| {
+            let time = || unit.store_timestamp.or_else(|| time_of(unit.physical_offset));
+            unit.is_filler()
+                || unit.physical_offset < min_physical_offset
+                || time().is_some_and(|time| time < oldest_ms)
+        };
+        let first = self.first_index();
+        let from = match self.kind() {
+            QueueKind::Simple => first.max(self.min_offset()),
+            QueueKind::Batch => first,
+        };
+        let young = self.unit_at(self.partition(from, old)?)?.filter(|unit| !old(unit));
+        let first_young = young.map(|unit| unit.physical_offset);
+        self.correct_min(first_young.unwrap_or(end))?;
+        Ok(first_young)
     }
 
     /// Whether the records of the units before a number have left the log. The last two are asked:

@@ -29,7 +29,7 @@ pub struct Queue {
     number: u64,
     disk: Arc<Disk>,
     pending: Arc<Pending>,
-    min: AtomicI64,
+    pub(super) min: AtomicI64,
     next: AtomicI64,
     max_physical: AtomicI64,
     /// Units before this offset were read from disk, not made by this run.

@@ -73,7 +73,7 @@ impl Queues {
     /// Loads what is on disk. After an unclean exit (`clean` false) the last files are looked
     /// through unit by unit; after a clean one the end is searched for.
     pub fn open(config: QueuesConfig, kinds: QueueKinds, clean: bool) -> Result<Queues, OpenError> {
-        let queues = Queues::of(config, kinds, false)?;
+        let queues = Queues::new(config, kinds, false)?;
         queues.load(&queues.simple, clean)?;
         queues.load(&queues.batch, clean)?;
         Ok(queues)
@@ -81,13 +81,13 @@ impl Queues {
 
     /// Loads what is on disk for reading only.
     pub fn view(config: QueuesConfig, kinds: QueueKinds) -> Result<Queues, OpenError> {
-        let queues = Queues::of(config, kinds, true)?;
+        let queues = Queues::new(config, kinds, true)?;
         queues.load(&queues.simple, true)?;
         queues.load(&queues.batch, true)?;
         Ok(queues)
     }
 
-    fn of(config: QueuesConfig, kinds: QueueKinds, view: bool) -> Result<Queues, OpenError> {
+    fn new(config: QueuesConfig, kinds: QueueKinds, view: bool) -> Result<Queues, OpenError> {
         refuse_ext(&config.root)?;
         let handles = Arc::new(Handles::new(config.open_files_max));
         let deleting = Arc::new(Mutex::new(()));
@@ -210,6 +210,11 @@ impl Queues {
         let queues = self.topics.get(topic)?;
         let at = queues.binary_search_by_key(&id, |queue| queue.id()).ok()?;
         Some(queues[at].clone())
+    }
+
+    /// The queues of a topic, by id.
+    pub fn of(&self, topic: &str) -> Vec<Arc<Queue>> {
+        self.topics.get(topic).map(|queues| queues.clone()).unwrap_or_default()
     }
 
     /// Every queue, in no order.
@@ -368,8 +373,7 @@ impl Queues {
         topic: &str,
         physical_offset: i64,
     ) -> Result<(), ViewError> {
-        let queues = self.topics.get(topic).map(|queues| queues.clone()).unwrap_or_default();
-        queues.iter().try_for_each(|queue| queue.truncate_to(physical_offset))
+        self.of(topic).iter().try_for_each(|queue| queue.truncate_to(physical_offset))
     }
 }
 

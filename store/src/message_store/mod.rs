@@ -12,7 +12,7 @@ mod services;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tracing::{error, info, warn};
@@ -38,6 +38,9 @@ pub type ArrivalListener = Box<dyn Fn(&Arrival<'_>) + Send + Sync>;
 /// Kind of the queues of a topic, from the topic's attributes.
 pub type QueueKinds = Box<dyn Fn(&str) -> QueueKind + Send + Sync>;
 
+/// Topics with a time of their own, in milliseconds.
+pub type TopicTimes = Box<dyn Fn() -> Vec<(String, i64)> + Send + Sync>;
+
 /// The log, its views and their files.
 pub struct MessageStore {
     config: StoreConfig,
@@ -62,6 +65,9 @@ pub struct MessageStore {
     /// First log position when the views were cleaned last; -1 before. Held while files of views
     /// are deleted: the service and requests do so.
     views_min: Mutex<i64>,
+    topic_times: OnceLock<TopicTimes>,
+    /// Start of the log file that was last said to be kept for a topic; -1 before.
+    kept_file: AtomicI64,
     /// Rounds of cleaning that are to come at any hour.
     pub(crate) manual_rounds: AtomicU32,
     stopped: AtomicBool,
@@ -154,6 +160,8 @@ impl MessageStore {
             index_stuck: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
             views_min: Mutex::new(-1),
+            topic_times: OnceLock::new(),
+            kept_file: AtomicI64::new(-1),
             manual_rounds: AtomicU32::new(0),
             stopped: AtomicBool::new(false),
         })
@@ -182,6 +190,21 @@ impl MessageStore {
     /// The timer, if it is enabled.
     pub fn timer(&self) -> Option<&Timer> {
         self.timer.as_ref()
+    }
+
+    /// Says where to ask for topics with a time of their own; without, and for all others, the
+    /// time of the log files counts. The first call counts.
+    pub fn ask_for_topic_times(&self, times: TopicTimes) {
+        let _ = self.topic_times.set(times);
+    }
+
+    pub(crate) fn topic_times(&self) -> Vec<(String, i64)> {
+        self.topic_times.get().map_or_else(Vec::new, |times| times())
+    }
+
+    /// Whether it has not been said yet that the log file that starts here is kept.
+    pub(crate) fn note_kept(&self, base: i64) -> bool {
+        self.kept_file.swap(base, Ordering::Relaxed) != base
     }
 
     /// Whether messages are accepted.

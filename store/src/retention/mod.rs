@@ -4,7 +4,10 @@
 //! the hours of `deleteWhen`, or at any time once the disk is above `diskMaxUsedSpaceRatio`; above
 //! `diskSpaceCleanForciblyRatio` the oldest files go whether expired or not, and above
 //! `diskSpaceWarningLevelRatio` messages are refused as well. Beside each ratio there is a number
-//! of free bytes, off by default. The last file always stays.
+//! of free bytes, off by default. The last file always stays. Topics may have times of their own
+//! (`topics`): a file that one of them wants stays until the disk is too full.
+
+mod topics;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -14,6 +17,7 @@ use runtime::config::{PropertyValue, system_property};
 use time::{OffsetDateTime, UtcOffset};
 use tracing::{info, warn};
 
+use self::topics::ByTopic;
 use crate::disk::DiskSpace;
 use crate::{MessageStore, StoreConfig};
 
@@ -45,14 +49,23 @@ pub fn clean(store: &MessageStore, now_ms: i64) -> Cleaned {
         Wanted::Nothing if manual => Wanted::Expired,
         wanted => wanted,
     };
+    let reserved_ms = reserved_ms(config);
+    let by_topic = topics::pass_over(store, reserved_ms, now_ms);
     let files = match wanted {
         Wanted::Nothing => 0,
-        Wanted::Expired => delete(store, now_ms - reserved_ms(config)),
-        Wanted::Oldest => delete(store, i64::MAX),
+        Wanted::Expired | Wanted::ExpiredForRoom => {
+            delete(store, now_ms - reserved_ms, by_topic.as_ref(), wanted)
+        }
+        Wanted::Oldest => delete(store, i64::MAX, by_topic.as_ref(), wanted),
     };
     // Also without a deletion here: the files may have gone before a crash, the units not.
     store.delete_expired_views();
     Cleaned { files, forcibly: wanted == Wanted::Oldest, used_percent: room.used_percent }
+}
+
+/// Hides what is older than its topic permits: before a store that was opened is read from.
+pub fn pass_over(store: &MessageStore, now_ms: i64) {
+    topics::pass_over(store, reserved_ms(store.config()), now_ms);
 }
 
 /// Looks at the disk and tells the store whether it may take messages.
@@ -72,7 +85,11 @@ pub fn clean_on_request(store: &MessageStore, now_ms: i64) -> Cleaned {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Nothing,
+    /// What has expired, unless a topic wants it for longer.
     Expired,
+    /// What has expired, whoever wants it.
+    ExpiredForRoom,
+    /// The oldest, expired or not.
     Oldest,
 }
 
@@ -80,7 +97,9 @@ fn wanted(config: &StoreConfig, levels: &Levels, room: &Room, hour: u8) -> Wante
     let forcibly = levels.forcibly.passed(room) || levels.warning.passed(room);
     if forcibly && config.clean_file_forcibly_enable {
         Wanted::Oldest
-    } else if forcibly || levels.expire.passed(room) || is_time(&config.delete_when, hour) {
+    } else if forcibly || levels.expire.passed(room) {
+        Wanted::ExpiredForRoom
+    } else if is_time(&config.delete_when, hour) {
         Wanted::Expired
     } else {
         Wanted::Nothing
@@ -184,34 +203,68 @@ fn room(store: &MessageStore) -> Room {
     Room { used_percent: root.used_percent.max(used), free_bytes: root.free_bytes.min(free) }
 }
 
+/// What becomes of a log file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Young,
+    /// Old, but a topic wants what is in it.
+    Kept,
+    Old,
+}
+
+/// The fate of a file that ends at `limit` and was last written at `modified_ms`.
+fn fate(limit: i64, modified_ms: i64, until_ms: i64, by_topic: Option<&ByTopic>) -> Fate {
+    match by_topic {
+        _ if modified_ms > until_ms => Fate::Young,
+        Some(by_topic) if by_topic.physical_offset < limit => Fate::Kept,
+        _ => Fate::Old,
+    }
+}
+
 /// Deletes files last written at or before `until_ms`, oldest first, some in one round.
-fn delete(store: &MessageStore, until_ms: i64) -> usize {
+fn delete(
+    store: &MessageStore,
+    until_ms: i64,
+    by_topic: Option<&ByTopic>,
+    wanted: Wanted,
+) -> usize {
     let batch = store.config().delete_file_batch_max.max(1) as usize;
+    let topic = by_topic.map_or("", |by_topic| &by_topic.topic);
     let mut deleted = 0;
     while deleted < batch {
         let segments = store.log().segments();
-        let Some(oldest) = segments.first() else { break };
-        let expired = match oldest.modified() {
+        let Some(oldest) = segments.first().filter(|_| segments.len() > 1) else { break };
+        let path = oldest.path().display();
+        let modified_ms = match oldest.modified() {
             Ok(time) => {
                 let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-                i64::try_from(since.as_millis()).unwrap_or(i64::MAX) <= until_ms
+                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
             }
             Err(error) => {
-                warn!(path = %oldest.path().display(), %error, "cannot ask for the time of a file");
+                warn!(%path, %error, "cannot ask for the time of a file");
                 break;
             }
         };
-        if !expired {
+        let fate = fate(oldest.limit(), modified_ms, until_ms, by_topic);
+        let stays = fate == Fate::Young || fate == Fate::Kept && wanted == Wanted::Expired;
+        if stays {
+            if fate == Fate::Kept && store.note_kept(oldest.base()) {
+                info!(%path, topic, "a log file over its time stays for a topic with a longer one");
+            }
             break;
         }
         match store.delete_oldest_file() {
-            Ok(Some(path)) => {
-                info!(path = %path.display(), "deleted a log file");
+            Ok(Some(_)) if fate == Fate::Kept => {
+                warn!(%path, topic, "deleted a log file for room that a topic wants for longer");
+                deleted += 1;
+            }
+            Ok(Some(_)) => {
+                info!(%path, "deleted a log file");
                 deleted += 1;
             }
             Ok(None) => break,
             Err(error) => {
-                warn!(path = %oldest.path().display(), %error, "cannot delete a log file");
+                warn!(%path, %error, "cannot delete a log file");
                 break;
             }
         }
@@ -235,8 +288,8 @@ mod tests {
             (50, 5, Wanted::Nothing),
             (50, 4, Wanted::Expired),
             (75, 5, Wanted::Nothing),
-            (76, 5, Wanted::Expired),
-            (85, 5, Wanted::Expired),
+            (76, 5, Wanted::ExpiredForRoom),
+            (85, 4, Wanted::ExpiredForRoom),
             (86, 5, Wanted::Oldest),
             (95, 4, Wanted::Oldest),
         ] {
@@ -244,7 +297,25 @@ mod tests {
             assert_eq!(wanted, expected, "{percent} % at {hour}");
         }
         let gentle = StoreConfig { clean_file_forcibly_enable: false, ..config };
-        assert_eq!(wanted(&gentle, &levels, &room(95), 5), Wanted::Expired);
+        assert_eq!(wanted(&gentle, &levels, &room(95), 5), Wanted::ExpiredForRoom);
+    }
+
+    #[test]
+    fn age_and_topics_decide_about_a_file() {
+        let by_topic = |physical_offset| ByTopic { physical_offset, topic: "T".to_owned() };
+        for (modified_ms, wanted_from, expected) in [
+            (999, None, Fate::Old),
+            (1000, None, Fate::Old),
+            (1001, None, Fate::Young),
+            (1001, Some(0), Fate::Young),
+            (1000, Some(0), Fate::Kept),
+            (1000, Some(499), Fate::Kept),
+            (1000, Some(500), Fate::Old),
+        ] {
+            let by_topic = wanted_from.map(by_topic);
+            let fate = fate(500, modified_ms, 1000, by_topic.as_ref());
+            assert_eq!(fate, expected, "{modified_ms} {by_topic:?}");
+        }
     }
 
     #[test]
@@ -258,7 +329,7 @@ mod tests {
         let levels = Levels::with(&config, |_| None);
         for (free_bytes, expected, full) in [
             (3000, Wanted::Nothing, false),
-            (2999, Wanted::Expired, false),
+            (2999, Wanted::ExpiredForRoom, false),
             (1999, Wanted::Oldest, false),
             (999, Wanted::Oldest, true),
         ] {
