@@ -12,7 +12,7 @@ use remoting::protocol::header::{
     GetMinOffsetResponseHeader, NoHeader, QueryCorrectionOffsetHeader, SearchOffsetRequestHeader,
     SearchOffsetResponseHeader,
 };
-use store::Boundary;
+use store::{Boundary, QueueKind};
 
 use crate::broker::Broker;
 use crate::call::Call;
@@ -48,13 +48,19 @@ pub(crate) fn max_offset(
 }
 
 /// Answers the offset of the first message; 0 for an unknown queue.
+///
+/// Java quirk: -1 for one of a BatchCQ topic. `cargo xtask compare --cleaning` asks for it.
 pub(crate) fn min_offset(
     broker: &Arc<Broker>,
     call: &Call<'_>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     let header: GetMinOffsetRequestHeader = call.header()?;
-    let offset = broker.store.min_offset(&header.topic, header.queue_id).max(0);
+    let least = match broker.topics.queue_kind(&header.topic) {
+        QueueKind::Simple => 0,
+        QueueKind::Batch => -1,
+    };
+    let offset = broker.store.min_offset(&header.topic, header.queue_id).max(least);
     let header = GetMinOffsetResponseHeader { offset };
     // Java quirk: an empty remark instead of none.
     out.respond(ResponseCode::Success, Some(""), &header, &[], &[]);

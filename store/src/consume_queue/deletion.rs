@@ -81,6 +81,25 @@ impl Queues {
         self.doom(topic, &dead, directories)
     }
 
+    /// Deletes the directories of topics that hold nothing and that `unused` names.
+    pub fn delete_empty_directories(&self, unused: &dyn Fn(&str) -> bool) -> io::Result<()> {
+        let _apart = self.simple.deleting.lock().unwrap_or_else(PoisonError::into_inner);
+        for root in [&self.simple.root, &self.batch.root] {
+            if !root.exists() {
+                continue;
+            }
+            for entry in std::fs::read_dir(root)? {
+                let entry = entry?;
+                let is_unused = entry.file_name().to_str().is_some_and(unused);
+                if is_unused && std::fs::read_dir(entry.path())?.next().is_none() {
+                    remove_directory(&entry.path())?;
+                    sync_directory(root)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn doom(&self, topic: &str, queues: &[Arc<Queue>], directories: Vec<PathBuf>) -> Doomed<'_> {
         queues.iter().for_each(|queue| queue.delete());
         if is_light(topic) {

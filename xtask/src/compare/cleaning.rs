@@ -19,6 +19,8 @@ use crate::takeover::site::{End, NameServer, Site, Special};
 
 /// Java looks for expired files a minute after its start, then every 10 s.
 const PATIENCE: Duration = Duration::from_secs(100);
+/// Java deletes log files and cleans queues in two threads, each every 10 s.
+const ROUND: Duration = Duration::from_secs(12);
 /// For a broker to show what it was sent, and to write it.
 const SETTLE: Duration = Duration::from_secs(2);
 const EXPIRED: Duration = Duration::from_secs(80 * 3600);
@@ -38,7 +40,7 @@ const TOPICS: &[(&str, &str, usize, usize)] = &[
     // Nothing is left of it but the offset of a group.
     ("CleanKept", "", 20, 0),
     // Its first queue file goes, the second stays.
-    ("CleanHalf", "", 400, 5),
+    ("CleanHalf", "", 800, 5),
     // Not in `topics.json` any more.
     ("CleanLeft", "", 20, 5),
     // Nor this one, of which nothing is left either.
@@ -126,6 +128,8 @@ async fn fill(link: &Link) -> Result<()> {
             ok(link, &send(topic, 0, vec![b'y'; 64])).await?;
         }
     }
+    let group = format!(r#"{{"groupName":"{GROUP}","consumeEnable":true}}"#);
+    ok(link, &Request::new("create group", 200).carrying(group)).await?;
     let commit = Request::new("commit", 15).with("consumerGroup", GROUP);
     let commit = commit.with("topic", "CleanKept").with("queueId", 0).with("commitOffset", 10);
     ok(link, &commit).await?;
@@ -189,12 +193,11 @@ async fn clean(site: &Site) -> Result<Seen> {
     let files = site.log_files()?.len();
     let deadline = Instant::now() + PATIENCE;
     request(&link, DELETE_EXPIRED_LOG, &mut seen).await?;
-    // Java's queues follow in the same round as the log.
-    while site.log_files()?.len() == files || bound(&link, "CleanHalf", 0, 31).await? == "0" {
+    while site.log_files()?.len() == files {
         ensure!(Instant::now() < deadline, "no log file is deleted in time");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(ROUND).await;
     note(site, &link, "329", &mut seen).await?;
     for (code, moment) in [
         (CLEAN_EXPIRED_QUEUES, "306"),

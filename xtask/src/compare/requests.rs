@@ -12,6 +12,18 @@ fn good() -> Vec<Request> {
         Request::new(name, code).with("topic", "ComparePlain").with("queueId", 1)
     };
     let of_group = |name: &str, code| queue(name, code).with("consumerGroup", "compare-group");
+    let create = |name: &str, attributes: &str| {
+        Request::new(name, 17)
+            .with("topic", "CompareMade")
+            .with("defaultTopic", "TBW102")
+            .with("readQueueNums", 2)
+            .with("writeQueueNums", 2)
+            .with("perm", 6)
+            .with("topicFilterType", "SINGLE_TAG")
+            .with("topicSysFlag", 0)
+            .with("order", false)
+            .with("attributes", attributes)
+    };
     let send = |name: &str| {
         Request::new(name, 310)
             .with("a", "compare-producer")
@@ -79,16 +91,13 @@ fn good() -> Vec<Request> {
         Request::new("view", 33).with("offset", 0),
         Request::new("group members", 38).with("consumerGroup", "compare-group"),
         Request::new("unregister", 35).with("clientID", "c@1").with("consumerGroup", "g"),
-        Request::new("create topic", 17)
-            .with("topic", "CompareMade")
-            .with("defaultTopic", "TBW102")
-            .with("readQueueNums", 2)
-            .with("writeQueueNums", 2)
-            .with("perm", 6)
-            .with("topicFilterType", "SINGLE_TAG")
-            .with("topicSysFlag", 0)
-            .with("order", false)
-            .with("attributes", "+message.type=NORMAL"),
+        create("create topic", "+message.type=NORMAL"),
+        create("topic kept for 48 hours", "+reserve.time=48"),
+        create("topic kept for no number", "+reserve.time=two days"),
+        create("topic kept for less than -1", "+reserve.time=-2"),
+        create("topic kept for too long", "+reserve.time=9223372036854775808"),
+        create("topic kept for ever", "+reserve.time=9223372036854775807"),
+        create("topic kept as before", "-reserve.time"),
         Request::new("topic config", 351).with("topic", "CompareFifo"),
         Request::new("topic stats", 202).with("topic", "ComparePlain"),
         Request::new("topics", 21),
@@ -290,6 +299,12 @@ const NAMES: &[&str] = &[
 /// Requests whose bad variants would wait, or change what later requests ask for.
 const ONCE: &[&str] = &[
     "query offset again",
+    "topic kept for 48 hours",
+    "topic kept for no number",
+    "topic kept for less than -1",
+    "topic kept for too long",
+    "topic kept for ever",
+    "topic kept as before",
     "assignment by pop",
     "heartbeat",
     "unregister",

@@ -74,7 +74,8 @@ pub(crate) fn unused_topics(
             deleted.map_err(|error| Reject::new(ResponseCode::SystemError, error.to_string()))?;
             tracing::info!(topic, "queues of an unused topic deleted");
         }
-        Ok(())
+        let deleted = broker.store.queues().delete_empty_directories(&unused);
+        deleted.map_err(|error| Reject::new(ResponseCode::SystemError, error.to_string()))
     };
     Ok(after_disk_work(broker, out.tag(), work, |out| out.ok_empty()))
 }
