@@ -13,6 +13,7 @@ use bytes::BytesMut;
 use common::{config, copy, message, open, read_all, scratch};
 use remoting::protocol::message::batch::BatchMessage;
 use remoting::protocol::message::{Properties, Record, sys_flag};
+use store::faults::{Action, Faults};
 use store::{
     Boundary, GetRequest, GetStatus, MessageStore, NewBatch, NewMessage, PutError, QueueKind,
     StoreConfig,
@@ -331,4 +332,24 @@ fn absurd_numbers_of_messages_are_refused() {
     assert_eq!((store.max_physical_offset(), store.max_offset("B", 0)), (0, 0));
     store.put(&inner("INNER_NUM\u{1}32767\u{2}", b"packed")).unwrap();
     assert_eq!(store.max_offset("B", 0), 32_767);
+}
+
+#[test]
+fn the_directory_of_batch_queues_is_on_disk_before_the_checkpoint_counts_on_it() {
+    let directory = scratch();
+    let names_synced = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&names_synced);
+    let _watch = Faults::observe(directory.path(), move |operation| match operation.action {
+        Action::CreateDirectory if operation.path.ends_with("batchconsumequeue") => {
+            seen.lock().unwrap().clear();
+        }
+        Action::SyncDirectory => seen.lock().unwrap().push(operation.path.to_owned()),
+        _ => {}
+    });
+    let kinds = Box::new(|_: &str| QueueKind::Batch);
+    let store = MessageStore::open(config(directory.path()), kinds, Box::new(|_| {})).unwrap();
+    store.put(&message("B", 0, b"single")).unwrap();
+    store.save_checkpoint().unwrap();
+    assert!(directory.path().join("batchconsumequeue/B/0").is_dir());
+    assert!(names_synced.lock().unwrap().contains(&directory.path().to_owned()));
 }

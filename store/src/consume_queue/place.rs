@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::QueueKind;
 use super::handles::Handles;
-use crate::disk_file::{self, DiskFile, create_directories, sync_directory};
+use crate::disk_file::{
+    self, DiskFile, create_directories, create_durable_directories, sync_directory,
+};
 use crate::dispatch::ViewError;
 
 /// The disk as the queues of one kind see it.
@@ -73,7 +75,13 @@ impl Place<'_> {
         let path = self.path(start);
         let dir = self.dir();
         let _apart = self.disk.deleting.lock().unwrap_or_else(PoisonError::into_inner);
-        create_directories(&dir).map_err(|source| ViewError::io(&dir, "create", source))?;
+        // That of batch queues comes with the first of them, and no sync of a queue covers its name.
+        let made = match self.disk.root.is_dir() {
+            true => Ok(()),
+            false => create_durable_directories(&self.disk.root),
+        };
+        let made = made.and_then(|()| create_directories(&dir));
+        made.map_err(|source| ViewError::io(&dir, "create", source))?;
         let file =
             DiskFile::create_new(&path).map_err(|source| ViewError::io(&path, "create", source))?;
         let length = file.set_len(self.disk.file_size as u64);
