@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use remoting::protocol::message::Record;
+use remoting::protocol::message::properties::property;
 use store::{GetRequest, GetStatus, MessageStore, NewMessage, OpenError, QueueKind, StoreConfig};
 
 /// A directory in memory where there is one: these tests sync thousands of times.
@@ -78,17 +79,18 @@ pub fn read_all(store: &MessageStore, topic: &str, queue_id: i32) -> Vec<Stored>
             assert_eq!(queue_offset.max(0), store.max_offset(topic, queue_id));
             return all;
         }
-        let before = all.len();
+        let mut count = 0;
         for slice in &got.slices {
             let mut position = slice.physical_offset();
             for record in remoting::protocol::message::record::records(slice.as_ref()) {
                 let record = record.expect("whole records");
                 check_record(&record, topic, queue_id, position);
                 position += i64::from(record.total_size);
+                count += messages_in(&record);
                 all.push(stored(&record));
             }
         }
-        assert_eq!(all.len() - before, got.count as usize);
+        assert_eq!(count, i64::from(got.count));
         queue_offset = got.next_offset;
     }
 }
@@ -97,6 +99,12 @@ fn check_record(record: &Record<'_>, topic: &str, queue_id: i32, position: i64) 
     record.verify_crc().expect("the body of its checksum");
     assert_eq!((record.topic, record.queue_id), (topic, queue_id));
     assert_eq!(record.physical_offset, position);
+}
+
+/// How many messages a record holds: more than one if it is an inner batch.
+pub fn messages_in(record: &Record<'_>) -> i64 {
+    let count = record.properties().get(property::INNER_NUM);
+    count.map_or(1, |count| count.parse().expect("a number"))
 }
 
 pub fn stored(record: &Record<'_>) -> Stored {

@@ -5,24 +5,29 @@ use std::path::Path;
 use std::sync::Arc;
 
 use remoting::protocol::message::Record;
-use store::MessageStore;
 use store::commit_log::Found;
 use store::json_file::JsonFile;
+use store::light::is_light;
 use store::timer::TIMER_TOPIC;
+use store::{GetRequest, GetStatus, MessageStore};
 
 use crate::common::read_all;
 use crate::history::{History, Message};
 use crate::random::Random;
-use crate::run::{DUE_TOPIC, QUEUES, TOPICS, json_file};
+use crate::run::{BATCH_TOPIC, DUE_TOPIC, LIGHTS, QUEUES, TOPICS, json_file};
 
 /// Compares a store with what is known. `all` are the messages that may be there; returns how
 /// many of them the log has.
 pub fn store(store: &MessageStore, history: &History, all: &[Arc<Message>]) -> usize {
     let count = log(store, history, all);
-    for topic in TOPICS.iter().filter(|topic| !history.unclear.contains(**topic)) {
+    let clear = |topic: &&&str| !history.unclear.contains(**topic);
+    for topic in TOPICS.iter().chain(&[BATCH_TOPIC]).filter(clear) {
         for queue_id in 0..QUEUES {
             queue(store, history, &all[..count], topic, queue_id);
         }
+    }
+    for light in LIGHTS {
+        queue(store, history, &all[..count], light, 0);
     }
     queue(store, history, &all[..count], TIMER_TOPIC, 0);
     queue(store, history, &all[..count], DUE_TOPIC, 0);
@@ -72,23 +77,42 @@ fn queue(
 ) {
     let min = store.min_physical_offset();
     let known = history.queue(all, all.len(), topic, queue_id);
-    let next = known.last().map_or(0, |message| message.queue_offset + 1);
+    let next = known.last().and_then(|message| message.next_in(topic, queue_id)).unwrap_or(0);
     let found = store.max_offset(topic, queue_id);
     let there = history.queue(all, all.len(), topic, queue_id);
     let there: Vec<_> = there
         .filter(|message| message.position >= min)
-        .map(|message| (message.queue_offset, message.position, message.body.as_slice()))
+        .map(|message| {
+            let queue_offset = message.offset_in(topic, queue_id).unwrap_or(-1);
+            (queue_offset, message.position, message.body.clone())
+        })
         .collect();
     // A power cut may take the name of a queue's first file and leave that of its second: when no
     // record is left either, the offsets go on from there.
     let skips = there.is_empty() && found > next && store.min_offset(topic, queue_id) == found;
     assert!(found == next || skips, "{topic}/{queue_id} ends at {found}, expected {next}");
-    let read = read_all(store, topic, queue_id);
-    let read: Vec<_> = read
-        .iter()
-        .map(|stored| (stored.queue_offset, stored.physical_offset, stored.body.as_slice()))
-        .collect();
+    let read: Vec<_> = match is_light(topic) {
+        true => read_light(store, topic),
+        false => read_all(store, topic, queue_id)
+            .into_iter()
+            .map(|stored| (stored.queue_offset, stored.physical_offset, stored.body))
+            .collect(),
+    };
     assert!(read == there, "{topic}/{queue_id} has {read:?}, expected {there:?}");
+}
+
+/// Every message of a light queue: its offset there, its position and its body.
+fn read_light(store: &MessageStore, topic: &str) -> Vec<(i64, i64, Vec<u8>)> {
+    let offsets = store.min_offset(topic, 0).max(0)..store.max_offset(topic, 0);
+    let read = |queue_offset| {
+        let request =
+            GetRequest { topic, queue_id: 0, queue_offset, count_max: 1, bytes_max: 1 << 20 };
+        let got = store.get(&request, &|_| true);
+        assert_eq!((got.status, got.count), (GetStatus::Found, 1), "{topic} at {queue_offset}");
+        let record = Record::decode(got.slices[0].as_ref()).expect("a record");
+        (queue_offset, record.physical_offset, record.body.to_vec())
+    };
+    offsets.map(read).collect()
 }
 
 /// The index finds the messages that are there.

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use remoting::protocol::message::properties::property;
 use remoting::protocol::message::{Properties, Record};
+use store::light;
+
+use crate::common::messages_in;
 
 /// A message that was stored, in the order of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +19,19 @@ pub struct Message {
     pub body: Vec<u8>,
     pub properties: String,
     pub key: String,
+    /// More than one in an inner batch.
+    pub count: i64,
+    /// Light queues it stands in, and its offset in each.
+    pub lights: Vec<(String, i64)>,
 }
 
 impl Message {
     pub fn of(record: &Record<'_>) -> Message {
         let properties = Properties::new(record.properties);
         let key = properties.get(property::UNIQ_KEY).or_else(|| properties.keys().next());
+        let of = |name| properties.get(name).unwrap_or_default();
+        let names = of(property::INNER_MULTI_DISPATCH);
+        let lights = light::places(names, of(property::INNER_MULTI_QUEUE_OFFSET));
         Message {
             topic: record.topic.to_owned(),
             queue_id: record.queue_id,
@@ -30,7 +40,23 @@ impl Message {
             body: record.body.to_vec(),
             properties: record.properties.to_owned(),
             key: key.unwrap_or_default().to_owned(),
+            count: messages_in(record),
+            lights: lights.map(|(name, offset)| (name.to_owned(), offset)).collect(),
         }
+    }
+
+    /// Its offset in a queue, its own or a light one, if it stands there.
+    pub fn offset_in(&self, topic: &str, queue_id: i32) -> Option<i64> {
+        if self.topic == topic && self.queue_id == queue_id {
+            return Some(self.queue_offset);
+        }
+        let light = self.lights.iter().find(|(name, _)| name == topic);
+        light.map(|(_, offset)| *offset)
+    }
+
+    /// The offset behind it in a queue that it stands in.
+    pub fn next_in(&self, topic: &str, queue_id: i32) -> Option<i64> {
+        self.offset_in(topic, queue_id).map(|offset| offset + self.count)
     }
 }
 
@@ -70,6 +96,8 @@ pub struct History {
     pub saving: i64,
     /// Highest position the log may start at.
     pub removing: i64,
+    /// Directories of the log.
+    pub log_paths: u64,
 }
 
 impl History {
@@ -100,6 +128,6 @@ impl History {
         all[from..count]
             .iter()
             .map(Arc::as_ref)
-            .filter(move |message| message.topic == topic && message.queue_id == queue_id)
+            .filter(move |message| message.offset_in(topic, queue_id).is_some())
     }
 }

@@ -26,6 +26,8 @@ use run::{Entry, Run};
 
 /// Steps of a run.
 const STEPS: u64 = 40;
+/// Directories of the log at most.
+const LOG_PATHS: u64 = 3;
 /// States of the default test.
 const STATES: u64 = 2000;
 
@@ -65,16 +67,18 @@ fn one_run(seed: u64) -> u64 {
 fn explore(seed: u64) -> u64 {
     let random = Random::new(seed);
     let scratch = common::scratch();
-    let mut run = Run::open(scratch.path(), History::default(), Vec::new(), random.part(1));
+    let log_paths = 1 + random.part(4).below(LOG_PATHS);
+    let history = || History { log_paths, ..History::default() };
+    let mut run = Run::open(scratch.path(), history(), Vec::new(), random.part(1));
     let steps = 1 + random.part(2).below(STEPS);
     run.start_timer();
     for _ in 0..steps {
         run.step();
     }
     let messages = std::mem::take(&mut run.messages);
-    let (entries, history) = (run.journal.entries(), History::default());
+    let entries = run.journal.entries();
     let explored = Explored { seed, image: &Image::default(), entries: &entries, messages };
-    explored.crash_at_every_call(history, &random.part(3))
+    explored.crash_at_every_call(history(), &random.part(3))
 }
 
 /// What one run did to a disk.

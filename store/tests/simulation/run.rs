@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use bytes::BytesMut;
 use remoting::protocol::message::batch::BatchMessage;
 use remoting::protocol::message::properties::property;
-use remoting::protocol::message::{PropertiesBuf, Record};
+use remoting::protocol::message::{PropertiesBuf, Record, sys_flag};
 use store::commit_log::Found;
 use store::faults::Faults;
 use store::json_file::JsonFile;
 use store::timer::{TIMER_TOPIC, Timer, slot_of};
-use store::{FlushDiskType, MessageStore, NewBatch, NewMessage, StoreConfig};
+use store::{FlushDiskType, MessageStore, NewBatch, NewMessage, QueueKind, StoreConfig};
 
 use crate::common;
 use crate::disk::Call;
@@ -21,6 +21,9 @@ use crate::random::Random;
 
 pub const TOPICS: [&str; 3] = ["A", "B", "C"];
 pub const QUEUES: i32 = 2;
+/// A topic whose queues take inner batches.
+pub const BATCH_TOPIC: &str = "E";
+pub const LIGHTS: [&str; 2] = ["%LMQ%a", "%LMQ%b"];
 /// Where timer messages are delivered to, in queue 0.
 pub const DUE_TOPIC: &str = "D";
 const SEGMENT: i64 = 4096;
@@ -72,8 +75,13 @@ pub fn json_file(directory: &Path) -> PathBuf {
 }
 
 /// Tiny files, so that every boundary between two is met often.
-pub fn config(directory: &Path, sync_flush: bool) -> StoreConfig {
+pub fn config(directory: &Path, sync_flush: bool, log_paths: u64) -> StoreConfig {
+    let path = |number| root(directory).join(format!("commitlog-{number}")).display().to_string();
     StoreConfig {
+        store_path_commit_log: (1..=log_paths).map(path).collect::<Vec<_>>().join(","),
+        mapper_file_size_batch_consume_queue: 46 * 6,
+        enable_lmq: true,
+        enable_multi_dispatch: true,
         mapped_file_size_commit_log: SEGMENT as i32,
         mapped_file_size_consume_queue: 20 * 6,
         max_hash_slot_num: 16,
@@ -109,7 +117,7 @@ impl Run {
         random: Random,
     ) -> Run {
         let mut random = random;
-        let config = config(directory, random.chance(2));
+        let config = config(directory, random.chance(2), history.log_paths);
         let journal = Journal::of(directory);
         let directory = directory.to_owned();
         let now = (runtime::clock::now_ms() / PRECISION - 100) * PRECISION;
@@ -125,7 +133,11 @@ impl Run {
 
     fn reopen(&mut self) {
         self.store = None;
-        let opened = common::open(self.config.clone());
+        let kinds = |topic: &str| match topic {
+            BATCH_TOPIC => QueueKind::Batch,
+            _ => QueueKind::Simple,
+        };
+        let opened = MessageStore::open(self.config.clone(), Box::new(kinds), Box::new(|_| {}));
         self.store =
             Some(opened.unwrap_or_else(|error| panic!("the store does not open: {error}")));
     }
@@ -144,7 +156,9 @@ impl Run {
     /// Does one random thing.
     pub fn step(&mut self) {
         match self.random.below(100) {
-            0..26 => self.put(),
+            0..20 => self.put(),
+            20..23 => self.put_light(),
+            23..26 => self.put_inner_batch(),
             26..34 => self.park(),
             34..40 => self.turn(),
             40..42 => self.timer().save(self.store()).unwrap(),
@@ -230,15 +244,46 @@ impl Run {
 
     /// Stores a message, in a queue of which it is known what it holds.
     pub fn put(&mut self) {
+        let long = self.random.chance(6).then(|| format!("LONG\u{1}{}\u{2}", "p".repeat(LONG)));
+        self.put_with(&long.unwrap_or_default(), 0);
+    }
+
+    /// Stores a message that stands in light queues, too.
+    fn put_light(&mut self) {
+        let names = match self.random.below(4) {
+            0 => LIGHTS.join(","),
+            number => LIGHTS[number as usize % 2].to_owned(),
+        };
+        let names = format!("{}\u{1}{names}\u{2}", property::INNER_MULTI_DISPATCH);
+        self.put_with(&names, 0);
+    }
+
+    fn put_with(&mut self, more: &str, sys_flag: i32) {
         let Some((topic, queue_id)) = self.queue() else { return };
+        self.put_in(topic, queue_id, more, sys_flag);
+    }
+
+    fn put_in(&mut self, topic: &str, queue_id: i32, more: &str, sys_flag: i32) {
         let (body, key) = (self.body(200), format!("k{}", self.messages.len()));
-        let mut properties = format!("KEYS\u{1}{key}\u{2}");
-        if self.random.chance(6) {
-            properties.push_str(&format!("LONG\u{1}{}\u{2}", "p".repeat(LONG)));
-        }
-        let message = common::message(topic, queue_id, &body);
+        let properties = format!("KEYS\u{1}{key}\u{2}{more}");
+        let message = NewMessage { sys_flag, ..common::message(topic, queue_id, &body) };
         self.store().put(&NewMessage { properties: &properties, ..message }).unwrap();
         self.learn();
+    }
+
+    /// Stores an inner batch, or a single message beside such.
+    fn put_inner_batch(&mut self) {
+        if self.history.unclear.contains(BATCH_TOPIC) {
+            return;
+        }
+        let queue_id = self.random.below(QUEUES as u64) as i32;
+        if self.random.chance(3) {
+            return self.put_in(BATCH_TOPIC, queue_id, "", 0);
+        }
+        let count = 1 + self.random.below(4);
+        let number = format!("{}\u{1}{count}\u{2}", property::INNER_NUM);
+        let sys_flag = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
+        self.put_in(BATCH_TOPIC, queue_id, &number, sys_flag);
     }
 
     fn put_batch(&mut self) {
@@ -258,13 +303,16 @@ impl Run {
     }
 
     fn add(&mut self, message: Message, min: i64) {
-        let (topic, queue_id) = (message.topic.as_str(), message.queue_id);
         let count = self.messages.len();
-        let last = self.history.queue(&self.messages, count, topic, queue_id).last();
-        let next = last.map_or(0, |last| last.queue_offset + 1);
-        let gone = last.is_none_or(|last| last.position < min);
-        let follows = message.queue_offset == next || gone && message.queue_offset > next;
-        assert!(follows, "{topic}/{queue_id} goes on at {}, not {next}", message.queue_offset);
+        let own = (message.topic.as_str(), message.queue_id, message.queue_offset);
+        let lights = message.lights.iter().map(|(name, offset)| (name.as_str(), 0, *offset));
+        for (topic, queue_id, offset) in lights.chain([own]) {
+            let last = self.history.queue(&self.messages, count, topic, queue_id).last();
+            let next = last.and_then(|last| last.next_in(topic, queue_id)).unwrap_or(0);
+            let gone = last.is_none_or(|last| last.position < min);
+            let follows = offset == next || gone && offset > next;
+            assert!(follows, "{topic}/{queue_id} goes on at {offset}, not {next}");
+        }
         let behind = self.messages.last().is_none_or(|last| last.position < message.position);
         assert!(behind, "a record at {}, before the last one", message.position);
         self.messages.push(Arc::new(message));
@@ -298,7 +346,8 @@ impl Run {
     }
 
     fn delete_topic(&mut self) {
-        let topic = TOPICS[self.random.below(TOPICS.len() as u64) as usize];
+        let number = self.random.below(TOPICS.len() as u64 + 1) as usize;
+        let topic = TOPICS.get(number).copied().unwrap_or(BATCH_TOPIC);
         self.note(Note::Deleting(topic.to_owned()));
         self.store().delete_topic(topic).unwrap();
         self.note(Note::Deleted(topic.to_owned()));

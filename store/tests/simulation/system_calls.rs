@@ -69,7 +69,7 @@ impl Case {
     /// Returns whether the rule has hit a call.
     fn run(mut self, harmless: bool) -> bool {
         for _ in 0..2 {
-            match common::open(config(self.scratch.path(), true)) {
+            match common::open(config(self.scratch.path(), true, 1)) {
                 Ok(store) => self.work(&store),
                 Err(error) => self.refused.push(error.to_string()),
             }
@@ -164,7 +164,7 @@ struct Known {
 
 impl Known {
     fn check(&self, directory: &Path, killed: bool) {
-        let store = common::open(config(directory, true)).unwrap_or_else(|e| panic!("{e}"));
+        let store = common::open(config(directory, true, 1)).unwrap_or_else(|e| panic!("{e}"));
         let min = store.min_physical_offset();
         let read = read_all(&store, "T", 0);
         for (end, body) in &self.put {
