@@ -5,11 +5,15 @@
 //! pwrite:17:EIO                     the 17th pwrite fails
 //! pwrite:1:short,pwrite:2:ENOSPC    half of the first one, then no room
 //! fdatasync:3+:EIO:commitlog        every sync from the 3rd on of a path with "commitlog" in it
+//! pwrite:3-5:slow=1500,open:*:EIO   three writes take 1.5 s longer, no file opens
 //! ```
 //!
 //! Calls: open, pwrite, ftruncate, fallocate, fdatasync (every kind of sync), mmap, rename,
 //! unlink, mkdir, rmdir. Each rule counts by itself, the calls of its kind and path. Without the
-//! feature `faults` nothing of this exists but the names.
+//! feature `faults` nothing of this exists but the names. A whole process takes rules from
+//! `RAPTORMQ_FAULT` and writes a line for each call that one has hit to the file of
+//! `RAPTORMQ_FAULT_LOG`. `RAPTORMQ_KILL_AT=NAME:N` has it kill itself when it passes a [`Point`]
+//! for the Nth time.
 
 use std::path::Path;
 
@@ -76,17 +80,23 @@ pub enum Action<'a> {
     SyncFileSystem,
 }
 
+mod points;
+
+pub use points::Point;
+
 #[cfg(any(test, feature = "faults"))]
-pub use on::{Faults, from_environment};
+pub use on::{Faults, from_environment, pass};
 #[cfg(any(test, feature = "faults"))]
 pub(crate) use on::{after, before};
 
+#[cfg(not(any(test, feature = "faults")))]
+pub use off::pass;
 #[cfg(not(any(test, feature = "faults")))]
 pub(crate) use off::{after, before};
 
 #[cfg(not(any(test, feature = "faults")))]
 mod off {
-    use super::Operation;
+    use super::{Operation, Point};
 
     #[inline(always)]
     pub(crate) fn before(_: &Operation<'_>) -> std::io::Result<usize> {
@@ -95,6 +105,10 @@ mod off {
 
     #[inline(always)]
     pub(crate) fn after(_: &Operation<'_>) {}
+
+    /// Does nothing without the feature.
+    #[inline(always)]
+    pub fn pass(_: Point) {}
 }
 
 #[cfg(any(test, feature = "faults"))]

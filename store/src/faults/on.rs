@@ -1,18 +1,26 @@
 //! The watches and their rules.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::process::{Signal, getpid, kill_process};
 use tracing::warn;
 
-use super::{Action, Operation};
+use super::{Action, Operation, Point};
 
 /// The environment variable that holds rules for a whole process.
 const VARIABLE: &str = "RAPTORMQ_FAULT";
+/// The one that names a file, which gets a line for each call that a rule has hit.
+const LOG_VARIABLE: &str = "RAPTORMQ_FAULT_LOG";
+/// The one that names a point and the number of the pass at which the process kills itself.
+const KILL_VARIABLE: &str = "RAPTORMQ_KILL_AT";
 const CALLS: [&str; 10] = [
     "open",
     "pwrite",
@@ -29,22 +37,23 @@ const CALLS: [&str; 10] = [
 static WATCHED: AtomicBool = AtomicBool::new(false);
 static WATCHES: RwLock<Vec<Arc<Watch>>> = RwLock::new(Vec::new());
 
+static KILL: OnceLock<(Point, AtomicU64)> = OnceLock::new();
+
 type Observer = Box<dyn Fn(&Operation<'_>) + Send + Sync>;
 
 struct Watch {
     directory: PathBuf,
     rules: Mutex<Vec<Rule>>,
     observer: Option<Observer>,
+    log: Option<File>,
 }
 
 /// Which calls fail, and how.
 #[derive(Debug)]
 struct Rule {
     call: &'static str,
-    /// Number of the first one, from 1.
-    number: u64,
-    /// So are all that follow.
-    and_on: bool,
+    /// Numbers of the first one and of the last, from 1.
+    numbers: RangeInclusive<u64>,
     fault: Fault,
     /// Only paths that contain this count.
     part: String,
@@ -57,6 +66,8 @@ enum Fault {
     Error(Errno),
     /// Of a write, half is made; other calls succeed.
     Short,
+    /// The call is made after so long.
+    Slow(Duration),
 }
 
 /// A watch on the calls below a directory, until it is dropped.
@@ -68,7 +79,7 @@ pub struct Faults {
 impl Faults {
     /// Watches the calls below a directory.
     pub fn on(directory: &Path) -> Faults {
-        Faults::watch(directory, None)
+        Faults::watch(directory, None, None)
     }
 
     /// Watches them and shows those that were made to `observer`, in the order of each thread.
@@ -76,12 +87,12 @@ impl Faults {
         directory: &Path,
         observer: impl Fn(&Operation<'_>) + Send + Sync + 'static,
     ) -> Faults {
-        Faults::watch(directory, Some(Box::new(observer)))
+        Faults::watch(directory, Some(Box::new(observer)), None)
     }
 
-    fn watch(directory: &Path, observer: Option<Observer>) -> Faults {
+    fn watch(directory: &Path, observer: Option<Observer>, log: Option<File>) -> Faults {
         let directory = directory.to_owned();
-        let watch = Arc::new(Watch { directory, rules: Mutex::default(), observer });
+        let watch = Arc::new(Watch { directory, rules: Mutex::default(), observer, log });
         let mut watches = WATCHES.write().unwrap_or_else(PoisonError::into_inner);
         watches.push(Arc::clone(&watch));
         WATCHED.store(true, Ordering::Release);
@@ -122,14 +133,41 @@ impl fmt::Debug for Faults {
 /// Sets the rules of `RAPTORMQ_FAULT` for every path, for as long as the process runs.
 ///
 /// # Errors
-/// The first rule that is none.
+/// The first rule or point that is none, or a file of `RAPTORMQ_FAULT_LOG` that cannot be made.
 pub fn from_environment() -> Result<(), String> {
+    if let Ok(kill) = std::env::var(KILL_VARIABLE) {
+        let parsed = kill_of(&kill).ok_or(format!("{KILL_VARIABLE}: `{kill}` is no NAME:N"))?;
+        KILL.get_or_init(|| parsed);
+        warn!(%kill, "a kill is on");
+    }
     let Ok(rules) = std::env::var(VARIABLE) else { return Ok(()) };
-    let faults = Faults::on(Path::new(""));
+    let log = std::env::var_os(LOG_VARIABLE).map(File::create).transpose();
+    let log = log.map_err(|error| format!("{LOG_VARIABLE}: {error}"))?;
+    let faults = Faults::watch(Path::new(""), None, log);
     faults.set(&rules).map_err(|error| format!("{VARIABLE}: {error}"))?;
     warn!(%rules, "disk faults are on");
     std::mem::forget(faults);
     Ok(())
+}
+
+/// Kills the process if it has been told to at this pass of the point.
+pub fn pass(point: Point) {
+    if let Some((at, left)) = KILL.get()
+        && *at == point
+        && left.fetch_sub(1, Ordering::Relaxed) == 1
+    {
+        // Cannot fail: the process is there, and its own.
+        let _ = kill_process(getpid(), Signal::KILL);
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+fn kill_of(text: &str) -> Option<(Point, AtomicU64)> {
+    let (name, number) = text.rsplit_once(':')?;
+    let (point, ..) = *Point::ALL.iter().find(|(_, known, _)| *known == name)?;
+    Some((point, AtomicU64::new(number.parse().ok().filter(|number| *number > 0)?)))
 }
 
 /// How many bytes of a write to make, or the error to fail with.
@@ -137,22 +175,26 @@ pub(crate) fn before(operation: &Operation<'_>) -> io::Result<usize> {
     if !WATCHED.load(Ordering::Acquire) {
         return Ok(usize::MAX);
     }
-    let watches = WATCHES.read().unwrap_or_else(PoisonError::into_inner);
-    for watch in watches.iter().filter(|watch| operation.path.starts_with(&watch.directory)) {
-        let mut rules = watch.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        // Each rule counts every call, also one that another rule hits.
-        let hit = rules.iter_mut().filter_map(|rule| rule.meets(operation)).last();
-        match hit {
-            None => {}
-            Some(Fault::Error(errno)) => return Err(errno.into()),
-            Some(Fault::Short) => {
-                if let Action::Write { bytes, .. } = operation.action {
-                    return Ok(bytes.len().div_ceil(2));
-                }
+    match fault_of(operation) {
+        None => {}
+        Some(Fault::Error(errno)) => return Err(errno.into()),
+        Some(Fault::Slow(delay)) => std::thread::sleep(delay),
+        Some(Fault::Short) => {
+            if let Action::Write { bytes, .. } = operation.action {
+                return Ok(bytes.len().div_ceil(2));
             }
         }
     }
     Ok(usize::MAX)
+}
+
+fn fault_of(operation: &Operation<'_>) -> Option<Fault> {
+    let watches = WATCHES.read().unwrap_or_else(PoisonError::into_inner);
+    let mut faults = watches
+        .iter()
+        .filter(|watch| operation.path.starts_with(&watch.directory))
+        .filter_map(|watch| watch.fault_of(operation));
+    faults.next()
 }
 
 /// Shows a call that was made.
@@ -168,6 +210,20 @@ pub(crate) fn after(operation: &Operation<'_>) {
     }
 }
 
+impl Watch {
+    fn fault_of(&self, operation: &Operation<'_>) -> Option<Fault> {
+        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        // Each rule counts every call, also one that another rule hits.
+        let fault = rules.iter_mut().filter_map(|rule| rule.meets(operation)).last()?;
+        if let Some(mut log) = self.log.as_ref() {
+            let (call, path) = (call(&operation.action), operation.path.display());
+            // A line that is missing fails the test that waits for it.
+            let _ = writeln!(log, "{call} {path}");
+        }
+        Some(fault)
+    }
+}
+
 impl Rule {
     fn meets(&mut self, operation: &Operation<'_>) -> Option<Fault> {
         let path = operation.path.as_os_str().as_encoded_bytes();
@@ -177,7 +233,7 @@ impl Rule {
             return None;
         }
         self.seen += 1;
-        let hit = self.seen == self.number || self.and_on && self.seen > self.number;
+        let hit = self.numbers.contains(&self.seen);
         self.hits += u64::from(hit);
         hit.then_some(self.fault)
     }
@@ -205,29 +261,41 @@ fn parse(rules: &str) -> Result<Vec<Rule>, String> {
 
 fn rule_of(text: &str) -> Option<Rule> {
     let mut parts = text.splitn(4, ':');
-    let (name, number, fault) = (parts.next()?, parts.next()?, parts.next()?);
+    let (name, numbers, fault) = (parts.next()?, parts.next()?, parts.next()?);
     let fault = match fault {
         "EIO" => Fault::Error(Errno::IO),
         "ENOSPC" => Fault::Error(Errno::NOSPC),
         "EINTR" => Fault::Error(Errno::INTR),
         "EROFS" => Fault::Error(Errno::ROFS),
         "short" => Fault::Short,
-        _ => return None,
+        other => Fault::Slow(Duration::from_millis(other.strip_prefix("slow=")?.parse().ok()?)),
     };
-    let and_on = number.ends_with('+');
-    if and_on && matches!(fault, Fault::Error(Errno::INTR)) {
+    let numbers = numbers_of(numbers)?;
+    if *numbers.end() == u64::MAX && matches!(fault, Fault::Error(Errno::INTR)) {
         // The call would be made again for ever.
         return None;
     }
     Some(Rule {
         call: CALLS.into_iter().find(|call| *call == name)?,
-        number: number.trim_end_matches('+').parse().ok().filter(|number| *number > 0)?,
-        and_on,
+        numbers,
         fault,
         part: parts.next().unwrap_or_default().to_owned(),
         seen: 0,
         hits: 0,
     })
+}
+
+/// `17`, `17-20`, `17+` or `*`.
+fn numbers_of(text: &str) -> Option<RangeInclusive<u64>> {
+    let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
+    if text == "*" {
+        return Some(1..=u64::MAX);
+    }
+    if let Some(first) = text.strip_suffix('+') {
+        return Some(number(first)?..=u64::MAX);
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some(number(first)?..=number(last)?)
 }
 
 #[cfg(test)]
@@ -287,12 +355,39 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_call_is_made_late_and_only_the_numbers_given() {
+        let directory = tempfile::tempdir().unwrap();
+        let faults = Faults::on(directory.path());
+        faults.set("pwrite:2-3:slow=40, pwrite:*:short:other").unwrap();
+        let file = DiskFile::create_new(&directory.path().join("a")).unwrap();
+        let took = [(); 4].map(|()| {
+            let begun = std::time::Instant::now();
+            file.write_at(b"one", 0).unwrap();
+            begun.elapsed() >= Duration::from_millis(40)
+        });
+        assert_eq!((took, faults.hits()), ([false, true, true, false], 2));
+    }
+
+    #[test]
     fn what_is_no_rule_is_named() {
-        for rule in ["pwrite", "pwrite:0:EIO", "pwrite:x:EIO", "write:1:EIO", "pwrite:1:EPERM"] {
+        for rule in [
+            "pwrite",
+            "pwrite:0:EIO",
+            "pwrite:x:EIO",
+            "pwrite:1-:EIO",
+            "write:1:EIO",
+            "pwrite:1:EPERM",
+            "pwrite:*:EINTR",
+            "pwrite:1:slow=",
+        ] {
             assert_eq!(parse(&format!("open:1:EIO,{rule}")).unwrap_err(), {
                 format!("`{rule}` is no CALL:N:FAULT")
             });
         }
         assert!(parse("").unwrap().is_empty());
+        assert!(kill_of("appended:3").is_some_and(|(point, _)| point == Point::Appended));
+        for kill in ["appended", "appended:0", "append:1"] {
+            assert!(kill_of(kill).is_none(), "{kill}");
+        }
     }
 }
