@@ -6,12 +6,13 @@ mod common;
 
 use std::fs::{self, File};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::{config, message, open, read_all, scratch};
 use runtime::clock::now_ms;
 use runtime::services::Services;
-use store::{FlushDiskType, MessageStore, StoreConfig, retention};
+use store::faults::Faults;
+use store::{FlushDiskType, MessageStore, PutError, StoreConfig, retention};
 use tokio::runtime::Handle;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -77,7 +78,7 @@ async fn after_a_failure_nobody_waits_for_ever() {
     store.log().poison(directory.path(), "sync", &"a test");
     assert_eq!(store.wait_durable(put.end, LONG).await, Err(store::WaitError::Poisoned));
     assert!(!store.writable());
-    assert_eq!(store.put(&message("T", 0, b"y")).unwrap_err(), store::PutError::Poisoned);
+    assert_eq!(store.put(&message("T", 0, b"y")).unwrap_err(), PutError::Poisoned);
     assert!(matches!(store.stop(), Err(store::StopError::Poisoned)));
     assert!(directory.path().join("abort").exists(), "the next start recovers");
 }
@@ -201,4 +202,63 @@ fn the_runtime_lines_are_there() {
     assert_eq!(line("commitLogMaxOffset"), end.to_string());
     assert_eq!(line("remainHowManyDataToFlush"), end.to_string());
     assert!((0.0..=1.0).contains(&line("commitLogDiskRatio").parse::<f64>().unwrap()));
+}
+
+#[test]
+fn nothing_is_accepted_from_the_moment_a_queue_could_not_be_synced() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    for queue_id in 0..2 {
+        store.put(&message("T", queue_id, b"one")).unwrap();
+    }
+    let faults = Faults::on(directory.path());
+    faults.set("fdatasync:1:EIO:queue/T/0/, fdatasync:1:slow=1000:queue/T/1/").unwrap();
+    std::thread::scope(|scope| {
+        let saved = scope.spawn(|| store.save_checkpoint());
+        while faults.hits() < 2 {
+            assert!(!saved.is_finished(), "both queues are synced");
+            std::thread::yield_now();
+        }
+        let refused = store.put(&message("T", 1, b"two"));
+        assert!(matches!(refused, Err(PutError::Poisoned)) && !saved.is_finished());
+        assert!(saved.join().unwrap().is_err());
+    });
+}
+
+#[test]
+fn a_queue_that_could_not_be_written_is_in_no_later_checkpoint() {
+    let directory = scratch();
+    let store = open(config(directory.path())).unwrap();
+    let faults = Faults::on(directory.path());
+    faults.set("open:1:EIO:consumequeue").unwrap();
+    store.put(&message("T", 0, b"one")).unwrap();
+    assert!(store.queues().write_tails().is_err());
+    assert!(store.save_checkpoint().is_err());
+    drop(store);
+    let store = open(config(directory.path())).unwrap();
+    assert_eq!(read_all(&store, "T", 0).len(), 1);
+}
+
+#[test]
+fn a_checkpoint_waits_for_who_writes_or_syncs_the_queues() {
+    for slow in ["pwrite:1:slow=500:consumequeue", "fdatasync:1:slow=500:consumequeue"] {
+        let directory = scratch();
+        let store = open(config(directory.path())).unwrap();
+        store.put(&message("T", 0, b"one")).unwrap();
+        let faults = Faults::on(directory.path());
+        faults.set(slow).unwrap();
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| match slow.starts_with("pwrite") {
+                true => drop(store.queues().write_tails().unwrap()),
+                false => store.save_checkpoint().unwrap(),
+            });
+            while faults.hits() == 0 {
+                assert!(!first.is_finished());
+                std::thread::yield_now();
+            }
+            let begun = Instant::now();
+            store.save_checkpoint().unwrap();
+            assert!(begun.elapsed() > Duration::from_millis(300), "{slow}: it did not wait");
+        });
+    }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 use tracing::warn;
@@ -64,6 +64,9 @@ pub struct Queues {
     pub(super) simple: Arc<Disk>,
     pub(super) batch: Arc<Disk>,
     pending: Arc<Pending>,
+    /// Held while the pending queues are written or synced: whoever finds none pending may rely
+    /// on all of it being done.
+    writing: Mutex<()>,
     numbers: AtomicU64,
     light: bool,
     pub(super) light_count: AtomicUsize,
@@ -114,6 +117,7 @@ impl Queues {
             batch: disk(QueueKind::Batch, batch, config.batch_file_size)?,
             root: config.root,
             pending: Arc::default(),
+            writing: Mutex::default(),
             numbers: AtomicU64::new(0),
             light: config.light,
             light_count: AtomicUsize::new(0),
@@ -303,6 +307,11 @@ impl Queues {
     /// Writes the tail buffers that hold anything (to the system, not to disk) and frees those of
     /// idle queues. Meant for every second. Returns whether anything was written.
     pub fn write_tails(&self) -> Result<bool, ViewError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_pending()
+    }
+
+    fn write_pending(&self) -> Result<bool, ViewError> {
         let mut result = Ok(());
         let mut queues = self.pending.take_active();
         queues.retain(|queue| match queue.write_tail() {
@@ -322,9 +331,10 @@ impl Queues {
         result.map(|()| written)
     }
 
-    /// Writes and syncs everything.
+    /// Writes and syncs everything; fails for ever once a queue could not be written or synced.
     pub fn flush(&self) -> Result<(), ViewError> {
-        self.write_tails()?;
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_pending()?;
         let queues = self.pending.take_unsynced();
         let one_by_one = queues.len() <= SYNC_ONE_BY_ONE_MAX;
         let mut synced = Ok(());
@@ -333,12 +343,18 @@ impl Queues {
             synced = synced.and(queue.sync(!one_by_one));
         }
         if !one_by_one {
-            return sync_file_system(&self.root).map_err(|source| {
+            synced = sync_file_system(&self.root).map_err(|source| {
                 self.pending.poison();
                 ViewError::io(&self.root, "sync", source)
             });
         }
-        synced
+        synced?;
+        if self.poisoned() {
+            // Its queue is pending no more, and says nothing.
+            let failed = io::Error::other("a write or sync had failed before");
+            return Err(ViewError::io(&self.root, "sync", failed));
+        }
+        Ok(())
     }
 
     /// Number of queues that the next [`Queues::flush`] writes or syncs, those that need both

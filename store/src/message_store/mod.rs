@@ -49,6 +49,8 @@ pub struct MessageStore {
     index: Option<Index>,
     timer: Option<Timer>,
     checkpoint: Checkpoint,
+    /// Held while the checkpoint moves: it never goes back.
+    saving: Mutex<()>,
     delays: DelayLevels,
     limits: ScanLimits,
     /// End of the log when the store was opened.
@@ -151,6 +153,7 @@ impl MessageStore {
             index,
             timer,
             checkpoint,
+            saving: Mutex::new(()),
             delays,
             arrivals,
             abort,

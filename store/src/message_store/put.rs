@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 use super::MessageStore;
 use crate::consume_queue::Queue;
 use crate::dispatch::{DispatchRequest, SCHEDULE_TOPIC, ViewError};
+use crate::faults::{self, Point};
 use crate::properties::StoreProperties;
 use crate::segment::SECTOR_LEN;
 use crate::{Arrival, NewBatch, NewMessage, Put, PutError};
@@ -181,7 +182,10 @@ impl MessageStore {
         queue: &Arc<Queue>,
         request: &DispatchRequest<'_>,
     ) -> Result<(), PutError> {
-        queue.append(request).map_err(|error| {
+        faults::pass(Point::Appended);
+        let appended = queue.append(request);
+        faults::pass(Point::UnitAppended);
+        appended.map_err(|error| {
             self.poison_by(&error);
             PutError::Poisoned
         })
@@ -301,7 +305,8 @@ impl MessageStore {
         if self.stopped.load(Ordering::Acquire) {
             return Err(PutError::Stopped);
         }
-        if self.log.poisoned() {
+        // The queues know first: the log hears of a failed sync when all of them have been asked.
+        if self.log.poisoned() || self.queues.poisoned() {
             return Err(PutError::Poisoned);
         }
         if self.disk_full() {

@@ -13,6 +13,7 @@ use tracing::{error, warn};
 use super::MessageStore;
 use crate::commit_log::{Found, Records};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
+use crate::faults::{self, Point};
 use crate::index::Index;
 use crate::retention;
 
@@ -114,12 +115,15 @@ impl MessageStore {
 
     /// Syncs log and queues, then writes down how far they reach.
     pub fn save_checkpoint(&self) -> io::Result<()> {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let (end, store_timestamp) = self.log.mark();
         self.log.flush()?;
+        faults::pass(Point::LogSynced);
         if let Err(error) = self.queues.flush() {
             self.poison_by(&error);
             return Err(io::Error::other(error.to_string()));
         }
+        faults::pass(Point::QueuesSynced);
         self.checkpoint.update(|marks| {
             marks.position = Some(end);
             marks.physic_timestamp = self.log.flushed_timestamp();
