@@ -18,6 +18,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::OpenError;
 use crate::disk_file::{DiskFile, sync_directory_of};
+use crate::faults::{self, Point};
 
 const FILE_LEN: usize = 4096;
 const JAVA_LEN: usize = 40;
@@ -215,6 +216,7 @@ impl Checkpoint {
             return Ok(());
         }
         self.file.write_at(&state.marks.encode(), 0)?;
+        faults::pass(Point::CheckpointWritten);
         self.file.sync_data()?;
         state.on_disk = state.marks;
         Ok(())

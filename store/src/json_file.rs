@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::disk_file::{DiskFile, create_durable_directories, remove_file, rename, sync_directory};
+use crate::faults::{self, Point};
 
 /// Loads and saves the JSON files of `config/`.
 pub enum JsonFile {}
@@ -62,6 +63,7 @@ impl JsonFile {
             let _ = remove_file(&new);
             JsonFileError::io(&new, "write", source)
         })?;
+        faults::pass(Point::JsonSynced);
         let bak = with_suffix(path, ".bak");
         match rename(path, &bak) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -69,7 +71,9 @@ impl JsonFile {
             }
             _ => {}
         }
+        faults::pass(Point::JsonMoved);
         rename(&new, path).map_err(|source| JsonFileError::io(&new, "rename", source))?;
+        faults::pass(Point::JsonRenamed);
         sync_dir(dir)
     }
 }
@@ -156,6 +160,7 @@ fn restore(path: &Path, bak: &Path, damage: Option<JsonFileError>) -> Result<(),
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = DiskFile::create_empty(path)?;
     file.write_at(bytes, 0)?;
+    faults::pass(Point::JsonWritten);
     file.sync_all()
 }
 

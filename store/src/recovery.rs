@@ -23,6 +23,7 @@ use crate::checkpoint::{Checkpoint, Marks};
 use crate::commit_log::{CommitLog, Damage, Found};
 use crate::consume_queue::{Queue, Queues, Unit};
 use crate::dispatch::{DelayLevels, Dispatch, DispatchRequest, ViewError};
+use crate::faults::{self, Point};
 use crate::index::Index;
 use crate::segment::{LogSlice, SECTOR_LEN, Segment};
 use crate::{OpenError, StoreConfig};
@@ -77,10 +78,12 @@ impl Recovery<'_> {
             self.forget()?;
         }
         self.align_queues(from, end.position, queued, marks.position.is_some())?;
+        faults::pass(Point::QueuesCut);
         if let Some(index) = self.index {
             index.truncate_to(end.position).map_err(|error| self.view(error))?;
         }
         self.log.cut(from, end.position, end.last_timestamp)?;
+        faults::pass(Point::LogCut);
         self.queues.correct_min_offsets(self.log.min()).map_err(|error| self.view(error))?;
         info!(
             from,

@@ -30,6 +30,7 @@ use remoting::protocol::message::PropertiesBuf;
 use remoting::protocol::message::properties::property;
 use remoting::protocol::message::record::Record;
 use runtime::clock::now_ms;
+use store::faults::{self, Point};
 use store::json_file::JsonFileError;
 use store::{LogSlice, MessageStore, NewMessage, Put, PutError};
 
@@ -133,6 +134,7 @@ impl Transactions {
             End::Commit => Some(commit(broker, half)?),
             End::Rollback => None,
         };
+        faults::pass(Point::HalfCommitted);
         ledger.end(offset, identity);
         let full = ledger.unwritten_len() > broker.config.op_len_max();
         // A commit can be found in the log, a rollback leaves no other trace.
@@ -333,7 +335,10 @@ fn write_ops(broker: &Broker, ledger: &mut Ledger) {
             properties: properties.as_str(),
         };
         match broker.put(&message) {
-            Ok(put) => ledger.op_written(put.queue_offset, count),
+            Ok(put) => {
+                faults::pass(Point::OpWritten);
+                ledger.op_written(put.queue_offset, count);
+            }
             Err(error) => {
                 tracing::warn!(%error, "ends of transactions not written, trying again");
                 return;

@@ -13,6 +13,7 @@ use tracing::warn;
 use super::CommitLog;
 use crate::PutError;
 use crate::disk::is_full;
+use crate::faults::{self, Point};
 use crate::segment::{RESERVE_STEP, Segment};
 
 /// What the append lock protects.
@@ -125,9 +126,11 @@ impl Append<'_> {
         };
         // The next file comes first: when there is no room for it, nothing has changed.
         let next = self.log.add_segment(base)?;
+        faults::pass(Point::SegmentAdded);
         if let Some(full) = self.appender.segment.clone() {
             self.fill(&full)?;
         }
+        faults::pass(Point::SegmentFilled);
         self.log.end.store(base, Ordering::Release);
         self.appender.segment = Some(next);
         self.log.prepare_signal.give();

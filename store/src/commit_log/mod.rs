@@ -30,6 +30,7 @@ pub use append::Append;
 pub use flush::FlushTimes;
 pub use read::{Damage, Found, Records};
 
+use crate::faults::{self, Point};
 use crate::segment::Segment;
 use crate::watermark::{Signal, Watermark};
 use crate::{FlushDiskType, OpenError, StoreConfig};
@@ -199,6 +200,7 @@ impl CommitLog {
             return Ok(None);
         };
         oldest.remove()?;
+        faults::pass(Point::LogFileDeleted);
         self.segments.store(Arc::new(rest.to_vec()));
         Ok(Some(oldest.path().to_owned()))
     }

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::place::Place;
 use crate::dispatch::ViewError;
+use crate::faults::{self, Point};
 
 /// The tail buffer is written when it would grow beyond this.
 pub(super) const TAIL_MAX: usize = 4096;
@@ -73,6 +74,7 @@ impl Files {
                 self.starts.push(start);
                 self.dirs_changed = true;
             }
+            faults::pass(Point::TailWritten);
             self.tail_from += len as i64;
             self.tail.drain(..len);
         }
@@ -119,6 +121,7 @@ impl Files {
     pub(super) fn remove_first(&mut self, place: &Place<'_>) -> Result<(), ViewError> {
         if self.starts.len() > 1 {
             place.remove(self.starts[0])?;
+            faults::pass(Point::QueueFileDeleted);
             self.starts.remove(0);
             self.dirs_changed = true;
         }

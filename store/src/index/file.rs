@@ -12,6 +12,7 @@ use super::format::{ENTRY_LEN, Entry, HEADER_LEN, Header, Shape};
 use super::slots::{Slots, read_slot};
 use crate::disk_file::{self, DiskFile};
 use crate::dispatch::ViewError;
+use crate::faults::{self, Point};
 
 /// The entry buffer is written when it has grown to this.
 const BUFFER_MAX: usize = 64 * 1024;
@@ -215,6 +216,7 @@ impl OpenFile {
             return Ok(false);
         }
         self.write_entries()
+            .inspect(|()| faults::pass(Point::EntriesWritten))
             .and_then(|()| self.file.write_at(&self.header.encode(), 0))
             .map_err(|source| ViewError::io(self.path(), "write", source))?;
         self.changed = false;

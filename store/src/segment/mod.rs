@@ -25,6 +25,7 @@ use tracing::error;
 
 use crate::OpenError;
 use crate::disk_file::{self, DiskFile, sync_directory_of};
+use crate::faults::{self, Point};
 
 /// How far ahead of the writer one call of [`Segment::reserve`] makes room.
 pub const RESERVE_STEP: usize = 32 << 20;
@@ -71,9 +72,11 @@ impl Segment {
     /// Creates a file of zeros and makes its name durable.
     pub fn create(path: &Path, base: i64, size: usize) -> io::Result<Segment> {
         let file = DiskFile::create_new(path)?;
+        faults::pass(Point::SegmentCreated);
         let ready = file
             .set_len(size as u64)
             .and_then(|()| file.sync_all())
+            .inspect(|()| faults::pass(Point::SegmentSized))
             .and_then(|()| sync_directory_of(path));
         ready.and_then(|()| Segment::map(base, size, file)).inspect_err(|_| {
             // Nobody has seen the file yet; were it left, the next attempt would find it.
@@ -250,6 +253,7 @@ impl Segment {
         self.own_from.store(written, Ordering::Release);
         if written < self.size {
             zero_tail(&self.file, written, self.size)?;
+            faults::pass(Point::TailZeroed);
             self.file.sync_all()?;
         }
         self.reserved.store(written, Ordering::Release);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::OpenError;
 use crate::disk_file::{DiskFile, create_durable_directories, sync_directory_of};
+use crate::faults::{self, Point};
 
 const FILE_LEN: u64 = 4096;
 /// Length of what the file says, which is also the body of request 60.
@@ -116,6 +117,7 @@ impl CheckFile {
     /// Writes and syncs.
     pub fn save(&self, check: &Check) -> io::Result<()> {
         self.file.write_at(&check.encode(), 0)?;
+        faults::pass(Point::TimerCheckWritten);
         self.file.sync_data()
     }
 

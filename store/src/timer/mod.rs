@@ -34,6 +34,7 @@ pub use check::{CHECK_LEN, Check};
 pub use view::TimerView;
 
 use crate::MessageStore;
+use crate::faults::{self, Point};
 use crate::json_file::JsonFileError;
 use crate::watermark::Signal;
 use check::CheckFile;
@@ -229,7 +230,9 @@ impl Timer {
         }
         self.wheel.begin_flush();
         self.log.flush().inspect_err(|error| store.log().poison(self.log.path(), "sync", error))?;
+        faults::pass(Point::TimerLogSynced);
         self.wheel.flush()?;
+        faults::pass(Point::WheelSynced);
         if store.flushed_offset() < durable {
             store.log().flush()?;
         }

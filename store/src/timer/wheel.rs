@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::unit::NO_UNIT;
 use crate::OpenError;
 use crate::disk_file::{DiskFile, sync_directory_of};
+use crate::faults::{self, Point};
 
 /// Slots of one round: a week of seconds.
 pub const ROUND: i64 = 7 * 86_400;
@@ -245,6 +246,7 @@ impl Wheel {
         for (number, slot) in &slots {
             self.file.write_at(&slot.encode(), place(*number))?;
         }
+        faults::pass(Point::WheelWritten);
         self.file.sync_data()?;
         self.lock().writing.clear();
         Ok(())

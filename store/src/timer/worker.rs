@@ -26,6 +26,7 @@ use super::wheel::ROUND;
 use super::{TIMER_TOPIC, Timer};
 use crate::consume_queue;
 use crate::dispatch::ViewError;
+use crate::faults::{self, Point};
 use crate::{LogSlice, MessageStore, PutError};
 
 /// How long before it begins a slot is opened, in ms.
@@ -411,6 +412,7 @@ impl Worker {
                 return Ok(false);
             }
             self.deliver_one(on, &near)?;
+            faults::pass(Point::TimerDelivered);
             self.near.pop();
             if let Some(open) = self.open.get_mut(&near.slot_ms) {
                 open.waiting -= 1;
