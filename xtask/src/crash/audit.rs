@@ -17,8 +17,33 @@ const SUBSCRIPTION: i32 = 4;
 
 /// Acknowledged messages that are not there or not what they should be; each is printed.
 pub fn lost<'a>(broker: &str, topic: &str, acks: &'a [Ack]) -> Result<Vec<&'a Ack>> {
+    lost_of(broker, [(topic, acks)])
+}
+
+/// The same of several topics.
+pub fn lost_of<'a>(
+    broker: &str,
+    topics: impl IntoIterator<Item = (impl AsRef<str>, &'a [Ack])>,
+) -> Result<Vec<&'a Ack>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = Client::new(ClientOptions::default());
+        let mut lost = Vec::new();
+        for (topic, acks) in topics {
+            lost_of_topic(&client, broker, topic.as_ref(), acks, &mut lost).await?;
+        }
+        Ok(lost)
+    })
+}
+
+async fn lost_of_topic<'a>(
+    client: &Client,
+    broker: &str,
+    topic: &str,
+    acks: &'a [Ack],
+    lost: &mut Vec<&'a Ack>,
+) -> Result<()> {
     let mut queues: BTreeMap<i32, BTreeMap<i64, &Ack>> = BTreeMap::new();
-    let mut lost = Vec::new();
     for ack in acks {
         let queue = queues.entry(ack.queue_id).or_default();
         if let Some(other) = queue.insert(ack.queue_offset, ack) {
@@ -26,15 +51,11 @@ pub fn lost<'a>(broker: &str, topic: &str, acks: &'a [Ack]) -> Result<Vec<&'a Ac
             lost.push(other);
         }
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let client = Client::new(ClientOptions::default());
-        for (queue_id, mut wanted) in queues {
-            read_queue(&client, broker, topic, queue_id, &mut wanted).await?;
-            lost.extend(wanted.into_values());
-        }
-        Ok(lost)
-    })
+    for (queue_id, mut wanted) in queues {
+        read_queue(client, broker, topic, queue_id, &mut wanted).await?;
+        lost.extend(wanted.into_values());
+    }
+    Ok(())
 }
 
 /// Removes from `wanted` what the queue holds.

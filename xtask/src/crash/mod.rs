@@ -66,7 +66,7 @@ enum Fault {
     Full,
     /// The disk: ext4 finds an error and becomes read only
     ReadOnly,
-    /// Single calls to the disk; needs a server built with `--features faults`
+    /// Each of the first calls to the disk in turn; needs a server with the feature `faults`
     Calls,
 }
 
@@ -107,6 +107,9 @@ pub struct Args {
     /// Number of kills or other faults, for each flush mode and file system
     #[arg(long, default_value_t = 20)]
     cycles: u32,
+    /// How many of the first calls of each kind `calls` lets fail
+    #[arg(long, default_value_t = 200)]
+    first: u64,
     /// Producers, each sending one message after the other
     #[arg(long, default_value_t = 8)]
     producers: u32,
@@ -160,7 +163,11 @@ fn sends(args: &Args) -> Result<bool> {
     if disks.as_ref().is_some_and(Vec::is_empty) {
         return Ok(true);
     }
-    let binary = server::binary(args.server_bin.as_deref())?;
+    let folder = args.server_bin.as_deref();
+    let binary = match args.fault {
+        Fault::Calls => server::faulty_binary(folder)?,
+        _ => server::binary(folder)?,
+    };
     let clock = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let mut random = Random(args.seed.unwrap_or(clock.as_nanos() as u64) | 1);
     println!("seed {}", random.0);
@@ -168,7 +175,7 @@ fn sends(args: &Args) -> Result<bool> {
     for flush in &args.flush {
         match args.fault {
             Fault::Kill => held &= kills::run(args, flush, &binary, &java, &mut random)?,
-            Fault::Calls => held &= calls::run(args, flush, &binary, &mut random)?,
+            Fault::Calls => held &= calls::run(args.first, flush, &binary)?,
             Fault::Power | Fault::ReadOnly | Fault::Full => {}
         }
         for file_system in disks.iter().flatten() {

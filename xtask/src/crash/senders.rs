@@ -17,7 +17,8 @@ use tokio::runtime::Builder;
 
 use super::producers::Ack;
 
-const QUEUES: u64 = 8;
+/// Queues of a topic that a send makes; the number of a message says which one it goes to.
+pub const QUEUES: u64 = 8;
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause after a send without success, and while nothing is to be sent.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -66,7 +67,7 @@ impl Senders {
                         continue;
                     }
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let answer = send_one(&client, &broker, &topic, number).await;
+                    let answer = send_one(&client, &broker, &topic, number, BODY_LEN).await;
                     let stored = answer.as_ref().is_ok_and(|answer| answer.code == 0);
                     let told = answer.is_ok_and(|answer| answers.send(answer).is_err());
                     load.open.fetch_sub(1, Ordering::SeqCst);
@@ -107,7 +108,14 @@ impl Drop for Senders {
     }
 }
 
-async fn send_one(client: &Client, broker: &str, topic: &str, number: u64) -> Result<Answer> {
+/// Sends the message of a number, filled up to a length, to its queue of a topic.
+pub async fn send_one(
+    client: &Client,
+    broker: &str,
+    topic: &str,
+    number: u64,
+    body_len: usize,
+) -> Result<Answer> {
     let key = format!("{number:032X}");
     let properties = format!("KEYS\u{1}k{number}\u{2}UNIQ_KEY\u{1}{key}\u{2}");
     let header = SendMessageRequestHeader {
@@ -120,7 +128,7 @@ async fn send_one(client: &Client, broker: &str, topic: &str, number: u64) -> Re
         properties: Some(&properties),
         ..SendMessageRequestHeader::default()
     };
-    let body = format!("{number:<BODY_LEN$}");
+    let body = format!("{number:<body_len$}");
     let (code, header) = (RequestCode::SendMessageV2, Short(header));
     let frame = client.call(broker, code, &header, &[], body.as_bytes(), TIMEOUT).await?;
     let ack = match frame.code() {

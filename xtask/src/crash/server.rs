@@ -3,8 +3,8 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::mpsc;
+use std::process::{Command, ExitStatus};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,14 +18,23 @@ const START_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The server binary of `folder`, or of a release build made now.
 pub fn binary(folder: Option<&Path>) -> Result<PathBuf> {
+    built(folder, "release", &["--release"])
+}
+
+/// The same, of a debug build with the feature `faults`.
+pub fn faulty_binary(folder: Option<&Path>) -> Result<PathBuf> {
+    built(folder, "debug", &["--features", "faults"])
+}
+
+fn built(folder: Option<&Path>, profile: &str, options: &[&str]) -> Result<PathBuf> {
     if let Some(folder) = folder {
         return Ok(folder.join("mqserver"));
     }
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(workspace::root());
-    cargo.args(["build", "--release", "--locked", "--package", "broker", "--bins"]);
+    cargo.args(["build", "--locked", "--package", "broker", "--bins"]).args(options);
     workspace::run(&mut cargo).context("the server does not build")?;
-    Ok(workspace::target().join("release/mqserver"))
+    Ok(workspace::target().join(profile).join("mqserver"))
 }
 
 /// A server and its directory.
@@ -111,6 +120,11 @@ impl Server {
         fs::read_to_string(self.log()).unwrap_or_default()
     }
 
+    /// Where the process notes the calls that its fault rules have hit.
+    pub fn hits(&self) -> PathBuf {
+        self.home.path().join("hits")
+    }
+
     fn log(&self) -> PathBuf {
         self.home.path().join("server.log")
     }
@@ -123,7 +137,8 @@ impl Server {
     /// Starts the process and waits for its ready line.
     pub fn start(&mut self) -> Result<()> {
         let log = self.log();
-        let faults = [("RAPTORMQ_FAULT", self.faults.clone())];
+        let hits = self.hits().to_string_lossy().into_owned();
+        let faults = [("RAPTORMQ_FAULT", self.faults.clone()), ("RAPTORMQ_FAULT_LOG", hits)];
         let faults = if self.faults.is_empty() { &[][..] } else { &faults[..] };
         let mut process = Process::start(&self.argv, faults, &log, true)?;
         let output = process.child.stdout.take().context("no standard output")?;
@@ -135,12 +150,33 @@ impl Server {
                 }
             }
         });
-        let said = is_ready.recv_timeout(START_PATIENCE);
-        if said.is_err() {
-            bail!("the server is not ready after {START_PATIENCE:?}\n{}", compat::log_tail(&log));
-        }
         self.process = Some(process);
-        Ok(())
+        match is_ready.recv_timeout(START_PATIENCE) {
+            Ok(()) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("the server has ended at its start\n{}", compat::log_tail(&log))
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                bail!(
+                    "the server is not ready after {START_PATIENCE:?}\n{}",
+                    compat::log_tail(&log)
+                )
+            }
+        }
+    }
+
+    /// Waits until a process that ends by itself has ended; how it did.
+    pub fn ended(&mut self) -> Result<ExitStatus> {
+        let process = self.process.as_mut().context("the server does not run")?;
+        let end = Instant::now() + START_PATIENCE;
+        loop {
+            if let Some(status) = process.ended()? {
+                self.process = None;
+                return Ok(status);
+            }
+            ensure!(Instant::now() < end, "the server goes on after {START_PATIENCE:?}");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Kills the process (SIGKILL) and waits until it is gone.
@@ -154,9 +190,14 @@ impl Server {
 
     /// Stops the process (SIGTERM); how long that took.
     pub fn stop(&mut self) -> Result<Duration> {
-        let process = self.process.take().context("the server does not run")?;
         let start = Instant::now();
-        process.stop(START_PATIENCE)?;
+        self.terminate()?;
         Ok(start.elapsed())
+    }
+
+    /// The same; how the process ended.
+    pub fn terminate(&mut self) -> Result<ExitStatus> {
+        let process = self.process.take().context("the server does not run")?;
+        process.stop(START_PATIENCE)
     }
 }
