@@ -64,7 +64,8 @@ impl Copies {
             self.indexed = true;
         }
         let begin = parked.record().store_timestamp - SLACK_MS;
-        let found = store.query(topic, key, COPIES_MAX, begin, self.until_ms + SLACK_MS);
+        // Without an end: of the first entry of an index file the time may be any later one.
+        let found = store.query(topic, key, COPIES_MAX, begin, i64::MAX);
         found.iter().any(|slice| {
             let Ok(copy) = Record::decode(slice.as_ref()) else { return false };
             let between = parked.record().physical_offset + 1..self.log_end;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use remoting::protocol::message::properties::property;
+use remoting::protocol::message::record::patch_positions;
 use remoting::protocol::message::{PropertiesBuf, Record};
 
 use super::copies::Copies;
@@ -332,6 +333,37 @@ fn a_message_beyond_the_window_is_stored_anew_and_keeps_its_millisecond() {
     kit.pass(1);
     assert_eq!(kit.keys(), ["far"]);
     assert_eq!(kit.timer().counts.sum(), 0);
+}
+
+#[test]
+fn a_copy_that_begins_a_file_of_the_index_is_not_made_again() {
+    // A file for each entry.
+    let mut kit = Kit::with(|config| config.max_index_num = 2);
+    kit.now = now_ms() / SECOND * SECOND - HOUR;
+    kit.park(0);
+    kit.work();
+    assert_eq!(read(kit.store(), TOPIC).len(), 1);
+    let mut records = kit.store().log().records(0);
+    let mut copy = None;
+    while let crate::commit_log::Found::Record(slice) = records.advance() {
+        copy = Some(slice);
+    }
+    // It was stored long after the record before.
+    let copy = copy.unwrap();
+    let mut bytes = copy.as_ref().to_vec();
+    let record = Record::decode(copy.as_ref()).unwrap();
+    let (at, later) = (copy.physical_offset(), record.store_timestamp + 10 * SECOND);
+    patch_positions(&mut bytes, record.queue_offset, at, later);
+    let (file, at) = (copy.segment.path().to_owned(), at as u64);
+    kit.store = None;
+    let file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes, at).unwrap();
+    std::fs::remove_dir_all(kit.path("index")).unwrap();
+    let kinds = Box::new(|_: &str| QueueKind::Simple);
+    let store = MessageStore::open(kit.config.clone(), kinds, Box::new(|_| {})).unwrap();
+    kit.store = Some(store);
+    kit.work();
+    assert_eq!(read(kit.store(), TOPIC).len(), 1);
 }
 
 #[test]
