@@ -75,7 +75,7 @@ impl Place<'_> {
         let path = self.path(start);
         let dir = self.dir();
         let _apart = self.disk.deleting.lock().unwrap_or_else(PoisonError::into_inner);
-        // That of batch queues comes with the first of them, and no sync of a queue covers its name.
+        // That of batch queues comes with the first; no sync of a queue covers its name.
         let made = match self.disk.root.is_dir() {
             true => Ok(()),
             false => create_durable_directories(&self.disk.root),

@@ -1,7 +1,6 @@
 //! The watches and their rules.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Write};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use tracing::warn;
 
 use super::{Action, Operation, Point};
+use crate::disk_file::DiskFile;
 
 /// The environment variable that holds rules for a whole process.
 const VARIABLE: &str = "RAPTORMQ_FAULT";
@@ -45,7 +45,7 @@ struct Watch {
     directory: PathBuf,
     rules: Mutex<Vec<Rule>>,
     observer: Option<Observer>,
-    log: Option<File>,
+    log: Option<DiskFile>,
 }
 
 /// Which calls fail, and how.
@@ -90,7 +90,7 @@ impl Faults {
         Faults::watch(directory, Some(Box::new(observer)), None)
     }
 
-    fn watch(directory: &Path, observer: Option<Observer>, log: Option<File>) -> Faults {
+    fn watch(directory: &Path, observer: Option<Observer>, log: Option<DiskFile>) -> Faults {
         let directory = directory.to_owned();
         let watch = Arc::new(Watch { directory, rules: Mutex::default(), observer, log });
         let mut watches = WATCHES.write().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +141,9 @@ pub fn from_environment() -> Result<(), String> {
         warn!(%kill, "a kill is on");
     }
     let Ok(rules) = std::env::var(VARIABLE) else { return Ok(()) };
-    let log = std::env::var_os(LOG_VARIABLE).map(File::create).transpose();
+    let log = std::env::var_os(LOG_VARIABLE)
+        .map(|path| DiskFile::create_empty(Path::new(&path)))
+        .transpose();
     let log = log.map_err(|error| format!("{LOG_VARIABLE}: {error}"))?;
     let faults = Faults::watch(Path::new(""), None, log);
     faults.set(&rules).map_err(|error| format!("{VARIABLE}: {error}"))?;
@@ -215,7 +217,7 @@ impl Watch {
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         // Each rule counts every call, also one that another rule hits.
         let fault = rules.iter_mut().filter_map(|rule| rule.meets(operation)).last()?;
-        if let Some(mut log) = self.log.as_ref() {
+        if let Some(mut log) = self.log.as_ref().map(DiskFile::as_file) {
             let (call, path) = (call(&operation.action), operation.path.display());
             // A line that is missing fails the test that waits for it.
             let _ = writeln!(log, "{call} {path}");
@@ -303,7 +305,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
-    use crate::disk_file::{DiskFile, rename};
+    use crate::disk_file::rename;
 
     #[test]
     fn chosen_calls_fail_and_others_do_not() {
