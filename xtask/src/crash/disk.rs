@@ -16,6 +16,11 @@ pub const SMALL: u64 = 320 << 20;
 pub const LARGE: u64 = 8 << 30;
 const MEMORY_LEN: u64 = 48 << 20;
 
+/// A directory whose syncs cost nothing, where there is memory for one.
+pub fn memory() -> Result<TempDir> {
+    TempDir::with_prefix_in("crash-", "/dev/shm").or_else(|_| Ok(TempDir::with_prefix("crash-")?))
+}
+
 /// What is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum FileSystem {

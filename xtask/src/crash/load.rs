@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::producers::{Ack, Producers};
-use super::senders::{Answer, Senders};
+use super::senders::{Answer, Senders, Shape};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -31,7 +31,12 @@ impl Load {
 
     /// Our own.
     pub fn own(broker: &str, topic: &str, count: u32) -> Result<Self> {
-        let (senders, received) = Senders::start(broker, topic, count)?;
+        Self::shaped(broker, &Shape::plain(topic), count)
+    }
+
+    /// Our own, sending something else than messages to one topic.
+    pub fn shaped(broker: &str, shape: &Shape, count: u32) -> Result<Self> {
+        let (senders, received) = Senders::start(broker, shape, count)?;
         Ok(Self { received, taken: Vec::new(), source: Source::Own(senders) })
     }
 

@@ -20,10 +20,12 @@ mod disk;
 mod full;
 mod kills;
 mod load;
+mod points;
 mod pop;
 mod producers;
 mod senders;
 mod server;
+mod slow;
 mod start;
 mod timer;
 mod transaction;
@@ -68,6 +70,10 @@ enum Fault {
     ReadOnly,
     /// Each of the first calls to the disk in turn; needs a server with the feature `faults`
     Calls,
+    /// The process, at named moments of the store's life; needs a server with the feature `faults`
+    Point,
+    /// The disk: single calls take seconds; needs a server with the feature `faults`
+    Slow,
 }
 
 /// Who sends.
@@ -101,6 +107,12 @@ pub struct Args {
     /// Who sends when the server is killed; the other faults are run with our own producers
     #[arg(long, value_enum, default_value_t = LoadKind::Java)]
     load: LoadKind,
+    /// Moments that `point` kills at; all without one
+    #[arg(long, value_delimiter = ',')]
+    point: Vec<String>,
+    /// Prints the moments that `point` knows
+    #[arg(long)]
+    list: bool,
     /// File systems to run `power`, `full` and `read-only` on
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = DISKS)]
     file_system: Vec<FileSystem>,
@@ -126,6 +138,10 @@ pub struct Args {
 
 /// Runs one kind; true if everything held.
 pub fn run(args: &Args) -> Result<bool> {
+    if args.list {
+        points::list();
+        return Ok(true);
+    }
     match args.kind {
         Kind::Send => sends(args),
         Kind::Start => start::run(&server::binary(args.server_bin.as_deref())?),
@@ -165,7 +181,7 @@ fn sends(args: &Args) -> Result<bool> {
     }
     let folder = args.server_bin.as_deref();
     let binary = match args.fault {
-        Fault::Calls => server::faulty_binary(folder)?,
+        Fault::Calls | Fault::Point | Fault::Slow => server::faulty_binary(folder)?,
         _ => server::binary(folder)?,
     };
     let clock = SystemTime::now().duration_since(UNIX_EPOCH)?;
@@ -176,6 +192,8 @@ fn sends(args: &Args) -> Result<bool> {
         match args.fault {
             Fault::Kill => held &= kills::run(args, flush, &binary, &java, &mut random)?,
             Fault::Calls => held &= calls::run(args.first, flush, &binary)?,
+            Fault::Slow => held &= slow::run(args, flush, &binary)?,
+            Fault::Point => held &= points::run(args, flush, &binary, &mut random)?,
             Fault::Power | Fault::ReadOnly | Fault::Full => {}
         }
         for file_system in disks.iter().flatten() {
@@ -191,7 +209,7 @@ fn sends(args: &Args) -> Result<bool> {
 /// The disks to run on, without those this machine cannot make; `None` for a fault without disk.
 fn disks(args: &Args) -> Option<Vec<FileSystem>> {
     let shutdown = match args.fault {
-        Fault::Kill | Fault::Calls => return None,
+        Fault::Kill | Fault::Calls | Fault::Point | Fault::Slow => return None,
         Fault::Power => true,
         Fault::Full | Fault::ReadOnly => false,
     };

@@ -13,6 +13,7 @@ use remoting::protocol::code::RequestCode;
 use remoting::protocol::command::Frame;
 use remoting::protocol::header::{SendMessageRequestHeader, Short};
 use remoting::protocol::message::id::OffsetMessageId;
+use remoting::protocol::message::properties::property;
 use tokio::runtime::Builder;
 
 use super::producers::Ack;
@@ -23,6 +24,32 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause after a send without success, and while nothing is to be sent.
 const PAUSE: Duration = Duration::from_millis(5);
 const BODY_LEN: usize = 200;
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// The topic.
+    pub topic: String,
+    /// Each message makes a topic of its own, whose name ends with its number.
+    pub fresh: bool,
+    /// The messages are for so much later.
+    pub due_in: Option<Duration>,
+}
+
+impl Shape {
+    /// Messages to one topic, for now.
+    pub fn plain(topic: &str) -> Self {
+        Self { topic: topic.to_owned(), fresh: false, due_in: None }
+    }
+
+    /// The topic of a message.
+    pub fn topic_of(&self, number: impl std::fmt::Display) -> String {
+        match self.fresh {
+            true => format!("{}{number}", self.topic),
+            false => self.topic.clone(),
+        }
+    }
+}
 
 /// What a send was answered.
 pub struct Answer {
@@ -48,11 +75,11 @@ struct Switch {
 
 impl Senders {
     /// Starts `count` producers, each sending one message after the other.
-    pub fn start(broker: &str, topic: &str, count: u32) -> Result<(Self, Receiver<Answer>)> {
+    pub fn start(broker: &str, shape: &Shape, count: u32) -> Result<(Self, Receiver<Answer>)> {
         let (answers, received) = mpsc::channel();
         let switch = Arc::new(Switch::default());
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (broker, topic) = (broker.to_owned(), topic.to_owned());
+        let (broker, shape) = (broker.to_owned(), shape.clone());
         let load = Arc::clone(&switch);
         let thread = thread::spawn(move || {
             let client = Client::new(ClientOptions::default());
@@ -67,7 +94,13 @@ impl Senders {
                         continue;
                     }
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let answer = send_one(&client, &broker, &topic, number, BODY_LEN).await;
+                    let message = Message {
+                        topic: &shape.topic_of(number),
+                        number,
+                        body_len: BODY_LEN,
+                        due_in: shape.due_in,
+                    };
+                    let answer = send_one(&client, &broker, &message).await;
                     let stored = answer.as_ref().is_ok_and(|answer| answer.code == 0);
                     let told = answer.is_ok_and(|answer| answers.send(answer).is_err());
                     load.open.fetch_sub(1, Ordering::SeqCst);
@@ -108,23 +141,35 @@ impl Drop for Senders {
     }
 }
 
-/// Sends the message of a number, filled up to a length, to its queue of a topic.
-pub async fn send_one(
-    client: &Client,
-    broker: &str,
-    topic: &str,
-    number: u64,
-    body_len: usize,
-) -> Result<Answer> {
+/// One message; its number says which queue it goes to.
+pub struct Message<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// What it is known by.
+    pub number: u64,
+    /// Length of its body, which is its number and blanks.
+    pub body_len: usize,
+    /// How much later it is for.
+    pub due_in: Option<Duration>,
+}
+
+/// Sends a message.
+pub async fn send_one(client: &Client, broker: &str, message: &Message<'_>) -> Result<Answer> {
+    let Message { topic, number, body_len, due_in } = *message;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let key = format!("{number:032X}");
-    let properties = format!("KEYS\u{1}k{number}\u{2}UNIQ_KEY\u{1}{key}\u{2}");
+    let mut properties = format!("KEYS\u{1}k{number}\u{2}UNIQ_KEY\u{1}{key}\u{2}");
+    if let Some(due_in) = due_in {
+        let due_ms = (now + due_in).as_millis();
+        properties.push_str(&format!("{}\u{1}{due_ms}\u{2}", property::TIMER_DELIVER_MS));
+    }
     let header = SendMessageRequestHeader {
         producer_group: "crash",
         topic,
         default_topic: "TBW102",
         default_topic_queue_nums: QUEUES as i32,
         queue_id: (number % QUEUES) as i32,
-        born_timestamp: SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64,
+        born_timestamp: now.as_millis() as i64,
         properties: Some(&properties),
         ..SendMessageRequestHeader::default()
     };

@@ -45,6 +45,8 @@ pub struct Server {
     data: PathBuf,
     /// Rules of `RAPTORMQ_FAULT`, for a server built with the feature `faults`.
     pub faults: String,
+    /// `RAPTORMQ_KILL_AT`, for the same.
+    pub kill_at: String,
     process: Option<Process>,
 }
 
@@ -78,8 +80,8 @@ impl Server {
             "-c".to_owned(),
             config.to_string_lossy().into_owned(),
         ];
-        let faults = String::new();
-        Ok(Self { argv: argv.to_vec(), ports, home, data, faults, process: None })
+        let (faults, kill_at) = (String::new(), String::new());
+        Ok(Self { argv: argv.to_vec(), ports, home, data, faults, kill_at, process: None })
     }
 
     /// Address of the name server.
@@ -94,7 +96,7 @@ impl Server {
 
     /// Its store directory.
     pub fn data(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.data.clone()
     }
 
     /// Anonymous memory of the process in bytes, and the time it has used of the processors.
@@ -138,9 +140,14 @@ impl Server {
     pub fn start(&mut self) -> Result<()> {
         let log = self.log();
         let hits = self.hits().to_string_lossy().into_owned();
-        let faults = [("RAPTORMQ_FAULT", self.faults.clone()), ("RAPTORMQ_FAULT_LOG", hits)];
-        let faults = if self.faults.is_empty() { &[][..] } else { &faults[..] };
-        let mut process = Process::start(&self.argv, faults, &log, true)?;
+        let mut trouble = vec![("RAPTORMQ_FAULT_LOG", hits)];
+        for (name, value) in [("RAPTORMQ_FAULT", &self.faults), ("RAPTORMQ_KILL_AT", &self.kill_at)]
+        {
+            if !value.is_empty() {
+                trouble.push((name, value.clone()));
+            }
+        }
+        let mut process = Process::start(&self.argv, &trouble, &log, true)?;
         let output = process.child.stdout.take().context("no standard output")?;
         let (ready, is_ready) = mpsc::channel();
         thread::spawn(move || {
@@ -167,14 +174,22 @@ impl Server {
 
     /// Waits until a process that ends by itself has ended; how it did.
     pub fn ended(&mut self) -> Result<ExitStatus> {
-        let process = self.process.as_mut().context("the server does not run")?;
-        let end = Instant::now() + START_PATIENCE;
+        let status = self.ended_within(START_PATIENCE)?;
+        status.with_context(|| format!("the server goes on after {START_PATIENCE:?}"))
+    }
+
+    /// Waits until the process has ended by itself, but no longer than that; how it did.
+    pub fn ended_within(&mut self, patience: Duration) -> Result<Option<ExitStatus>> {
+        let end = Instant::now() + patience;
         loop {
-            if let Some(status) = process.ended()? {
+            let process = self.process.as_mut().context("the server does not run")?;
+            let status = process.ended()?;
+            if status.is_some() {
                 self.process = None;
+            }
+            if status.is_some() || Instant::now() > end {
                 return Ok(status);
             }
-            ensure!(Instant::now() < end, "the server goes on after {START_PATIENCE:?}");
             thread::sleep(Duration::from_millis(1));
         }
     }

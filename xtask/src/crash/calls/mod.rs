@@ -19,11 +19,10 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
 
 use self::script::Told;
 use super::server::Server;
-use super::{audit, print_lost};
+use super::{audit, disk, print_lost};
 
 const CALLS: [&str; 8] =
     ["pwrite", "fdatasync", "fallocate", "rename", "open", "ftruncate", "mmap", "unlink"];
@@ -72,8 +71,9 @@ pub fn run(first: u64, flush: &str, binary: &Path) -> Result<bool> {
     let (next, seen) = (AtomicUsize::new(0), Mutex::new(Seen::default()));
     thread::scope(|scope| {
         let work = || -> Result<()> {
-            let memory = memory()?;
-            let settings = format!("mappedFileSizeCommitLog={SEGMENT}\n");
+            let memory = disk::memory()?;
+            let settings =
+                format!("mappedFileSizeCommitLog={SEGMENT}\nflushIntervalConsumeQueue=20\n");
             let mut server = Server::prepare_on(Some(memory.path()), binary, flush, &settings)?;
             while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if lock(&seen).passes_over(*case) {
@@ -102,11 +102,6 @@ fn cases(first: u64) -> Vec<Case> {
         }
     }
     cases
-}
-
-/// A directory whose syncs cost nothing, where there is memory for one.
-fn memory() -> Result<TempDir> {
-    TempDir::with_prefix_in("crash-", "/dev/shm").or_else(|_| Ok(TempDir::with_prefix("crash-")?))
 }
 
 /// Runs one case.

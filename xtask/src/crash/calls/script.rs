@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 
 use super::SEGMENT;
 use crate::crash::producers::Ack;
-use crate::crash::senders::{QUEUES, send_one};
+use crate::crash::senders::{Message, QUEUES, send_one};
 
 /// Topics of each connection.
 const TOPICS: u64 = 40;
@@ -65,12 +65,17 @@ pub fn run(broker: &str, hits: PathBuf) -> Result<Told> {
 pub fn goes_on(broker: &str) -> Result<Option<String>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let client = Client::new(ClientOptions::default());
-    let answer = runtime.block_on(send_one(&client, broker, "Afterwards", 0, BODY_LEN));
+    let message = message("Afterwards", 0);
+    let answer = runtime.block_on(send_one(&client, broker, &message));
     Ok(match answer {
         Ok(answer) if answer.code == 0 => None,
         Ok(answer) => Some(format!("after the restart a send is answered {}", answer.code)),
         Err(error) => Some(format!("after the restart a send has no answer: {error:#}")),
     })
+}
+
+fn message(topic: &str, number: u64) -> Message<'_> {
+    Message { topic, number, body_len: BODY_LEN, due_in: None }
 }
 
 impl Told {
@@ -140,7 +145,7 @@ impl<'a> Connection<'a> {
         self.look();
         let since = self.failed.map(|failed| failed.elapsed());
         self.told.sent += 1;
-        let answer = send_one(&self.client, self.broker, topic, number, BODY_LEN).await;
+        let answer = send_one(&self.client, self.broker, &message(topic, number)).await;
         self.look();
         let told = &mut self.told;
         match answer.map(|answer| answer.ack) {

@@ -8,9 +8,6 @@ use tokio::runtime::Runtime;
 
 use crate::takeover::link::Link;
 
-/// Queues the topic of a producer gets.
-const QUEUES: i32 = 4;
-
 /// A reader of one broker.
 pub struct Audit {
     runtime: Runtime,
@@ -24,11 +21,11 @@ impl Audit {
         Ok(Self { runtime, link: Link::new(broker.parse()?) })
     }
 
-    /// How often each number is visible.
-    pub fn read(&self, topic: &str) -> Result<BTreeMap<u64, usize>> {
+    /// How often each number is visible in a topic of so many queues.
+    pub fn read(&self, topic: &str, queues: i32) -> Result<BTreeMap<u64, usize>> {
         let mut visible = BTreeMap::new();
         self.runtime.block_on(async {
-            for queue_id in 0..QUEUES {
+            for queue_id in 0..queues {
                 let (min, max) = self.link.bounds(topic, queue_id).await?;
                 for bytes in self.link.read(topic, queue_id, min, max).await? {
                     let number = number_of(Record::decode(&bytes)?.body);

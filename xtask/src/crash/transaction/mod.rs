@@ -8,9 +8,9 @@
 //!
 //! A second part leaves 100,000 half messages open and measures what their questions cost.
 
-mod audit;
+pub mod audit;
 mod open;
-mod producer;
+pub mod producer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,6 +24,8 @@ use self::producer::{Fate, Producer};
 use super::server::Server;
 
 const TOPIC: &str = "TransactionCrash";
+/// Queues the topic of a producer gets.
+pub const QUEUES: i32 = 4;
 const HALVES: u64 = 10_000;
 const SENDERS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -83,7 +85,7 @@ fn kill_in_the_middle(binary: &Path) -> Result<bool> {
 
 /// Compares what is visible with what should be.
 fn judge(producer: &Producer, broker: &str) -> Result<bool> {
-    let visible: BTreeMap<u64, usize> = Audit::new(broker)?.read(TOPIC)?;
+    let visible: BTreeMap<u64, usize> = Audit::new(broker)?.read(TOPIC, QUEUES)?;
     let acknowledged = producer.acknowledged();
     let (mut lost, mut doubled, mut undone) = (0, 0, 0);
     for number in 0..HALVES {

@@ -14,7 +14,7 @@ use remoting::protocol::header::{SendMessageRequestHeader, Short};
 
 use super::audit::Audit;
 use super::producer::{Fate, Producer};
-use super::{PATIENCE, SENDERS};
+use super::{PATIENCE, QUEUES, SENDERS};
 use crate::crash::server::Server;
 use crate::takeover::link::Link;
 
@@ -49,7 +49,7 @@ pub fn run(binary: &Path) -> Result<bool> {
     server.kill()?;
     server.start()?;
     let restart = start.elapsed();
-    let visible: BTreeMap<u64, usize> = Audit::new(&server.broker())?.read(TOPIC)?;
+    let visible: BTreeMap<u64, usize> = Audit::new(&server.broker())?.read(TOPIC, QUEUES)?;
     let once = visible.values().filter(|count| **count == 1).count();
     println!("open: {once} of {HALVES} visible once, {quiet} asked again; restart {restart:.0?}");
     server.stop()?;
@@ -94,7 +94,7 @@ async fn send_plain(link: &Link) -> Result<Duration> {
         producer_group: "plain",
         topic: PLAIN_TOPIC,
         default_topic: "TBW102",
-        default_topic_queue_nums: 4,
+        default_topic_queue_nums: QUEUES,
         ..SendMessageRequestHeader::default()
     };
     let start = Instant::now();

@@ -21,6 +21,7 @@ use remoting::protocol::message::sys_flag;
 
 use tokio::runtime::Runtime;
 
+use super::QUEUES;
 use super::audit::number_of;
 
 const GROUP: &str = "transaction-crash";
@@ -208,7 +209,7 @@ impl Producer {
             producer_group: GROUP,
             topic: &self.topic,
             default_topic: "TBW102",
-            default_topic_queue_nums: 4,
+            default_topic_queue_nums: QUEUES,
             queue_id: (number % 4) as i32,
             sys_flag: sys_flag::TRANSACTION_PREPARED,
             born_timestamp: now.as_millis() as i64,
