@@ -195,7 +195,7 @@ impl Rebuild<'_> {
         let mut log = self.store.log().records(since.max(complete));
         while let Found::Record(slice) = log.advance() {
             let Ok(record) = Record::decode(slice.as_ref()) else { break };
-            let ended = if record.prepared_transaction_offset > 0 && is_commit(&record) {
+            let ended = if is_commit(&record) {
                 self.committed(record.prepared_transaction_offset)
             } else if record.topic == CHECKED_OUT_TOPIC {
                 self.given_up(record)

@@ -76,6 +76,29 @@ async fn a_kill_brings_nothing_back() {
 }
 
 #[tokio::test]
+async fn a_kill_does_not_bring_back_the_first_record_of_a_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("store");
+    let lazy = |settings: &mut Settings| {
+        quiet(settings);
+        settings.broker.transaction_op_batch_interval = 3_600_000;
+    };
+    let kit = Kit::start_with(&root, lazy).await;
+    let p = Producer::start(&kit, "p").await;
+    let half = p.half("T", "once", "").await;
+    assert_eq!(half.physical_offset, 0);
+    p.end(&half, COMMIT).await;
+    let after = killed(&root, &dir.path().join("after"));
+    kit.stop().await;
+
+    let kit = Kit::start_with(&after, lazy).await;
+    let (a, p) = (kit.client(), Producer::start(&kit, "p").await);
+    p.end(&half, COMMIT).await;
+    assert_eq!(bodies(&a, "T", 1).await, ["once"]);
+    kit.stop().await;
+}
+
+#[tokio::test]
 async fn a_kill_between_questions_does_not_double_a_transaction() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("store");
