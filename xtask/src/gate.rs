@@ -37,6 +37,14 @@ const CARGO_STEPS: &[(&str, &[&str])] = &[
         "power cuts",
         &["xtask", "crash", "--fault", "power", "--cycles", "20", "--flush", "SYNC_FLUSH"],
     ),
+    (
+        "failing calls of a real server",
+        &["xtask", "crash", "--fault", "calls", "--first", "3", "--flush", "SYNC_FLUSH"],
+    ),
+    (
+        "kills at named moments",
+        &["xtask", "crash", "--fault", "point", "--cycles", "1", "--flush", "SYNC_FLUSH"],
+    ),
     ("full disks", &["xtask", "crash", "--fault", "full", "--cycles", "5"]),
     ("disks that become read only", &["xtask", "crash", "--fault", "read-only", "--cycles", "5"]),
     ("stores to Java and back", &["xtask", "takeover"]),

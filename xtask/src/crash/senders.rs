@@ -82,9 +82,9 @@ impl Senders {
         let (broker, shape) = (broker.to_owned(), shape.clone());
         let load = Arc::clone(&switch);
         let thread = thread::spawn(move || {
-            let client = Client::new(ClientOptions::default());
             let next = AtomicU64::new(0);
             let send = || async {
+                let client = Client::new(ClientOptions::default());
                 while !load.ended.load(Ordering::Relaxed) {
                     // Counted before the look, so that `pause` sees one of the two.
                     load.open.fetch_add(1, Ordering::SeqCst);

@@ -21,8 +21,10 @@ const FLUSH_DISK_TIMEOUT: i32 = 10;
 /// So many calls in a row are slow.
 const CALLS: u64 = 4;
 const DELAY: Duration = Duration::from_millis(1500);
-/// Longest read of everything stored so far while a call takes its time.
-const READ_MAX: Duration = Duration::from_secs(1);
+/// Messages that are read over and over while calls take their time.
+const READ: usize = 32;
+/// The longest such read: it may wait for a call, and for who waits for the same.
+const READ_MAX: Duration = Duration::from_millis(2500);
 const RESUME_MAX: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 const SETTINGS: &str = "osPageCacheBusyTimeOutMills=500\nsyncFlushTimeout=500\n";
@@ -39,7 +41,7 @@ pub fn run(args: &Args, flush: &str, binary: &Path) -> Result<bool> {
 }
 
 fn cycles(args: &Args, flush: &str, binary: &Path, call: &str, code: Option<i32>) -> Result<bool> {
-    let (mut acknowledged, mut lost, mut wrong) = (0, 0, 0);
+    let (mut acknowledged, mut lost) = (0, 0);
     let mut codes: BTreeMap<i32, usize> = BTreeMap::new();
     let (mut read, mut resumed) = (Duration::ZERO, Duration::ZERO);
     for cycle in 0..u64::from(args.cycles) {
@@ -56,7 +58,8 @@ fn cycles(args: &Args, flush: &str, binary: &Path, call: &str, code: Option<i32>
         // All this time the first slow calls are being made.
         while begun.elapsed() < 2 * DELAY {
             let reading = Instant::now();
-            lost += print_lost(&audit::lost(&server.broker(), TOPIC, &kept)?);
+            let some = &kept[..kept.len().min(READ)];
+            lost += print_lost(&audit::lost(&server.broker(), TOPIC, some)?);
             read = read.max(reading.elapsed());
             load.collect(Duration::from_millis(100))?;
         }
@@ -74,13 +77,14 @@ fn cycles(args: &Args, flush: &str, binary: &Path, call: &str, code: Option<i32>
         lost += print_lost(&audit::lost(&server.broker(), TOPIC, &kept)?);
         acknowledged += kept.len();
     }
-    let refused: usize = codes.iter().filter(|(seen, _)| **seen != 0).map(|(_, count)| count).sum();
-    let expected = code.and_then(|code| codes.get(&code)).copied().unwrap_or(0);
-    wrong += refused - expected;
+    let seen = |code: i32| codes.get(&code).copied().unwrap_or(0);
+    // The sync of a new log file holds up who needs the file.
+    let right = [0, SYSTEM_BUSY, FLUSH_DISK_TIMEOUT].map(seen).iter().sum::<usize>();
+    let wrong = codes.values().sum::<usize>() - right;
+    let expected = code.map_or(0, seen);
     println!(
         "{flush}: {CALLS} calls of {call} take {DELAY:?} longer, {} cycles, {acknowledged} \
-         acknowledged, {lost} lost; answers by code {codes:?}; slowest read of everything \
-         {read:.0?}; resumed within {resumed:.0?}",
+         acknowledged, {lost} lost; answers by code {codes:?}; slowest read {read:.0?}; resumed within {resumed:.0?}",
         args.cycles
     );
     let noticed = code.is_none() || expected >= args.cycles as usize;
