@@ -1,16 +1,21 @@
 //! The checkpoint file: how far log, queues and index are known to be on disk.
 //!
 //! ```text
-//! i64 physic time @0 | i64 logics time @8 | i64 index time @16        Java's five fields
+//! i64 physic time @0 | i64 logics time @8 | i64 index time @16        Java's six fields
 //! i64 master flushed offset @24 | i64 confirm offset @32
+//! i64 logics offset @40                                               since 5.5.0
 //! zeros
-//! magic "RMQP" @64 | u32 CRC-32 of @0..40 and of the position @68 | i64 position @72
+//! magic "RMQP" @64 | u32 CRC-32 of @0..48 and of the position @68 | i64 position @72
 //! zeros to 4096
 //! ```
 //!
 //! The position is ours: the log is on disk up to it, and so is every queue unit of a record
-//! before it, so recovery starts there. Java keeps the bytes behind 40 as they are but rewrites
-//! those before; the CRC then no longer fits and the position is not used.
+//! before it, so recovery starts there. Java keeps the bytes behind its fields as they are but
+//! rewrites those; the CRC then no longer fits and the position is not used.
+//!
+//! Java's logics offset is the start of a record whose unit is on disk. 5.5.0 recovers from the
+//! file that holds it and, with `enableAcceleratedRecovery`, does not start without. It is given
+//! the position.
 
 use std::io;
 use std::path::Path;
@@ -21,7 +26,7 @@ use crate::disk_file::{DiskFile, sync_directory_of};
 use crate::faults::{self, Point};
 
 const FILE_LEN: usize = 4096;
-const JAVA_LEN: usize = 40;
+const JAVA_LEN: usize = 48;
 const MAGIC_AT: usize = 64;
 const MAGIC: [u8; 4] = *b"RMQP";
 const END: usize = 80;
@@ -75,6 +80,7 @@ impl Marks {
             self.index_timestamp,
             self.master_flushed_offset,
             self.confirm_offset,
+            self.position.unwrap_or(0),
         ];
         for (slot, field) in bytes.chunks_exact_mut(8).zip(fields) {
             slot.copy_from_slice(&field.to_be_bytes());
@@ -98,7 +104,7 @@ fn foreign_part(bytes: &[u8; FILE_LEN]) -> Option<(usize, &'static str)> {
             return Some((at, "a time in milliseconds, as in a checkpoint"));
         }
     }
-    for at in [24, 32] {
+    for at in [24, 32, 40] {
         if i64_at(bytes, at) < -1 {
             return Some((at, "a log position, as in a checkpoint"));
         }
@@ -255,6 +261,7 @@ mod tests {
         assert_eq!(bytes.len(), FILE_LEN);
         assert_eq!(i64_at(&bytes, 8), MARKS.logics_timestamp);
         assert_eq!(i64_at(&bytes, 32), 5);
+        assert_eq!(i64_at(&bytes, 40), 77);
         assert_eq!(Checkpoint::open(directory.path()).unwrap().marks(), MARKS);
         assert_eq!(MARKS.min_timestamp(), 1_700_000_000_000 - 3000);
         assert_eq!(Marks::default().min_timestamp(), 0);
@@ -285,10 +292,14 @@ mod tests {
     #[test]
     fn a_position_does_not_outlive_a_run_of_java() {
         let directory = tempfile::tempdir().unwrap();
-        let mut bytes = written(directory.path(), MARKS);
-        bytes[7] ^= 1;
-        std::fs::write(directory.path().join("checkpoint"), &bytes).unwrap();
-        assert_eq!(Checkpoint::open(directory.path()).unwrap().marks().position, None);
+        let sound = written(directory.path(), MARKS);
+        // Of 5.1 to 5.3, and of 5.5.0.
+        for at in [7, 47] {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 1;
+            std::fs::write(directory.path().join("checkpoint"), &bytes).unwrap();
+            assert_eq!(Checkpoint::open(directory.path()).unwrap().marks().position, None);
+        }
     }
 
     #[test]
@@ -301,7 +312,8 @@ mod tests {
             (9, 0xff, "checkpoint at 8: expected a time"),
             (16, 0x7f, "checkpoint at 16: expected a time"),
             (32, 0x80, "checkpoint at 32: expected a log position"),
-            (41, 1, "checkpoint at 41: expected zeros"),
+            (40, 0x80, "checkpoint at 40: expected a log position"),
+            (49, 1, "checkpoint at 49: expected zeros"),
             (END, 1, "checkpoint at 80: expected zeros"),
             (MAGIC_AT, 1, "checkpoint at 64: expected zeros"),
             (FILE_LEN - 1, 1, "checkpoint at 4095: expected zeros"),

@@ -95,6 +95,12 @@ impl Recovery<'_> {
         if !self.clean || end.records > 0 || marks.position.is_none() {
             self.remember(&end)?;
         }
+        if !self.clean
+            && let Err(error) = self.queues.date_files(from, &|at| self.log.store_time(at))
+        {
+            // Whoever may write a file but does not own it cannot.
+            warn!(%error, "Java 4.x will find messages by time less well");
+        }
         self.make_directory(gone)
     }
 

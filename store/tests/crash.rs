@@ -428,3 +428,30 @@ fn a_queue_that_lost_more_files_than_are_always_looked_through_keeps_its_first_o
     assert_eq!(store.min_offset("T", 0), 0);
     assert_eq!(read_all(&store, "T", 0), before);
 }
+
+/// Java 4.9.7 looks for the message of a time in the first queue file that was modified then or
+/// later: files that were all modified at the start would send it to the first one.
+#[test]
+fn queue_files_that_are_built_again_keep_their_times() {
+    let directory = scratch();
+    let root = directory.path().join("store");
+    let store = open(config(&root)).unwrap();
+    for n in 0..350 {
+        store.put(&message("T", 0, b"body")).unwrap();
+        if n % 100 == 99 {
+            std::thread::sleep(std::time::Duration::from_millis(3));
+        }
+    }
+    let last_times = [99, 199, 299].map(|at| read_all(&store, "T", 0)[at].store_timestamp);
+    store.queues().write_tails().unwrap();
+    let killed = directory.path().join("killed");
+    copy(&root, &killed);
+    let store = open(config(&killed)).unwrap();
+    let modified = |file: i64| {
+        let path = killed.join(format!("consumequeue/T/0/{:020}", file * 2000));
+        let time = std::fs::metadata(path).unwrap().modified().unwrap();
+        time.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64
+    };
+    assert_eq!([0, 1, 2].map(modified), last_times);
+    store.stop().unwrap();
+}

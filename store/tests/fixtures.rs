@@ -224,6 +224,31 @@ fn a_killed_store_is_recovered() {
     check(&open(directory.path()), &manifest);
 }
 
+/// Java 5.5.0 keeps in its checkpoint how far the queues are on disk, once it has run for a minute,
+/// and with `enableAcceleratedRecovery` wants to find it there.
+#[test]
+fn the_sixth_field_of_a_checkpoint_of_java_5_5_is_taken_and_kept_up() {
+    for is_killed in [false, true] {
+        let directory = unpack("5.5.0-clean");
+        let root = directory.path().join("store");
+        let checkpoint = root.join("checkpoint");
+        let mut bytes = fs::read(&checkpoint).unwrap();
+        bytes[40..48].copy_from_slice(&38_098_i64.to_be_bytes());
+        fs::write(&checkpoint, bytes).unwrap();
+        if is_killed {
+            fs::write(root.join("abort"), "1").unwrap();
+        }
+        let store = open(directory.path());
+        check(&store, &manifest("5.5.0-clean"));
+        let put = store.put(&message("SV_roll", 0, b"one more")).unwrap();
+        let end = store.max_physical_offset();
+        assert!(end > put.physical_offset);
+        store.stop().unwrap();
+        let bytes = fs::read(&checkpoint).unwrap();
+        assert_eq!(bytes[40..48], end.to_be_bytes());
+    }
+}
+
 #[test]
 fn units_behind_a_truncation_by_java_are_cut() {
     let directory = unpack("5.3.3-stale-units");

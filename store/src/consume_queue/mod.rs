@@ -16,6 +16,7 @@
 mod at_once;
 mod batch;
 mod bounds;
+mod dates;
 mod deletion;
 mod files;
 mod handles;

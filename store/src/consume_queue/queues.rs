@@ -286,6 +286,16 @@ impl Queues {
         self.all().iter().try_for_each(|queue| queue.correct_min(min_physical_offset))
     }
 
+    /// Gives the full files of records at `from` and behind, which a recovery has written again, the
+    /// times that Java 4.x looks for. `time_of` reads the store time of the record at a position.
+    pub fn date_files(
+        &self,
+        from: i64,
+        time_of: &dyn Fn(i64) -> Option<i64>,
+    ) -> Result<(), ViewError> {
+        self.all().iter().try_for_each(|queue| queue.date_files(from, time_of))
+    }
+
     /// Deletes files whose records are all before `min_physical_offset`, never the last one, and
     /// corrects the first offsets. Returns the number of files. Flush before records are deleted
     /// from the log: their units could not be built again, and a queue must have no gap.
