@@ -28,6 +28,13 @@ pub const CLUSTER: &str = "DefaultCluster";
 const START_PATIENCE: Duration = Duration::from_secs(60);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
+/// Options of a JVM, and of ours in `JAVA_OPT`: a disk that others fill makes no broker delete
+/// files or refuse messages.
+pub const DISK_LEVELS: [&str; 2] = [
+    "-Drocketmq.broker.diskSpaceWarningLevelRatio=0.99",
+    "-Drocketmq.broker.diskSpaceCleanForciblyRatio=0.99",
+];
+
 /// What to start as server.
 pub enum Servers {
     /// Our binaries, in this folder.
@@ -93,6 +100,7 @@ impl Servers {
                     ["java.nio", "jdk.internal.ref", "sun.nio.ch"]
                         .map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED")),
                 );
+                argv.extend(DISK_LEVELS.map(str::to_owned));
                 argv.extend(["-cp".to_owned(), class_path.clone()]);
                 argv.extend([format!("org.apache.rocketmq.{main}"), "-c".to_owned(), config]);
                 argv

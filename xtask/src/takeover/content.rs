@@ -61,7 +61,8 @@ pub struct Ack {
     queue_id: i32,
     /// Place in the queue.
     pub queue_offset: i64,
-    physical_offset: i64,
+    /// Place in the log.
+    pub physical_offset: i64,
     properties: PropertiesBuf,
     body: Vec<u8>,
 }
@@ -70,6 +71,11 @@ impl Ack {
     /// Topic and queue.
     pub fn queue(&self) -> (&'static str, i32) {
         (self.topic, self.queue_id)
+    }
+
+    /// The last of its keys.
+    pub fn key(&self) -> Option<&str> {
+        Properties::new(self.properties.as_str()).get("KEYS")?.rsplit(' ').next()
     }
 
     /// Fails unless the record is what was acknowledged.
@@ -162,16 +168,26 @@ pub async fn create_topic(
 
 /// Commits an offset of each group for each queue.
 pub async fn commit(link: &Link, step: i64) -> Result<()> {
-    for (consumer_group, topic, queue_id, offset) in committed(step) {
-        let header = UpdateConsumerOffsetRequestHeader {
-            consumer_group,
-            topic,
-            queue_id: Some(queue_id),
-            commit_offset: Some(offset),
-        };
-        link.ok(RequestCode::UpdateConsumerOffset, &header, &[]).await?;
+    for (group, topic, queue_id, offset) in committed(step) {
+        commit_one(link, group, (topic, queue_id), offset).await?;
     }
     Ok(())
+}
+
+/// Commits an offset.
+pub async fn commit_one(
+    link: &Link,
+    consumer_group: &str,
+    (topic, queue_id): (&str, i32),
+    offset: i64,
+) -> Result<()> {
+    let header = UpdateConsumerOffsetRequestHeader {
+        consumer_group,
+        topic,
+        queue_id: Some(queue_id),
+        commit_offset: Some(offset),
+    };
+    link.ok(RequestCode::UpdateConsumerOffset, &header, &[]).await.map(|_| ())
 }
 
 /// The offsets of commit `step`: group, topic, queue and offset, different everywhere.
@@ -257,7 +273,16 @@ pub async fn send_with(
     properties: &PropertiesBuf,
     body: &[u8],
 ) -> Result<Vec<Ack>> {
-    let messages = vec![(properties.clone(), body.to_vec())];
+    send_all(link, topic, queue_id, vec![(properties.clone(), body.to_vec())]).await
+}
+
+/// Sends messages with their properties, several as a batch.
+pub async fn send_all(
+    link: &Link,
+    topic: &'static str,
+    queue_id: i32,
+    messages: Vec<(PropertiesBuf, Vec<u8>)>,
+) -> Result<Vec<Ack>> {
     send_one(link, Planned { topic, queue_id, messages }).await
 }
 

@@ -2,9 +2,7 @@
 
 use anyhow::{Result, ensure};
 use remoting::protocol::code::RequestCode;
-use remoting::protocol::header::{
-    QueryConsumerOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
-};
+use remoting::protocol::header::QueryConsumerOffsetRequestHeader;
 use remoting::protocol::message::PropertiesBuf;
 use remoting::protocol::message::record::Record;
 
@@ -39,13 +37,7 @@ impl Lights {
         }
         for topic in QUEUES {
             link.await_max(topic, 0, self.bodies.len() as i64).await?;
-            let header = UpdateConsumerOffsetRequestHeader {
-                consumer_group: GROUP,
-                topic,
-                queue_id: Some(0),
-                commit_offset: Some(self.bodies.len() as i64),
-            };
-            link.ok(RequestCode::UpdateConsumerOffset, &header, &[]).await?;
+            content::commit_one(link, GROUP, (topic, 0), self.bodies.len() as i64).await?;
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ pub mod site;
 mod snapshot;
 mod transactions;
 
+use generated::Tally;
 use release::Release;
 use round::{Round, Side};
 use site::{End, NameServer, Special};
@@ -41,9 +42,10 @@ pub struct Args {
     /// Put the Java broker on both sides
     #[arg(long)]
     control: bool,
-    /// Java release of the other broker, or `all`
-    #[arg(long, default_value = release::DEFAULT)]
-    version: String,
+    /// Java release of the other broker, or `all`; without it, 5.3.3 for the rounds, and all for
+    /// generated stores
+    #[arg(long)]
+    version: Option<String>,
     /// Take so many generated stores each way, instead of the rounds
     #[arg(long)]
     generated: Option<u64>,
@@ -63,7 +65,9 @@ pub struct Args {
 
 /// Runs the rounds; true if every check held.
 pub fn run(args: &Args) -> Result<bool> {
-    let releases = Release::named(&args.version).context("no such Java release")?;
+    let default = if args.generated.is_some() { release::ALL } else { release::DEFAULT };
+    let version = args.version.as_deref().unwrap_or(default);
+    let releases = Release::named(version).context("no such Java release")?;
     let tools = Toolchain::find();
     if let Some((_, tool)) = tools.missing(true, &[Client::Java(release::DEFAULT)]).first() {
         ensure!(!workspace::is_ci(), "CI needs {tool}");
@@ -73,21 +77,30 @@ pub fn run(args: &Args) -> Result<bool> {
     let start = Instant::now();
     let servers = Servers::ours(args.server_bin.as_deref())?;
     let name_server = NameServer::start(&servers)?;
+    if let Some(count) = args.generated {
+        let seeds = args.seed..args.seed + count;
+        let mut java = Vec::new();
+        for release in releases {
+            java.push((release, Servers::java(&tools, release.0)?));
+        }
+        let held = generate(seeds, &servers, &java, &name_server, args)?;
+        println!(
+            "{} in {:.0?}",
+            if held { "all held" } else { "FAILED" },
+            rounded(start.elapsed())
+        );
+        return Ok(held);
+    }
     let mut held = true;
     for release in releases {
         let lacks = release.lacks().map(|lacks| format!(", without {lacks}"));
         println!("Java {release}{}", lacks.unwrap_or_default());
         let java = Side { word: "Java", servers: &Servers::java(&tools, release.0)? };
         let ours = if args.control { java } else { Side { word: "ours", servers: &servers } };
-        if let Some(count) = args.generated {
-            let seeds = args.seed..args.seed + count;
-            held &= generate(seeds, ours, java, &name_server, args.keep)?;
-            continue;
-        }
         if !args.refused {
             held &= rounds(ours, java, release, &name_server, args.keep)?;
         }
-        if args.refused || args.version == "all" {
+        if args.refused || version == release::ALL {
             held &= refusals::run(release, java.servers, &servers, &name_server)?;
         }
     }
@@ -133,31 +146,32 @@ fn rounds(
     })
 }
 
-/// Generated stores of these seeds, each way.
+/// Generated stores of these seeds, each way; the releases take turns.
 fn generate(
     seeds: Range<u64>,
-    ours: Side<'_>,
-    java: Side<'_>,
+    ours: &Servers,
+    java: &[(Release, Servers)],
     name_server: &NameServer,
-    keep: bool,
+    args: &Args,
 ) -> Result<bool> {
-    let one_way = |first: Side<'_>, second: Side<'_>| {
-        let mut held = true;
+    let one_way = |from_java: bool| {
+        let mut tally = Tally::default();
         for seed in seeds.clone() {
-            match generated::run(seed, first, second, name_server, keep) {
-                Ok(report) => println!("{report}"),
-                Err(error) => {
-                    println!("seed {seed}: {} → {}: FAILED: {error:#}", first.word, second.word);
-                    held = false;
-                }
-            }
+            let (release, servers) = &java[seed as usize % java.len()];
+            let java = Side { word: "Java", servers };
+            let ours = if args.control { java } else { Side { word: "ours", servers: ours } };
+            let sides = if from_java { (java, ours) } else { (ours, java) };
+            tally.add(seed, *release, sides, name_server, args.keep);
         }
-        held
+        tally.report(if from_java { "Java → ours" } else { "ours → Java" })
     };
+    if args.control {
+        return Ok(one_way(true));
+    }
     thread::scope(|scope| {
-        let there = scope.spawn(|| one_way(ours, java));
-        let back = one_way(java, ours);
-        Ok(back && there.join().ok().context("a lane panicked")?)
+        let there = scope.spawn(|| one_way(false));
+        let back = one_way(true);
+        Ok(there.join().ok().context("a lane panicked")? && back)
     })
 }
 

@@ -5,6 +5,9 @@ use std::fmt;
 /// The release that the gate runs.
 pub const DEFAULT: &str = "5.3.3";
 
+/// The word for every release.
+pub const ALL: &str = "all";
+
 /// A Java release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Release(pub &'static str);
@@ -15,7 +18,7 @@ impl Release {
 
     /// Those that `--version` names.
     pub fn named(name: &str) -> Option<Vec<Self>> {
-        if name == "all" {
+        if name == ALL {
             return Some(Self::ALL.to_vec());
         }
         Self::ALL.into_iter().find(|release| release.0 == name).map(|release| vec![release])

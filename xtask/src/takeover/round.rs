@@ -317,7 +317,8 @@ impl<'a> Round<'a> {
     }
 }
 
-fn is_java(side: Side<'_>) -> bool {
+/// Whether the broker of a side is Java's.
+pub fn is_java(side: Side<'_>) -> bool {
     matches!(side.servers, Servers::Control(_))
 }
 
@@ -326,7 +327,7 @@ fn is_timed(body: &[u8]) -> bool {
 }
 
 /// Whether a query finds a record; `patient`, because the index may be behind for a while.
-async fn finds(
+pub async fn finds(
     link: &Link,
     topic: &str,
     (key, is_unique): (&str, bool),

@@ -125,6 +125,7 @@ impl Site {
             ("waitTimeMillsInPullQueue", "10000".to_owned()),
             ("waitTimeMillsInTransactionQueue", "10000".to_owned()),
             ("osPageCacheBusyTimeOutMills", "10000".to_owned()),
+            ("diskMaxUsedSpaceRatio", "95".to_owned()),
         ];
         if special.two_logs {
             let logs = [1, 2].map(|at| text(&store.join(LOG_DIRECTORIES[at])));
@@ -171,10 +172,8 @@ impl Site {
     /// Starts the broker of `servers`; returns when it accepts connections.
     pub fn start(&mut self, servers: &Servers) -> Result<Duration> {
         let start = Instant::now();
-        let log = compat::cache().join(format!("takeover-{}.log", self.name));
-        let env = [("ROCKETMQ_HOME", text(&self.home))];
-        let argv = servers.argv(Role::Broker, &self.config);
-        let mut process = Process::start(&argv, &env, &log, false)?;
+        let log = self.log();
+        let mut process = self.spawn(servers)?;
         // Not registered yet: a Java broker may do that 10 s later.
         while TcpStream::connect_timeout(&self.broker, Duration::from_secs(1)).is_err() {
             if let Some(status) = process.ended()? {
@@ -186,6 +185,25 @@ impl Site {
         }
         self.process = Some(process);
         Ok(start.elapsed())
+    }
+
+    fn spawn(&self, servers: &Servers) -> Result<Process> {
+        let levels = compat::DISK_LEVELS.join(" ");
+        let env = [("ROCKETMQ_HOME", text(&self.home)), ("JAVA_OPT", levels)];
+        let argv = servers.argv(Role::Broker, &self.config);
+        Process::start(&argv, &env, &self.log(), false)
+    }
+
+    fn log(&self) -> PathBuf {
+        compat::cache().join(format!("takeover-{}.log", self.name))
+    }
+
+    /// Starts the broker of `servers` and kills it a while later, whether it has started or not.
+    pub fn start_and_kill(&mut self, servers: &Servers, after: Duration) -> Result<()> {
+        let process = self.spawn(servers)?;
+        thread::sleep(after);
+        drop(process);
+        Ok(())
     }
 
     /// Ends the broker; fails if it does not leave behind what the next one expects.

@@ -21,8 +21,9 @@ const GROUP: &str = "takeover-transaction";
 const COUNT: usize = 4;
 
 /// A half message that waits.
-struct Half {
-    body: String,
+pub struct Half {
+    /// Its body.
+    pub body: String,
     queue_offset: i64,
     physical_offset: i64,
 }
@@ -79,7 +80,7 @@ impl Transactions {
 }
 
 /// How often each body is in the topic.
-async fn visible(link: &Link) -> Result<BTreeMap<String, usize>> {
+pub async fn visible(link: &Link) -> Result<BTreeMap<String, usize>> {
     let mut visible = BTreeMap::new();
     for queue_id in 0..QUEUES {
         let (min, max) = link.bounds(TOPIC, queue_id).await?;
@@ -93,7 +94,8 @@ async fn visible(link: &Link) -> Result<BTreeMap<String, usize>> {
     Ok(visible)
 }
 
-async fn send(link: &Link, body: String, at: usize) -> Result<Half> {
+/// Sends a half message to queue `at`, counted round.
+pub async fn send(link: &Link, body: String, at: usize) -> Result<Half> {
     let properties = format!("TRAN_MSG\u{1}true\u{2}PGROUP\u{1}{GROUP}\u{2}");
     let header = SendMessageRequestHeader {
         producer_group: GROUP,
@@ -112,7 +114,8 @@ async fn send(link: &Link, body: String, at: usize) -> Result<Half> {
     Ok(Half { body, queue_offset, physical_offset: id.physical_offset })
 }
 
-async fn end(link: &Link, half: &Half, commit_or_rollback: i32) -> Result<()> {
+/// Commits a half message or rolls it back.
+pub async fn end(link: &Link, half: &Half, commit_or_rollback: i32) -> Result<()> {
     let header = EndTransactionRequestHeader {
         producer_group: GROUP,
         tran_state_table_offset: half.queue_offset,
