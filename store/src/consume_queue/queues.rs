@@ -286,8 +286,9 @@ impl Queues {
         self.all().iter().try_for_each(|queue| queue.correct_min(min_physical_offset))
     }
 
-    /// Gives the full files of records at `from` and behind, which a recovery has written again, the
-    /// times that Java 4.x looks for. `time_of` reads the store time of the record at a position.
+    /// Gives the full files of records at `from` and behind, which a recovery has written again,
+    /// the times that Java 4.x looks for. `time_of` reads the store time of the record at a
+    /// position.
     pub fn date_files(
         &self,
         from: i64,

@@ -125,7 +125,11 @@ impl Site {
             ("waitTimeMillsInPullQueue", "10000".to_owned()),
             ("waitTimeMillsInTransactionQueue", "10000".to_owned()),
             ("osPageCacheBusyTimeOutMills", "10000".to_owned()),
+            // Java takes no higher levels than these, whatever `DISK_LEVELS` says.
             ("diskMaxUsedSpaceRatio", "95".to_owned()),
+            ("cleanFileForciblyEnable", "false".to_owned()),
+            // 5.5.0 reads no more than the last ten files, which are small here.
+            ("commitLogRecoverMaxNum", "1000".to_owned()),
         ];
         if special.two_logs {
             let logs = [1, 2].map(|at| text(&store.join(LOG_DIRECTORIES[at])));

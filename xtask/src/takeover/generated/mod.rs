@@ -127,18 +127,18 @@ impl Store {
             anyhow::Ok(())
         })?;
         let sent = sent.into_inner();
-        let mut is_killed = plan.end == End::Kill;
+        let mut kills = usize::from(plan.end == End::Kill);
         let newest = site.log_files()?.into_keys().next_back().unwrap_or(0);
         if let Some(after) = plan.again {
             site.start_and_kill(second.servers, after)?;
-            is_killed = true;
+            kills += 1;
         }
 
         let started = site.start(second.servers)?;
         // Java rebuilds the index of an aborted store from the file where recovery starts.
-        let indexed_from = if is_killed && is_java(second) { newest } else { 0 };
+        let indexed_from = if kills > 0 && is_java(second) { newest } else { 0 };
         let link = Link::new(site.broker);
-        let more = runtime.block_on(self.check(&link, &sent, is_killed, indexed_from))?;
+        let more = runtime.block_on(self.check(&link, &sent, kills, indexed_from))?;
         let again = plan.again.map_or(String::new(), |after| {
             format!(", killed again {} ms after its start", after.as_millis())
         });
@@ -161,7 +161,7 @@ impl Store {
         &self,
         link: &Link,
         sent: &Sent,
-        is_killed: bool,
+        kills: usize,
         indexed_from: i64,
     ) -> Result<usize> {
         let mut unacknowledged = 0;
@@ -170,8 +170,8 @@ impl Store {
             unacknowledged += check_queue(link, *queue, &acks).await?;
         }
         check_keys(link, sent, indexed_from).await?;
-        check_offset(link, self.plan.queues[0], sent.offset, is_killed).await?;
-        check_delayed(link, sent, is_killed).await?;
+        check_offset(link, self.plan.queues[0], sent.offset, kills > 0).await?;
+        check_delayed(link, sent, 1 + kills).await?;
         check_transactions(link, sent).await?;
         Ok(unacknowledged)
     }
@@ -246,9 +246,8 @@ async fn check_offset(
     Ok(())
 }
 
-/// Waits until each delayed message is delivered: once, or after a kill twice at most.
-async fn check_delayed(link: &Link, sent: &Sent, is_killed: bool) -> Result<()> {
-    let most = if is_killed { 2 } else { 1 };
+/// Waits until each delayed message is delivered: once, and after each kill once more at most.
+async fn check_delayed(link: &Link, sent: &Sent, most: usize) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let delivered = work::bodies(link, DELAYED, 0).await?;

@@ -63,6 +63,9 @@ impl Plan {
         let mut settings = settings.map(|(key, value)| (key, value.to_string())).to_vec();
         let flush = dice.pick(&["ASYNC_FLUSH", "SYNC_FLUSH"]);
         settings.push(("flushDiskType", flush.to_owned()));
+        // Of 5.5.0: its recovery starts where our checkpoint says.
+        let accelerated = dice.pick(&["true", "false"]);
+        settings.push(("enableAcceleratedRecovery", accelerated.to_owned()));
         let topics = &TOPICS[..1 + dice.below(TOPICS.len() as u64) as usize];
         let queues = topics.iter().flat_map(|topic| {
             let count = 1 + dice.below(4) as i32;
