@@ -15,6 +15,8 @@ use crate::compat::{self, Process, Role, Servers};
 
 const START_PATIENCE: Duration = Duration::from_secs(180);
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
+const PORT_TRIES: usize = 5;
+const PORT_PAUSE: Duration = Duration::from_secs(2);
 
 /// Bytes of a commit log file.
 const LOG_FILE_LEN: i64 = 1 << 20;
@@ -173,8 +175,22 @@ impl Site {
         Ok(files)
     }
 
-    /// Starts the broker of `servers`; returns when it accepts connections.
+    /// Starts the broker of `servers`; returns when it accepts connections. A port that somebody
+    /// else has taken meanwhile is waited for.
     pub fn start(&mut self, servers: &Servers) -> Result<Duration> {
+        let mut started = self.try_start(servers);
+        for _ in 0..PORT_TRIES {
+            let said = fs::read_to_string(self.log()).unwrap_or_default();
+            if started.is_ok() || !said.contains("Address already in use") {
+                break;
+            }
+            thread::sleep(PORT_PAUSE);
+            started = self.try_start(servers);
+        }
+        started
+    }
+
+    fn try_start(&mut self, servers: &Servers) -> Result<Duration> {
         let start = Instant::now();
         let log = self.log();
         let mut process = self.spawn(servers)?;

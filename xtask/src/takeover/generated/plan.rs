@@ -57,7 +57,8 @@ impl Plan {
         let settings = [
             ("mappedFileSizeCommitLog", log_file_len),
             ("mappedFileSizeConsumeQueue", 20 * (5 + dice.below(300))),
-            ("maxIndexNum", dice.pick(&[50, 500, 5_000])),
+            // Java names two index files alike that it makes within a millisecond.
+            ("maxIndexNum", dice.pick(&[500, 1_000, 5_000])),
             ("maxHashSlotNum", dice.pick(&[10, 1_000])),
         ];
         let mut settings = settings.map(|(key, value)| (key, value.to_string())).to_vec();
