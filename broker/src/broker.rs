@@ -34,6 +34,7 @@ use crate::dispatch::Frontend;
 use crate::filter::ConsumerFilters;
 use crate::groups::{self, Groups};
 use crate::locks::QueueLocks;
+use crate::metrics;
 use crate::offsets::ConsumerOffsets;
 use crate::peers::{self, Peers};
 use crate::pop::{self, Orders, PopBuffer, Pops, Revive};
@@ -81,6 +82,8 @@ pub struct Broker {
     pub(crate) peers: Peers,
     pub(crate) stats: Stats,
     pub(crate) traffic: Traffic,
+    /// Whether anybody asks for metrics: what only they need is not counted otherwise.
+    pub(crate) measures: bool,
     /// Properties that every stored message gets.
     pub(crate) stamp: String,
     address: OnceLock<Address>,
@@ -125,6 +128,7 @@ pub struct Running {
     /// Stops before all others, and long before them when clients are asked to go away.
     registration: Services,
     network: NetworkConfig,
+    metrics: Option<SocketAddr>,
 }
 
 impl Broker {
@@ -159,11 +163,12 @@ impl Broker {
             broker.close_store();
             return Err(error);
         }
-        let services = start_services(&broker, &server);
+        let mut services = start_services(&broker, &server);
+        let metrics = if broker.measures { metrics::start(&broker, &mut services) } else { None };
         let mut registration = Services::new(Handle::current());
         let registered = Arc::clone(&broker);
         registration.run("register", |stop| peers::run(registered, stop));
-        Ok(Running { broker, server, services, registration, network })
+        Ok(Running { broker, server, services, registration, network, metrics })
     }
 
     /// Loads the tables and the store, under the lock of the store: another broker on the same
@@ -241,6 +246,7 @@ impl Broker {
             revive,
             revive_topic: reviving,
             stats: Stats::new(now_ms()),
+            measures: config.metrics_exporter_type == "PROM",
             traffic: Traffic::new(&config.broker_cluster_name),
             config,
             address: OnceLock::new(),
@@ -475,6 +481,11 @@ impl Running {
     /// The address it listens on.
     pub fn listens_on(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Where metrics are served, if they are.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// The name of the broker.

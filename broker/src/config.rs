@@ -147,6 +147,21 @@ pub struct BrokerConfig {
     /// Whether that works while sends are not permitted.
     #[property(default = true, restart)]
     pub allow_recall_when_broker_not_writeable: bool,
+    /// Who gets metrics: `DISABLE` or `PROM`, a page to be fetched.
+    #[property(default = "DISABLE", restart)]
+    pub metrics_exporter_type: String,
+    /// Port of the page of metrics, which also answers `/health/live` and `/health/ready`.
+    #[property(default = 5557, restart)]
+    pub metrics_prom_exporter_port: u16,
+    /// Address of the page of metrics; the advertised one unless set.
+    #[property(default = "", restart)]
+    pub metrics_prom_exporter_host: String,
+    /// Labels of every series: `name:value,name:value`.
+    #[property(default = "", restart)]
+    pub metrics_label: String,
+    /// Series of one family at most; how many are left out is on the page.
+    #[property(default = 50_000, restart)]
+    pub metrics_otel_cardinality_limit: i32,
     /// Region stamped on every message.
     #[property(default = "DefaultRegion", restart)]
     pub region_id: String,

@@ -18,6 +18,7 @@ mod dispatch;
 mod filter;
 mod groups;
 mod locks;
+mod metrics;
 mod offsets;
 mod peers;
 mod pop;

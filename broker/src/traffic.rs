@@ -16,6 +16,7 @@ use remoting::protocol::body::{BrokerStatsData, BrokerStatsItem};
 use store::Got;
 
 use crate::broker::Broker;
+use crate::metrics::{Kind, Sent};
 
 /// Seconds between the samples of a minute, an hour and a day, and how many are kept.
 const WINDOWS: [(u64, usize); 3] = [(10, 7), (600, 7), (3600, 25)];
@@ -45,6 +46,7 @@ struct Sample {
 struct TopicTraffic {
     messages: Meter,
     bytes: Meter,
+    sent: Sent,
 }
 
 /// What a group does with a topic.
@@ -98,6 +100,28 @@ impl Traffic {
         let topic = find_or_make(&self.topics, topic);
         topic.messages.add(messages);
         topic.bytes.add(bytes);
+    }
+
+    /// Counts messages that a sender had stored by one put, by their kind.
+    pub(crate) fn sent(&self, topic: &str, kind: Kind, messages: u64, bytes: u64) {
+        find_or_make(&self.topics, topic).sent.add(kind, messages, bytes);
+    }
+
+    /// Calls `see` with every topic and what was sent to it.
+    pub(crate) fn each_topic(&self, mut see: impl FnMut(&str, &Sent)) {
+        for topic in &self.topics {
+            see(topic.key(), &topic.sent);
+        }
+    }
+
+    /// Calls `see` with every topic and group that got of it, and messages and bytes.
+    pub(crate) fn each_group(&self, mut see: impl FnMut(&str, &str, u64, u64)) {
+        for traffic in &self.groups {
+            if let Some((topic, group)) = traffic.key().split_once('@') {
+                let total = |meter: &Meter| meter.value.load(Ordering::Relaxed);
+                see(topic, group, total(&traffic.got), total(&traffic.got_bytes));
+            }
+        }
     }
 
     /// Counts messages that a group got by one pull or pop.

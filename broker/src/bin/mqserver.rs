@@ -62,6 +62,9 @@ struct Ready<'a> {
     broker: String,
     /// Why the broker is told to clients under this address.
     because: String,
+    /// Address of the page of metrics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
     name: &'a str,
     data: String,
     pid: u32,
@@ -106,9 +109,13 @@ fn settings(options: &Options) -> anyhow::Result<(Settings, Vec<String>)> {
     let mut settings = Settings::default();
     // The name server is this process; one of the environment is somebody else's.
     settings.broker.namesrv_addr = None;
+    settings.broker.metrics_exporter_type = "PROM".to_owned();
     let mut given = Vec::new();
     if let Some(port) = options.port {
         given.push(("listenPort", port.to_string()));
+        if port == 0 {
+            given.push(("metricsPromExporterPort", port.to_string()));
+        }
     }
     if let Some(data) = &options.data {
         given.push(("storePathRootDir", data.display().to_string()));
@@ -153,6 +160,7 @@ fn print_ready(running: &Running, namesrv: &str, data: &std::path::Path) -> anyh
         namesrv: namesrv.to_owned(),
         broker: address.to_string(),
         because,
+        metrics: running.metrics().map(|address| address.to_string()),
         name: running.name(),
         data: data.display().to_string(),
         pid: std::process::id(),

@@ -97,6 +97,16 @@ impl ConsumerGroup {
         self.message_model == Some(MessageModel::Broadcasting)
     }
 
+    /// The topics the group subscribes to.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &str> {
+        self.subscriptions.keys().map(String::as_str)
+    }
+
+    /// Whether its members pop.
+    pub(crate) fn pops(&self) -> bool {
+        self.consume_type == Some(ConsumeType::Pop)
+    }
+
     /// Returns the group as administrators see it.
     pub(crate) fn connections(&self) -> ConsumerConnection {
         let subscriptions = self.subscriptions.iter();
@@ -295,6 +305,13 @@ impl Consumers {
 
     fn untold(&self) -> MutexGuard<'_, HashMap<String, Vec<Arc<Peer>>>> {
         self.untold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `see` with every group and its name.
+    pub(crate) fn each_group(&self, mut see: impl FnMut(&str, &ConsumerGroup)) {
+        for group in &self.groups {
+            see(group.key(), group.value());
+        }
     }
 
     fn groups_where(&self, matches: impl Fn(&ConsumerGroup) -> bool) -> Vec<String> {

@@ -203,7 +203,6 @@ impl Buffer {
     }
 
     /// Number of check points.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.held.len()
     }

@@ -24,8 +24,13 @@ impl InFlight {
     /// Whether the queue must not be popped now.
     pub(crate) fn too_many(&self, topic: &str, group: &str, queue_id: i32) -> bool {
         let Some(threshold) = self.threshold else { return false };
-        let count = self.counts.get(&key(topic, group)).and_then(|c| c.get(&queue_id).copied());
-        count.unwrap_or(0) > threshold
+        self.count(topic, group, queue_id) > threshold
+    }
+
+    /// Popped messages that nobody acknowledged yet, as far as they are counted.
+    pub(crate) fn count(&self, topic: &str, group: &str, queue_id: i32) -> i64 {
+        let counts = self.counts.get(&key(topic, group));
+        counts.and_then(|counts| counts.get(&queue_id).copied()).unwrap_or(0)
     }
 
     /// Counts popped messages.

@@ -86,6 +86,11 @@ impl PopBuffer {
         PopBuffer { buffer: config.enable_pop_buffer_merge.then(buffer) }
     }
 
+    /// Check points held in memory.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().map_or(0, |buffer| buffer.len())
+    }
+
     fn lock(&self) -> Option<MutexGuard<'_, Buffer>> {
         let buffer = self.buffer.as_ref()?;
         Some(buffer.lock().unwrap_or_else(PoisonError::into_inner))

@@ -30,9 +30,9 @@ use crate::attributes;
 use crate::config::BrokerConfig;
 
 pub(crate) use names::{
-    CHECKED_OUT_TOPIC, HALF_TOPIC, OP_TOPIC, PopRetry, RETRY_PREFIX, SCHEDULE_TOPIC, TIMER_TOPIC,
-    dead_letter_topic, group_of_retry_topic, is_retry_topic, never_sent_to, pop_retry_of,
-    pop_retry_topic, retry_topic, revive_topic, validate_topic,
+    CHECKED_OUT_TOPIC, DLQ_PREFIX, HALF_TOPIC, OP_TOPIC, PopRetry, RETRY_PREFIX, SCHEDULE_TOPIC,
+    TIMER_TOPIC, dead_letter_topic, group_of_retry_topic, is_retry_topic, never_sent_to,
+    pop_retry_of, pop_retry_topic, pop_retry_topics, retry_topic, revive_topic, validate_topic,
 };
 
 /// Permission bits of topics and brokers.

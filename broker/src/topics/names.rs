@@ -121,6 +121,11 @@ pub(crate) fn pop_retry_topic(group: &str, topic: &str, version: PopRetry) -> St
     format!("{RETRY_PREFIX}{group}{separator}{topic}")
 }
 
+/// The topics a group's popped messages of a topic may have returned to.
+pub(crate) fn pop_retry_topics(group: &str, topic: &str) -> [String; 2] {
+    [PopRetry::V1, PopRetry::V2].map(|version| pop_retry_topic(group, topic, version))
+}
+
 /// Which kind of retry topic this is; a group's own retry topic counts as the first kind.
 pub(crate) fn pop_retry_of(topic: &str) -> Option<PopRetry> {
     let rest = group_of_retry_topic(topic)?;

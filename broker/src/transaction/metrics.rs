@@ -81,6 +81,13 @@ impl Metrics {
         count.time_stamp = now_ms;
     }
 
+    /// Open half messages by topic.
+    pub(super) fn counts(&self) -> Vec<(String, i64)> {
+        let state = self.state();
+        let counts = state.file.transaction_count.iter();
+        counts.map(|(topic, count)| (topic.clone(), count.count)).collect()
+    }
+
     /// Writes the file when something changed since the last time.
     pub(crate) fn persist(&self) -> Result<(), JsonFileError> {
         let mut state = self.state();

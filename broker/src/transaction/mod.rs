@@ -254,6 +254,11 @@ impl Transactions {
         self.save_metrics();
     }
 
+    /// Open half messages by topic.
+    pub(crate) fn open_by_topic(&self) -> Vec<(String, i64)> {
+        self.metrics.counts()
+    }
+
     /// Writes the counts of open half messages if they changed.
     pub(crate) fn save_metrics(&self) {
         if let Err(error) = self.metrics.persist() {

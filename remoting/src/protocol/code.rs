@@ -311,6 +311,28 @@ codes! {
     }
 }
 
+/// First version of the regular part of Java's `MQVersion`: `V4_0_0`.
+const FIRST_REGULAR: i32 = 213;
+/// `MQVersion`'s name for whatever it does not know yet.
+const HIGHER_VERSION: i32 = 612;
+
+/// Java's name of the version in a frame, as `V5_3_3`; before 4.0.0 only that it is so old.
+///
+/// Every release has the number after that of its snapshot, and every x.y has ten releases.
+pub fn version_name(version: i32) -> String {
+    if version < FIRST_REGULAR {
+        return "V3".to_owned();
+    }
+    if version >= HIGHER_VERSION {
+        return "HIGHER_VERSION".to_owned();
+    }
+    let since = version - FIRST_REGULAR;
+    let release = (since + 1) / 2;
+    let (major, minor, patch) = (4 + release / 100, release / 10 % 10, release % 10);
+    let snapshot = if since % 2 == 1 { "_SNAPSHOT" } else { "" };
+    format!("V{major}_{minor}_{patch}{snapshot}")
+}
+
 /// Response codes of 4.9.7 and 5.1.4 for their access-control files; newer releases reuse them.
 pub mod former {
     /// `UPDATE_AND_CREATE_ACL_CONFIG_FAILED`, now `POLLING_FULL`.
@@ -325,5 +347,29 @@ impl LanguageCode {
     /// The language a JSON header names; unknown names are `Other`.
     pub fn from_name(name: &str) -> Self {
         Self::ALL.iter().find(|(_, java)| *java == name).map_or(Self::Other, |(code, _)| *code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_have_javas_names() {
+        for (version, name) in [
+            (212, "V3"),
+            (213, "V4_0_0"),
+            (232, "V4_1_0_SNAPSHOT"),
+            (317, "V4_5_2"),
+            (407, "V4_9_7"),
+            (441, "V5_1_4"),
+            (479, "V5_3_3"),
+            (513, "V5_5_0"),
+            (611, "V5_9_9"),
+            (612, "HIGHER_VERSION"),
+            (i32::MAX, "HIGHER_VERSION"),
+        ] {
+            assert_eq!(version_name(version), name);
+        }
     }
 }

@@ -34,7 +34,7 @@ impl MessageStore {
         }
         lines.extend(match &self.timer {
             Some(timer) => timer.runtime(self),
-            None => crate::timer::no_runtime(),
+            None => crate::timer::Figures::default().named(),
         });
         lines
     }

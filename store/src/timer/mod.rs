@@ -158,13 +158,20 @@ impl Timer {
 
     /// Figures for the runtime information: name and value.
     pub fn runtime(&self, store: &MessageStore) -> Vec<(&'static str, String)> {
+        self.figures(store).named()
+    }
+
+    /// How far the timer is.
+    pub fn figures(&self, store: &MessageStore) -> Figures {
         let read_ms = self.progress.read_ms.load(Ordering::SeqCst);
         let queue_offset = self.progress.queue_offset.load(Ordering::SeqCst);
         let waiting = self.counts.sum();
         // A slot is done when it is over: less than two slots are no delay.
         let late_ms = if waiting > 0 { now_ms() - read_ms - 2 * self.precision_ms() } else { 0 };
         let behind = store.max_offset(TIMER_TOPIC, 0) - queue_offset;
-        figures(late_ms.max(0) / 1000, behind.max(0), waiting, self.rates.per_second())
+        let (enqueued, delivered) = self.rates.per_second();
+        let (late_ms, behind) = (late_ms.max(0), behind.max(0));
+        Figures { late_ms, behind, waiting, enqueued, delivered }
     }
 
     /// Works until told to stop.
@@ -339,24 +346,32 @@ impl Timer {
     }
 }
 
-/// Figures of a timer that is off.
-pub(crate) fn no_runtime() -> Vec<(&'static str, String)> {
-    figures(0, 0, 0, (0.0, 0.0))
+/// How far a timer is; all zero for one that is off.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// By how many ms delivery is late.
+    pub late_ms: i64,
+    /// Messages that are stored and not in the wheel.
+    pub behind: i64,
+    /// Messages that wait.
+    pub waiting: i64,
+    /// Messages a second that come and go.
+    pub enqueued: f32,
+    /// Messages a second that are delivered.
+    pub delivered: f32,
 }
 
-fn figures(
-    late_s: i64,
-    offset_behind: i64,
-    waiting: i64,
-    (enqueued, delivered): (f32, f32),
-) -> Vec<(&'static str, String)> {
-    vec![
-        ("timerReadBehind", late_s.to_string()),
-        ("timerOffsetBehind", offset_behind.to_string()),
-        ("timerCongestNum", waiting.to_string()),
-        ("timerEnqueueTps", format!("{enqueued:?}")),
-        ("timerDequeueTps", format!("{delivered:?}")),
-    ]
+impl Figures {
+    /// Under the names of the runtime information.
+    pub(crate) fn named(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("timerReadBehind", (self.late_ms / 1000).to_string()),
+            ("timerOffsetBehind", self.behind.to_string()),
+            ("timerCongestNum", self.waiting.to_string()),
+            ("timerEnqueueTps", format!("{:?}", self.enqueued)),
+            ("timerDequeueTps", format!("{:?}", self.delivered)),
+        ]
+    }
 }
 
 #[cfg(test)]

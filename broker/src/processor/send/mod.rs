@@ -34,6 +34,7 @@ use self::stamp::{Stamped, stamp};
 use crate::admission::Unanswered;
 use crate::broker::Broker;
 use crate::call::Call;
+use crate::metrics::Kind;
 use crate::put::Due;
 use crate::reject::Reject;
 use crate::topics::{self, Facts};
@@ -127,6 +128,7 @@ fn store(
         Shape::Batch => broker.put_batch_due(&NewBatch { message }, due),
         Shape::InnerBatch(count) => broker.put_inner_batch(&message, count, due),
     }?;
+    count(broker, header, &stamped, due, redirect.as_deref().unwrap_or(header.topic), &put);
     write_ids(broker, &put, &mut scratch.message_id);
     let topic = redirect.as_deref().unwrap_or(header.topic);
     let unique = &scratch.properties.as_str()[stamped.unique_key];
@@ -151,6 +153,34 @@ fn store(
     }
     let place = place.unwrap_or_else(|| broker.unanswered());
     Ok(wait_durable(broker, (to_flush, to_save), &sent, place, out.tag()))
+}
+
+/// Counts what was sent, under the topic where it is stored, as Java does.
+fn count(
+    broker: &Broker,
+    header: &Header<'_>,
+    stamped: &Stamped<'_>,
+    due: Due,
+    topic: &str,
+    put: &store::Put,
+) {
+    if !broker.measures {
+        return;
+    }
+    let stored_in = match due {
+        Due::Now if stamped.is_half(header) => topics::HALF_TOPIC,
+        Due::Now => topic,
+        Due::Level(_) => topics::SCHEDULE_TOPIC,
+        Due::At(_) => topics::TIMER_TOPIC,
+    };
+    let kind = match due {
+        _ if stamped.transactional => Kind::Transaction,
+        _ if stamped.ordered => Kind::Fifo,
+        Due::Now => Kind::Normal,
+        Due::Level(_) | Due::At(_) => Kind::Delay,
+    };
+    let bytes = (put.end - put.physical_offset).cast_unsigned();
+    broker.traffic.sent(stored_in, kind, put.ids.len().max(1) as u64, bytes);
 }
 
 fn refuse_unsupported(

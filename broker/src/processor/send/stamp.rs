@@ -27,6 +27,8 @@ pub(super) struct Stamped<'a> {
     pub waits: bool,
     /// Whether it has keys.
     pub has_keys: bool,
+    /// Whether it has a sharding key.
+    pub ordered: bool,
     /// Number of messages it says it holds; 0 for what is no such number.
     pub inner_num: Option<i16>,
     /// Where the unique key stands in the stamped properties; empty if there is none.
@@ -58,6 +60,7 @@ pub(super) fn stamp<'a>(
         transactional: false,
         waits: true,
         has_keys: false,
+        ordered: false,
         inner_num: None,
         unique_key: 0..0,
     };
@@ -75,6 +78,7 @@ pub(super) fn stamp<'a>(
             name::TRANSACTION_PREPARED => stamped.transactional = is_true(value),
             name::WAIT => stamped.waits = is_true(value),
             name::KEYS => stamped.has_keys = true,
+            name::SHARDING_KEY => stamped.ordered = true,
             name::INNER_NUM => stamped.inner_num = Some(value.parse().unwrap_or(0)),
             _ => {}
         }
