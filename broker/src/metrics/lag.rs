@@ -39,7 +39,7 @@ pub(super) fn write(broker: &Broker, page: &mut Page<'_, '_>) -> fmt::Result {
                     is_system(broker, &topic, Some(&group)),
                 ]
             };
-            all.push((labels(false), lag(broker, &group, &[topic.clone()], pops)));
+            all.push((labels(false), lag(broker, &group, std::slice::from_ref(&topic), pops)));
             if pops {
                 let retries = pop_retry_topics(&group, &topic);
                 all.push((labels(true), lag(broker, &group, &retries, pops)));
