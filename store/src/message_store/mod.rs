@@ -305,6 +305,8 @@ impl MessageStore {
                 info!(%topic, queues = ?ids, "deleted queues whose messages are gone");
             }
         }
+        // As with a topic; after a power cut the log may have files again that were deleted.
+        self.save_checkpoint()?;
         Ok(count)
     }
 

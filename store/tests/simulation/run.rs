@@ -170,7 +170,8 @@ impl Run {
             79..84 => _ = self.store().build_index(),
             84..88 => self.store().log().prepare().unwrap(),
             88..91 => self.delete_oldest(),
-            91..93 => self.delete_topic(),
+            91..92 => self.delete_topic(),
+            92..93 => self.delete_dead(),
             93..95 => self.save(),
             95..97 => self.stop(),
             _ => self.reopen(),
@@ -351,6 +352,24 @@ impl Run {
         self.note(Note::Deleting(topic.to_owned()));
         self.store().delete_topic(topic).unwrap();
         self.note(Note::Deleted(topic.to_owned()));
+    }
+
+    /// Deletes old files until a topic is dead, and then its queues.
+    fn delete_dead(&mut self) {
+        let topic = TOPICS[self.random.below(TOPICS.len() as u64) as usize];
+        while self.store().log().segments().len() > 1 {
+            self.delete_oldest();
+        }
+        let (min, count) = (self.store().min_physical_offset(), self.messages.len());
+        let is_dead = (0..QUEUES).all(|queue_id| {
+            let mut all = self.history.queue(&self.messages, count, topic, queue_id);
+            all.all(|message| message.position < min)
+        });
+        if is_dead && !self.history.unclear.contains(topic) {
+            self.note(Note::Deleting(topic.to_owned()));
+            self.store().delete_dead_queues(&|other, _| other != topic).unwrap();
+            self.note(Note::Deleted(topic.to_owned()));
+        }
     }
 
     fn save(&mut self) {
