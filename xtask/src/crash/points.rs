@@ -35,9 +35,10 @@ const LATE_MAX: Duration = Duration::from_secs(5);
 /// Whatever happens rarely happens often.
 const SETTINGS: &str = "flushIntervalConsumeQueue=20\nflushConsumeQueueThoroughInterval=60\n\
                         timerFlushIntervalMs=50\ncleanResourceInterval=100\n";
-/// Every file that is full has expired.
-const EXPIRE: &str = "fileReservedTime=0\ndeleteWhen=00;01;02;03;04;05;06;07;08;09;10;11;12;13;14;15;16;17;18;19;20;\
-     21;22;23\nmappedFileSizeCommitLog=65536\nmappedFileSizeConsumeQueue=200\n";
+/// Files are full soon, and have expired then.
+const SMALL_FILES: &str = "mappedFileSizeCommitLog=65536\nmappedFileSizeConsumeQueue=200\n";
+const EXPIRE: &str = "fileReservedTime=0\ndeleteWhen=00;01;02;03;04;05;06;07;08;09;10;11;12;13;14;\
+                      15;16;17;18;19;20;21;22;23\n";
 const TRANSACTIONS: &str = "transactionCheckInterval=500\ntransactionTimeOut=1000\n\
                             transactionCheckMax=1000\n";
 const HALVES: u64 = 200;
@@ -74,11 +75,17 @@ impl Work {
 
     fn settings(self) -> String {
         let more = match self {
-            Work::Expiry => EXPIRE,
+            Work::Expiry => SMALL_FILES,
             Work::Transactions => TRANSACTIONS,
             Work::Sends | Work::Topics | Work::Timers => "",
         };
         format!("{SETTINGS}{more}")
+    }
+
+    /// Those that hold while it is done, and not while it is looked at.
+    fn settings_at_work(self) -> String {
+        let more = if self == Work::Expiry { EXPIRE } else { "" };
+        format!("{}{more}", self.settings())
     }
 
     fn shape(self) -> Shape {
@@ -152,7 +159,7 @@ impl Moment<'_> {
         let mut done = Done::default();
         let mut pass = 1;
         for _ in 0..cycles {
-            self.server.kill_at.clear();
+            self.server.configure(&self.work.settings_at_work())?;
             self.server.start()?;
             let at_start = match self.work {
                 Work::Transactions => self.cycle_of_transactions(pass, &mut done)?,
@@ -227,6 +234,7 @@ impl Moment<'_> {
 
     fn restart(&mut self) -> Result<()> {
         self.server.kill_at.clear();
+        self.server.configure(&self.work.settings())?;
         let begun = Instant::now();
         self.server.start()?;
         self.restart = self.restart.max(begun.elapsed());

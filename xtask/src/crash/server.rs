@@ -43,6 +43,8 @@ pub struct Server {
     ports: [u16; 2],
     home: TempDir,
     data: PathBuf,
+    /// What the configuration begins with.
+    settings: String,
     /// Rules of `RAPTORMQ_FAULT`, for a server built with the feature `faults`.
     pub faults: String,
     /// `RAPTORMQ_KILL_AT`, for the same.
@@ -65,9 +67,9 @@ impl Server {
         let config = home.path().join("broker.conf");
         let settings = format!(
             "brokerIP1=127.0.0.1\nflushDiskType={flush}\nmappedFileSizeCommitLog=1048576\n\
-             mappedFileSizeConsumeQueue=20000\n{more}"
+             mappedFileSizeConsumeQueue=20000\n"
         );
-        fs::write(&config, settings)?;
+        fs::write(&config, format!("{settings}{more}"))?;
         let data = disk.unwrap_or(home.path()).join("data");
         let argv = [
             binary.to_string_lossy().into_owned(),
@@ -81,7 +83,14 @@ impl Server {
             config.to_string_lossy().into_owned(),
         ];
         let (faults, kill_at) = (String::new(), String::new());
-        Ok(Self { argv: argv.to_vec(), ports, home, data, faults, kill_at, process: None })
+        let argv = argv.to_vec();
+        Ok(Self { argv, ports, home, data, settings, faults, kill_at, process: None })
+    }
+
+    /// Changes the further settings; they hold from the next start on.
+    pub fn configure(&self, more: &str) -> Result<()> {
+        let config = self.home.path().join("broker.conf");
+        fs::write(config, format!("{}{more}", self.settings)).context("no configuration")
     }
 
     /// Address of the name server.

@@ -129,14 +129,15 @@ impl<'a> Connection<'a> {
             for number in 0..QUEUES {
                 self.send(&name, number, &mut acks).await;
             }
-            let over = self.failed.is_some_and(|failed| failed.elapsed() > AFTER);
-            if topic % 2 == 1 && !over {
-                self.delete(&name).await;
-            } else {
-                self.told.topics.push((name, acks));
-            }
-            if over {
+            self.told.topics.push((name, acks));
+            if self.failed.is_some_and(|failed| failed.elapsed() > AFTER) {
                 return;
+            }
+            // The former topic is in files by now.
+            if topic > 0 && topic.is_multiple_of(2) {
+                let former = self.told.topics.len() - 2;
+                let (name, _) = self.told.topics.remove(former);
+                self.delete(&name).await;
             }
         }
     }
