@@ -5,6 +5,7 @@ mod common;
 #[path = "common/name_server.rs"]
 mod name_server;
 
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use common::{Bench, PATIENCE, batch, bodies, code, from, messages, properties, pulled, sent, to};
@@ -362,4 +363,70 @@ async fn the_name_server_says_which_topics_are_kept_in_order() {
     bench.stop().await;
     client.close();
     services.stop(PATIENCE).await;
+}
+
+/// Where the store time of a record stands in it.
+const STORE_TIME: u64 = 56;
+
+#[tokio::test]
+async fn a_topic_keeps_its_messages_for_its_own_time() {
+    let root = tempfile::tempdir().unwrap();
+    let bench = Bench::start(root.path()).await;
+    created(&bench, "Short", "SINGLE_TAG", "+reserve.time=1").await;
+    created(&bench, "Plain", "SINGLE_TAG", "").await;
+    let mut places = Vec::new();
+    for topic in ["Short", "Plain", "Short"] {
+        bench.put(topic, 0, "", b"x").await;
+        let pulled = bench.pull(from(topic, 0)).await;
+        places.extend(messages(&pulled).last().map(|record| record.physical_offset));
+    }
+    bench.stop().await;
+    // The first two were stored two hours ago.
+    let log = root.path().join("commitlog/00000000000000000000");
+    let log = std::fs::File::options().write(true).open(log).unwrap();
+    let time = runtime::clock::now_ms() - 2 * 3_600_000;
+    for place in &places[..2] {
+        log.write_all_at(&time.to_be_bytes(), place.unsigned_abs() + STORE_TIME).unwrap();
+    }
+    let bench = Bench::start(root.path()).await;
+    assert_eq!(bounds(&bench, "Short").await, ("1".to_owned(), "2".to_owned()));
+    assert_eq!(bounds(&bench, "Plain").await, ("0".to_owned(), "1".to_owned()));
+    let moved = bench.pull(from("Short", 0)).await;
+    assert_eq!(code(&moved), ResponseCode::PullOffsetMoved);
+    assert_eq!(pulled(&moved).next_begin_offset, 1);
+    let refused = create(&bench, "Short", "SINGLE_TAG", "+reserve.time=-2").await;
+    assert_eq!(refused.remark(), Some("value is not in range(-1, 9223372036854775807)"));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_a_group_has_an_offset_in_outlives_the_cleaning() {
+    let root = tempfile::tempdir().unwrap();
+    let bench = Bench::start(root.path()).await;
+    for topic in ["Kept", "Gone"] {
+        bench.put(topic, 0, "", b"x").await;
+    }
+    let commit = UpdateConsumerOffsetRequestHeader {
+        consumer_group: "g",
+        topic: "Kept",
+        queue_id: Some(0),
+        commit_offset: Some(1),
+    };
+    let none = remoting::protocol::header::NoHeader;
+    let group = br#"{"groupName":"g"}"#;
+    let made = bench.call(RequestCode::UpdateAndCreateSubscriptiongroup, &none, group).await;
+    let committed = bench.call(RequestCode::UpdateConsumerOffset, &commit, &[]).await;
+    assert_eq!([code(&made), code(&committed)], [ResponseCode::Success; 2]);
+    for _ in 0..12 {
+        bench.put("filler", 0, "", &[b'f'; 100_000]).await;
+    }
+    let log = root.path().join("commitlog/00000000000000000000");
+    let log = std::fs::File::options().write(true).open(log).unwrap();
+    log.set_modified(std::time::UNIX_EPOCH).unwrap();
+    for request in [RequestCode::DeleteExpiredCommitlog, RequestCode::CleanExpiredConsumequeue] {
+        assert_eq!(code(&bench.call(request, &none, &[]).await), ResponseCode::Success);
+    }
+    assert_eq!(bounds(&bench, "Kept").await, ("1".to_owned(), "1".to_owned()));
+    assert_eq!(bounds(&bench, "Gone").await, ("0".to_owned(), "0".to_owned()));
+    bench.stop().await;
 }
