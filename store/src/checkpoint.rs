@@ -215,6 +215,15 @@ impl Checkpoint {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).marks);
     }
 
+    /// Takes its word back: the next start reads the whole log.
+    pub fn forget(&self) {
+        self.update(|marks| {
+            marks.position = None;
+            marks.physic_timestamp = 0;
+            marks.logics_timestamp = 0;
+        });
+    }
+
     /// Writes and syncs the marks if they changed.
     pub fn flush(&self) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

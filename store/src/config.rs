@@ -99,6 +99,10 @@ pub struct StoreConfig {
     /// Milliseconds after which the queues are synced.
     #[property(default = 60_000, restart)]
     pub flush_consume_queue_thorough_interval: i32,
+    /// Queues from which on a start after a crash loads each when it is used first, and a flush
+    /// writes and syncs so many at a time.
+    #[property(default = 1000, restart)]
+    pub many_queues: i32,
     /// Milliseconds a SYNC_FLUSH put waits before it answers FLUSH_DISK_TIMEOUT.
     #[property(default = 5000)]
     pub sync_flush_timeout: i32,
@@ -320,6 +324,7 @@ impl StoreConfig {
             ("maxHashSlotNum", self.max_hash_slot_num, 1),
             ("maxIndexNum", self.max_index_num, 2),
             ("maxMessageSize", self.max_message_size, 1),
+            ("manyQueues", self.many_queues, 1),
         ] {
             if value < min {
                 return Err(refuse(key, value.to_string(), "too small"));
@@ -367,7 +372,7 @@ mod tests {
             Applied::Unparsable { kind: "String" }
         );
         for (key, _) in config.entries() {
-            let ours = key.ends_with("FreeBytes");
+            let ours = key.ends_with("FreeBytes") || key == "manyQueues";
             assert_eq!(runtime::config::java_key(key).is_none(), ours, "{key} is a key of Java");
         }
         config.validate().unwrap();

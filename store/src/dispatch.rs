@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use remoting::protocol::message::{Record, sys_flag};
 
+use crate::OpenError;
 use crate::disk::is_passing;
 use crate::light;
 use crate::properties::StoreProperties;
@@ -186,6 +187,9 @@ pub enum ViewError {
         /// Offset of the record.
         got: i64,
     },
+    /// A queue cannot be loaded.
+    #[error("{0}")]
+    Open(Box<OpenError>),
     /// The topic can be no directory name.
     #[error("topic {topic:?} cannot name a directory")]
     IllegalTopic {
@@ -202,8 +206,14 @@ impl ViewError {
 
     /// Whether the same may succeed later, see [`is_passing`]; a failed sync never passes.
     pub fn passes(&self) -> bool {
-        matches!(self, ViewError::Io { action, source, .. }
-            if *action != "sync" && is_passing(source))
+        match self {
+            ViewError::Io { action, source, .. } => *action != "sync" && is_passing(source),
+            ViewError::Open(error) => match &**error {
+                OpenError::Io { action, source, .. } => *action != "sync" && is_passing(source),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 }
 

@@ -65,6 +65,7 @@ impl OpenError {
         let queue = |topic: &str, id: i32| root.join("consumequeue").join(format!("{topic}/{id}"));
         match error {
             ViewError::Io { path, action, source } => OpenError::Io { path, action, source },
+            ViewError::Open(error) => *error,
             ViewError::Gap { topic, queue_id, expected, got } => OpenError::Damaged {
                 path: queue(&topic, queue_id),
                 offset: expected.max(0) as u64,

@@ -31,9 +31,6 @@ use crate::{OpenError, StoreConfig};
 /// Newest files whose first record is looked at; older ones were when they were new.
 const HEADS_CHECKED: usize = 8;
 
-/// With more queues than this to write or sync, a start leaves it to the services.
-const REMEMBERED_MAX: usize = 1000;
-
 /// What recovery works on.
 pub struct Recovery<'a> {
     /// Settings of the store.
@@ -69,15 +66,14 @@ impl Recovery<'_> {
     pub fn run(&self) -> Result<(), OpenError> {
         let segments = self.log.segments();
         let marks = self.checkpoint.marks();
-        let queued = self.queues.max_physical_offset();
-        let Some(last) = segments.last() else { return self.nothing(&marks, queued) };
-        let (from, end) = self.read(&segments, last, &marks, queued)?;
+        let Some(last) = segments.last() else { return self.nothing(&marks) };
+        let (from, end) = self.read(&segments, last, &marks)?;
         let gone = self.queues.gone();
         if gone {
             info!("there are no queues: building them from the log");
             self.forget()?;
         }
-        self.align_queues(from, end.position, queued, marks.position.is_some())?;
+        self.align_queues(from, &end, marks.position.is_some())?;
         faults::pass(Point::QueuesCut);
         if let Some(index) = self.index {
             index.truncate_to(end.position).map_err(|error| self.view(error))?;
@@ -107,11 +103,10 @@ impl Recovery<'_> {
     /// Where reading the log would start, and where it would end; changes nothing.
     pub fn preview(&self) -> Result<(i64, i64), OpenError> {
         let (segments, marks) = (self.log.segments(), self.checkpoint.marks());
-        let queued = self.queues.max_physical_offset();
         let Some(last) = segments.last() else {
-            return self.refuse_nothing(&marks, queued).map(|()| (0, 0));
+            return self.refuse_nothing(&marks).map(|()| (0, 0));
         };
-        let (from, end) = self.read(&segments, last, &marks, queued)?;
+        let (from, end) = self.read(&segments, last, &marks)?;
         Ok((from, end.position))
     }
 
@@ -121,12 +116,11 @@ impl Recovery<'_> {
         segments: &[Arc<Segment>],
         last: &Segment,
         marks: &Marks,
-        queued: i64,
     ) -> Result<(i64, End), OpenError> {
         // Behind the checkpoint a power cut takes the head of any file, also of one before others.
         let whole = marks.position.filter(|_| !self.clean).unwrap_or(i64::MAX);
         check_heads(segments, whole)?;
-        let from = match self.start(segments, last, marks, queued)? {
+        let from = match self.start(segments, last, marks)? {
             _ if self.queues.gone() => self.log.min(),
             from => from,
         };
@@ -137,9 +131,15 @@ impl Recovery<'_> {
         Ok((from, end))
     }
 
+    /// Log position behind the last record that any queue knows. Needs all of them.
+    fn queued(&self) -> Result<i64, OpenError> {
+        self.queues.load_all().map_err(|error| self.view(error))?;
+        Ok(self.queues.max_physical_offset())
+    }
+
     /// A log that is gone is not taken for a new one.
-    fn refuse_nothing(&self, marks: &Marks, queued: i64) -> Result<(), OpenError> {
-        let reach = queued.max(marks.position.unwrap_or(0));
+    fn refuse_nothing(&self, marks: &Marks) -> Result<(), OpenError> {
+        let reach = self.queued()?.max(marks.position.unwrap_or(0));
         if reach <= 0 {
             return Ok(());
         }
@@ -151,8 +151,8 @@ impl Recovery<'_> {
         })
     }
 
-    fn nothing(&self, marks: &Marks, queued: i64) -> Result<(), OpenError> {
-        self.refuse_nothing(marks, queued)?;
+    fn nothing(&self, marks: &Marks) -> Result<(), OpenError> {
+        self.refuse_nothing(marks)?;
         if let Some(index) = self.index {
             index.truncate_to(0).map_err(|error| self.view(error))?;
         }
@@ -178,7 +178,6 @@ impl Recovery<'_> {
         segments: &[Arc<Segment>],
         last: &Segment,
         marks: &Marks,
-        queued: i64,
     ) -> Result<i64, OpenError> {
         let min = segments.first().map_or(0, |first| first.base());
         if let Some(position) = marks.position {
@@ -192,6 +191,7 @@ impl Recovery<'_> {
             }
             return Ok(position.max(min));
         }
+        let queued = if self.clean { self.queued()? } else { -1 };
         let suits = |record: &Record<'_>| match self.clean {
             true => record.physical_offset <= queued,
             false => record.store_timestamp <= marks.min_timestamp(),
@@ -285,6 +285,7 @@ impl Recovery<'_> {
                 && (!cut_by_java || record.store_timestamp <= marks.physic_timestamp)
         };
         let further = |queue: Arc<Queue>| {
+            let queue = self.queues.look_up(queue.topic(), queue.id()).ok()??;
             let unit = queue.unit(queue.next_offset() - 1).ok()??;
             let slice = self.log.read(unit.physical_offset)?;
             let record = Record::decode(slice.as_ref()).ok()?;
@@ -297,21 +298,24 @@ impl Recovery<'_> {
         self.queues.all().into_iter().filter_map(further).max()
     }
 
-    fn align_queues(&self, from: i64, end: i64, queued: i64, ours: bool) -> Result<(), OpenError> {
+    /// Makes the queues agree with the log from `from` on; `ours` tells that the checkpoint's
+    /// position was of this store.
+    fn align_queues(&self, from: i64, end: &End, ours: bool) -> Result<(), OpenError> {
         let view = |error| self.view(error);
-        let known = if self.clean {
-            self.queues.truncate_to(end).map_err(view)?;
-            if !ours {
-                self.cut_foreign_units()?;
-            }
+        let known = match self.clean {
             // A record before is in its queue, or its topic has been deleted.
-            queued
-        } else {
-            self.queues.truncate_to(from).map_err(view)?;
-            from
+            true if end.records > 0 => self.queued()?,
+            _ => from,
         };
+        self.queues.truncate_to(if self.clean { end.position } else { from }).map_err(view)?;
+        if self.clean && !ours {
+            self.cut_foreign_units()?;
+        }
+        // Only behind a checkpoint of our own it is known that no queue lacks any unit.
+        let later = ours && self.queues.too_many();
+        let load = || if later { Ok(()) } else { self.queues.load_all() };
         let mut built_again: Vec<String> = Vec::new();
-        while let Err(error) = self.dispatch(from, end, known) {
+        while let Err(error) = self.dispatch(from, end.position, known).and_then(|()| load()) {
             let ViewError::Gap { topic, queue_id, expected, got } = error else {
                 return Err(view(error));
             };
@@ -319,7 +323,7 @@ impl Recovery<'_> {
             if built_again.contains(&topic) {
                 return Err(view(ViewError::Gap { topic, queue_id, expected, got }));
             }
-            self.build_again(&topic, end).map_err(view)?;
+            self.build_again(&topic, end.position).map_err(view)?;
             built_again.push(topic);
         }
         Ok(())
@@ -391,19 +395,15 @@ impl Recovery<'_> {
     /// Takes the checkpoint's word back: after a crash in the middle of the building all records
     /// must be given to the queues once more.
     fn forget(&self) -> Result<(), OpenError> {
-        self.checkpoint.update(|marks| {
-            marks.position = None;
-            marks.physic_timestamp = 0;
-            marks.logics_timestamp = 0;
-        });
+        self.checkpoint.forget();
         self.flush_checkpoint()
     }
 
     /// Writes down what has been found, so that a crash right now costs nothing again. With very
     /// many queues to sync the start does not wait for that: the next checkpoint says it.
     fn remember(&self, end: &End) -> Result<(), OpenError> {
-        if self.checkpoint.marks().position.is_some() && self.queues.pending_len() > REMEMBERED_MAX
-        {
+        let many = self.queues.too_many();
+        if self.checkpoint.marks().position.is_some() && many {
             return Ok(());
         }
         self.queues.flush().map_err(|error| self.view(error))?;

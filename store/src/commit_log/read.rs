@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use remoting::protocol::message::Record;
-use remoting::protocol::message::record::RecordError;
+use remoting::protocol::message::record::{BLANK_HEAD_LEN, RecordError};
 
 use super::CommitLog;
 use crate::segment::{LogSlice, Segment};
-
-/// A record starts with its size.
-const SIZE_LEN: usize = 4;
 
 impl CommitLog {
     /// The file that holds a log position.
@@ -27,15 +24,23 @@ impl CommitLog {
         segment.load(start, len).then_some(slice)
     }
 
-    /// Whether the disk gives the record that starts at a log position, if there is one.
+    /// Whether the disk gives the record that starts at a log position, if there is one; behind the
+    /// blank at the end of a file, the first of the next.
     pub fn can_read(&self, position: i64) -> bool {
-        let Some(segment) = self.segment_at(position) else { return true };
-        let start = (position - segment.base()) as usize;
-        if !segment.load(start, SIZE_LEN) {
-            return false;
+        let mut position = position;
+        loop {
+            let Some(segment) = self.segment_at(position) else { return true };
+            let start = (position - segment.base()) as usize;
+            if !segment.load(start, BLANK_HEAD_LEN) {
+                return false;
+            }
+            match Record::decode(segment.bytes(start, BLANK_HEAD_LEN)) {
+                Err(RecordError::CutOff { needed, .. }) => return segment.load(start, needed),
+                // Nobody reads on in a blank, which may be nearly all of a file.
+                Err(RecordError::Blank { .. }) => position = segment.limit(),
+                _ => return true,
+            }
         }
-        let size = segment.bytes(start, SIZE_LEN).first_chunk().copied().map(u32::from_be_bytes);
-        segment.load(start, size.unwrap_or(0) as usize)
     }
 
     /// The record that starts at a log position, its body not checked.

@@ -104,7 +104,7 @@ impl Queue {
     /// Cuts the units of records that end behind a log position.
     pub(super) fn truncate_to(self: &Arc<Self>, physical_offset: i64) -> Result<(), ViewError> {
         if self.max_physical_offset() > physical_offset {
-            self.cut_while(|unit| !unit.is_filler() && unit.physical_end() > physical_offset)?;
+            self.cut_while(|unit| unit.ends_behind(physical_offset))?;
         }
         Ok(())
     }
@@ -114,10 +114,24 @@ impl Queue {
         self: &Arc<Self>,
         cut: impl Fn(&Unit) -> bool,
     ) -> Result<i64, ViewError> {
+        let end = self.end_index();
+        let keep = self.end_without(cut)?;
+        if keep < end {
+            let mut state = self.lock();
+            state.files.cut(&self.place(), keep * self.place().unit_len())?;
+            self.note_unsynced(&mut state);
+            drop(state);
+            self.refresh()?;
+        }
+        Ok(end - keep)
+    }
+
+    /// Number of the first of the units at the end that `cut` says yes to.
+    pub(super) fn end_without(&self, cut: impl Fn(&Unit) -> bool) -> Result<i64, ViewError> {
         let (first, end) = (self.first_index(), self.end_index());
         let unit_len = self.place().unit_len();
         let mut keep = end;
-        'search: while keep > first {
+        while keep > first {
             let from = (keep - BACK_STEP).max(first);
             let mut bytes = vec![0; ((keep - from) * unit_len) as usize];
             let mut read = 0;
@@ -130,19 +144,12 @@ impl Queue {
             for (at, bytes) in bytes.chunks_exact(unit_len as usize).enumerate().rev() {
                 let index = from + at as i64;
                 if self.kind().decode(bytes, index).is_some_and(|unit| !cut(&unit)) {
-                    break 'search;
+                    return Ok(keep);
                 }
                 keep = index;
             }
         }
-        if keep < end {
-            let mut state = self.lock();
-            state.files.cut(&self.place(), keep * unit_len)?;
-            self.note_unsynced(&mut state);
-            drop(state);
-            self.refresh()?;
-        }
-        Ok(end - keep)
+        Ok(keep)
     }
 
     /// Moves the first offset past records that are no longer in the log.

@@ -53,7 +53,8 @@ impl Queues {
         min_physical_offset: i64,
     ) -> Result<BTreeMap<Arc<str>, Vec<i32>>, ViewError> {
         let mut dead: BTreeMap<Arc<str>, Vec<i32>> = BTreeMap::new();
-        for queue in self.all() {
+        self.load_all()?;
+        for queue in self.known_all() {
             if queue.ends_before(min_physical_offset)
                 && queue.gone_before(queue.end_index(), min_physical_offset)?
             {

@@ -90,6 +90,7 @@ fn look_through(place: &Place<'_>, starts: &[i64]) -> Result<Option<(usize, i64)
 pub(super) fn opening(error: ViewError) -> OpenError {
     match error {
         ViewError::Io { path, action, source } => OpenError::Io { path, action, source },
+        ViewError::Open(error) => *error,
         other => OpenError::Damaged {
             path: PathBuf::new(),
             offset: 0,

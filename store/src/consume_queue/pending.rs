@@ -1,7 +1,7 @@
 //! What the next tick and the next sync have to visit, instead of every queue there is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::{error, info};
 
@@ -30,23 +30,24 @@ impl Pending {
         push(&self.unsynced, queue);
     }
 
-    pub(super) fn take_active(&self) -> Vec<Arc<Queue>> {
-        take(&self.active)
+    /// Takes the first queues of the list, as many as `count`.
+    pub(super) fn take_active(&self, count: usize) -> Vec<Arc<Queue>> {
+        let mut active = lock(&self.active);
+        let count = count.min(active.len());
+        active.drain(..count).collect()
+    }
+
+    pub(super) fn active_len(&self) -> usize {
+        lock(&self.active).len()
     }
 
     pub(super) fn take_unsynced(&self) -> Vec<Arc<Queue>> {
-        take(&self.unsynced)
+        std::mem::take(&mut *lock(&self.unsynced))
     }
 
     /// Puts back queues that keep their buffers.
     pub(super) fn keep_active(&self, mut queues: Vec<Arc<Queue>>) {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).append(&mut queues);
-    }
-
-    pub(super) fn len(&self) -> usize {
-        let len =
-            |queues: &Mutex<Vec<_>>| queues.lock().unwrap_or_else(PoisonError::into_inner).len();
-        len(&self.active) + len(&self.unsynced)
+        lock(&self.active).append(&mut queues);
     }
 
     /// Notes a write that failed and is to be tried again.
@@ -85,9 +86,9 @@ impl Pending {
 }
 
 fn push(list: &Mutex<Vec<Arc<Queue>>>, queue: &Arc<Queue>) {
-    list.lock().unwrap_or_else(PoisonError::into_inner).push(queue.clone());
+    lock(list).push(queue.clone());
 }
 
-fn take(list: &Mutex<Vec<Arc<Queue>>>) -> Vec<Arc<Queue>> {
-    std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner))
+fn lock(list: &Mutex<Vec<Arc<Queue>>>) -> MutexGuard<'_, Vec<Arc<Queue>>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::deferred::Deferred;
 use super::files::Files;
 use super::pending::Pending;
 use super::place::{Disk, Place};
 use super::unit::{UNIT_LEN_MAX, Unit};
 use super::units::Units;
-use super::{QueueKind, load, simple};
-use crate::OpenError;
+use super::{QueueKind, simple};
 use crate::dispatch::{DispatchRequest, ViewError};
 use crate::light::is_light;
 
@@ -28,7 +28,7 @@ pub struct Queue {
     id: i32,
     number: u64,
     disk: Arc<Disk>,
-    pending: Arc<Pending>,
+    pub(super) pending: Arc<Pending>,
     pub(super) min: AtomicI64,
     next: AtomicI64,
     max_physical: AtomicI64,
@@ -36,6 +36,9 @@ pub struct Queue {
     loaded: AtomicI64,
     /// Set under the lock of `state`, and of the log if that is in use.
     deleted: AtomicBool,
+    pub(super) is_loaded: AtomicBool,
+    /// What is to be done by the load; none once that is done.
+    pub(super) deferred: Mutex<Option<Box<Deferred>>>,
     state: Mutex<State>,
 }
 
@@ -59,7 +62,12 @@ pub(super) struct Identity {
 }
 
 impl Queue {
+    /// A queue that is not on disk.
     pub(super) fn new(identity: Identity) -> Queue {
+        Queue::with(identity, None)
+    }
+
+    pub(super) fn with(identity: Identity, deferred: Option<Box<Deferred>>) -> Queue {
         let Identity { topic, id, number, disk, pending } = identity;
         Queue {
             topic,
@@ -72,28 +80,10 @@ impl Queue {
             max_physical: AtomicI64::new(-1),
             loaded: AtomicI64::new(0),
             deleted: AtomicBool::new(false),
+            is_loaded: AtomicBool::new(deferred.is_none()),
+            deferred: Mutex::new(deferred),
             state: Mutex::default(),
         }
-    }
-
-    pub(super) fn load(identity: Identity, clean: bool) -> Result<Queue, OpenError> {
-        let queue = Queue::new(identity);
-        let files = load::load(&queue.place(), clean)?;
-        queue.lock().files = files;
-        queue.refresh().map_err(load::opening)?;
-        // The first unit may be damaged: in a batch queue it names a wrong offset then.
-        let mut fillers = false;
-        let mut min = queue.next_offset();
-        for unit in Units::new(&queue, queue.first_index()).take(2) {
-            let unit = unit.map_err(load::opening)?;
-            min = min.min(unit.queue_offset);
-            fillers |= unit.is_filler();
-        }
-        queue.set_min(min);
-        if fillers {
-            queue.correct_min(0).map_err(load::opening)?;
-        }
-        Ok(queue)
     }
 
     /// Topic of the queue.
@@ -142,31 +132,32 @@ impl Queue {
     /// A queue may start at any offset, but a record beyond the end of one that has started is a
     /// [`ViewError::Gap`], unless [`Queues::fill_gaps`](super::Queues::fill_gaps) is on.
     pub fn append(self: &Arc<Self>, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
+        self.append_unit(&self.unit_of(request))
+    }
+
+    pub(super) fn append_unit(self: &Arc<Self>, unit: &Unit) -> Result<(), ViewError> {
         let mut state = self.lock();
-        let physical_end = request.physical_offset + i64::from(request.size);
+        let physical_end = unit.physical_end();
         // Only light queues take what somebody says of an offset.
-        let anew = request.queue_offset == 0
+        let anew = unit.queue_offset == 0
             && physical_end > self.max_physical_offset()
             && !is_light(&self.topic);
         let empty = self.max_physical_offset() < 0 && self.min_offset() >= self.next_offset();
-        if request.queue_offset < self.next_offset() && !self.deleted() && (anew || empty) {
+        if unit.queue_offset < self.next_offset() && !self.deleted() && (anew || empty) {
             self.start_anew(&mut state)?;
         }
         let next = self.next.load(Ordering::Relaxed);
-        if self.deleted()
-            || request.queue_offset < next
-            || physical_end <= self.max_physical_offset()
+        if self.deleted() || unit.queue_offset < next || physical_end <= self.max_physical_offset()
         {
             return Ok(());
         }
         if state.poisoned {
             return Err(ViewError::Poisoned { topic: self.topic.to_string(), queue_id: self.id });
         }
-        let unit = self.unit_of(request);
         if unit.queue_offset > next {
             self.check_gap(&state, next, unit.queue_offset)?;
         }
-        if let Err(error) = self.push(&mut state, &unit) {
+        if let Err(error) = self.push(&mut state, unit) {
             state.poisoned = true;
             self.pending.poison();
             return Err(error);
@@ -220,7 +211,7 @@ impl Queue {
         queue_offset.saturating_add(per_file - queue_offset % per_file)
     }
 
-    fn unit_of(&self, request: &DispatchRequest<'_>) -> Unit {
+    pub(super) fn unit_of(&self, request: &DispatchRequest<'_>) -> Unit {
         let batch = self.kind() == QueueKind::Batch;
         Unit {
             queue_offset: request.queue_offset,
@@ -409,8 +400,9 @@ impl Queue {
         }
     }
 
-    /// Writes the tail buffer. Returns false, and frees the buffer, when there was nothing in it.
-    pub(super) fn write_tail(self: &Arc<Self>) -> Result<bool, ViewError> {
+    /// Writes the tail buffer. Returns false when there was nothing in it. Then, and with `rest`,
+    /// the buffer is freed, and the queue is no longer active.
+    pub(super) fn write_tail(self: &Arc<Self>, rest: bool) -> Result<bool, ViewError> {
         let mut state = self.lock();
         if state.poisoned {
             // The buffer stays: its units can be read.
@@ -430,6 +422,10 @@ impl Queue {
             return Err(error);
         }
         self.note_unsynced(&mut state);
+        if rest {
+            state.files.tail = Vec::new();
+            state.active = false;
+        }
         Ok(true)
     }
 
@@ -479,6 +475,7 @@ impl Queue {
 
     /// Marks the queue as gone and closes its files; its directory is deleted by the caller.
     pub(super) fn delete(&self) {
+        self.forget_deferred();
         let mut state = self.lock();
         self.deleted.store(true, Ordering::Relaxed);
         for &start in &state.files.starts {

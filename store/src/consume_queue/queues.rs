@@ -5,27 +5,24 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::at_once;
 use super::handles::Handles;
 use super::pending::Pending;
 use super::place::Disk;
 use super::queue::{Identity, Queue};
-use super::{QueueKind, Unit};
-use crate::disk_file::{create_directories, sync_directory, sync_file_system};
+use super::{QueueKind, Unit, load};
+use crate::disk_file::{create_directories, sync_directory};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::light::is_light;
 use crate::{OpenError, QueueKinds, StoreConfig};
 
 /// Directory of the extension of queues, which this store does not have.
 pub(super) const EXT_DIR: &str = "consumequeue_ext";
-
-/// From so many queues on, one sync of the whole file system is cheaper than one per file.
-const SYNC_ONE_BY_ONE_MAX: usize = 64;
 
 /// What the queues need to know of the settings.
 #[derive(Clone, Debug)]
@@ -38,6 +35,9 @@ pub struct QueuesConfig {
     pub batch_file_size: i64,
     /// At most so many open files.
     pub open_files_max: usize,
+    /// More queues than this are loaded one by one when they are used first, and written and
+    /// synced in rounds of so many.
+    pub many: usize,
     /// Whether records stand in the light queues they name.
     pub light: bool,
 }
@@ -50,6 +50,7 @@ impl QueuesConfig {
             simple_file_size: i64::from(config.mapped_file_size_consume_queue),
             batch_file_size: i64::from(config.mapper_file_size_batch_consume_queue),
             open_files_max: 256,
+            many: config.many_queues.max(1) as usize,
             light: config.light_queues(),
         }
     }
@@ -63,30 +64,37 @@ pub struct Queues {
     pub(super) root: PathBuf,
     pub(super) simple: Arc<Disk>,
     pub(super) batch: Arc<Disk>,
-    pending: Arc<Pending>,
+    pub(super) pending: Arc<Pending>,
+    pub(super) many: usize,
     /// Held while the pending queues are written or synced: whoever finds none pending may rely
     /// on all of it being done.
-    writing: Mutex<()>,
+    pub(super) writing: Mutex<()>,
     numbers: AtomicU64,
     light: bool,
     pub(super) light_count: AtomicUsize,
 }
 
 impl Queues {
-    /// Loads what is on disk. After an unclean exit (`clean` false) the last files are looked
-    /// through unit by unit; after a clean one the end is searched for.
+    /// Finds what is on disk, and loads it unless there are very many queues. After an unclean exit
+    /// (`clean` false) the load comes later in any case, when it is known how much of the log there
+    /// is; the last files are looked through unit by unit then. After a clean one the end of a
+    /// queue is searched for.
     pub fn open(config: QueuesConfig, kinds: QueueKinds, clean: bool) -> Result<Queues, OpenError> {
         let queues = Queues::new(config, kinds, false)?;
-        queues.load(&queues.simple, clean)?;
-        queues.load(&queues.batch, clean)?;
+        queues.list(&queues.simple, clean)?;
+        queues.list(&queues.batch, clean)?;
+        if clean && !queues.too_many() {
+            queues.load_all().map_err(load::opening)?;
+        }
         Ok(queues)
     }
 
     /// Loads what is on disk for reading only.
     pub fn view(config: QueuesConfig, kinds: QueueKinds) -> Result<Queues, OpenError> {
         let queues = Queues::new(config, kinds, true)?;
-        queues.load(&queues.simple, true)?;
-        queues.load(&queues.batch, true)?;
+        queues.list(&queues.simple, true)?;
+        queues.list(&queues.batch, true)?;
+        queues.load_all().map_err(load::opening)?;
         Ok(queues)
     }
 
@@ -117,6 +125,7 @@ impl Queues {
             batch: disk(QueueKind::Batch, batch, config.batch_file_size)?,
             root: config.root,
             pending: Arc::default(),
+            many: config.many,
             writing: Mutex::default(),
             numbers: AtomicU64::new(0),
             light: config.light,
@@ -124,12 +133,12 @@ impl Queues {
         })
     }
 
-    fn load(&self, disk: &Arc<Disk>, clean: bool) -> Result<(), OpenError> {
+    fn list(&self, disk: &Arc<Disk>, clean: bool) -> Result<(), OpenError> {
         let topic_dirs = sub_directories(&disk.root)?;
-        at_once::for_each(&topic_dirs, |topic_dir| self.load_topic(disk, topic_dir, clean))
+        at_once::for_each(&topic_dirs, |topic_dir| self.list_topic(disk, topic_dir, clean))
     }
 
-    fn load_topic(&self, disk: &Arc<Disk>, dir: &Path, clean: bool) -> Result<(), OpenError> {
+    fn list_topic(&self, disk: &Arc<Disk>, dir: &Path, clean: bool) -> Result<(), OpenError> {
         let Some(topic) = dir.file_name().and_then(|name| name.to_str()) else {
             return Err(damaged(dir, "a topic name in UTF-8", "other bytes"));
         };
@@ -142,7 +151,7 @@ impl Queues {
             let Some(id) = id.filter(|id| Some(id.to_string().as_str()) == name) else {
                 continue;
             };
-            queues.push(Arc::new(Queue::load(self.identity(&topic, id, disk), clean)?));
+            queues.push(Arc::new(Queue::on_disk(self.identity(&topic, id, disk), clean)));
         }
         if queues.is_empty() {
             return Ok(());
@@ -176,9 +185,19 @@ impl Queues {
         }
     }
 
+    /// Whether there are so many queues that each is loaded when it is used first.
+    pub fn too_many(&self) -> bool {
+        self.len() > self.many
+    }
+
+    /// Loads every queue that is not.
+    pub fn load_all(&self) -> Result<(), ViewError> {
+        at_once::for_each(&self.known_all(), Queue::load)
+    }
+
     /// The queue, made if it is not there; its directory comes with its first units.
     pub fn queue(&self, topic: &str, id: i32) -> Result<Arc<Queue>, ViewError> {
-        if let Some(queue) = self.find(topic, id) {
+        if let Some(queue) = self.look_up(topic, id)? {
             return Ok(queue);
         }
         check_topic(topic)?;
@@ -209,20 +228,40 @@ impl Queues {
         self.light_count.load(Ordering::Relaxed)
     }
 
-    /// The queue, if it is there.
+    /// The queue, if it is there; one that cannot be loaded counts as missing.
     pub fn find(&self, topic: &str, id: i32) -> Option<Arc<Queue>> {
+        self.known(topic, id).filter(can_load)
+    }
+
+    /// The queue, if it is there.
+    pub fn look_up(&self, topic: &str, id: i32) -> Result<Option<Arc<Queue>>, ViewError> {
+        let queue = self.known(topic, id);
+        queue.map(|queue| queue.load().map(|()| queue)).transpose()
+    }
+
+    /// The same, loaded or not.
+    fn known(&self, topic: &str, id: i32) -> Option<Arc<Queue>> {
         let queues = self.topics.get(topic)?;
         let at = queues.binary_search_by_key(&id, |queue| queue.id()).ok()?;
         Some(queues[at].clone())
     }
 
-    /// The queues of a topic, by id.
+    /// The queues of a topic, by id; those that cannot be loaded are left out.
     pub fn of(&self, topic: &str) -> Vec<Arc<Queue>> {
+        self.known_of(topic).into_iter().filter(can_load).collect()
+    }
+
+    fn known_of(&self, topic: &str) -> Vec<Arc<Queue>> {
         self.topics.get(topic).map(|queues| queues.clone()).unwrap_or_default()
     }
 
-    /// Every queue, in no order.
+    /// Every queue, in no order; those that cannot be loaded are left out.
     pub fn all(&self) -> Vec<Arc<Queue>> {
+        self.known_all().into_iter().filter(can_load).collect()
+    }
+
+    /// Every queue, loaded or not, in no order.
+    pub(super) fn known_all(&self) -> Vec<Arc<Queue>> {
         let mut all = Vec::new();
         for queues in &self.topics {
             all.extend_from_slice(queues.value());
@@ -253,7 +292,7 @@ impl Queues {
         self.len() == 0
     }
 
-    /// The largest log position any queue knows the end of a record at; -1 when none does.
+    /// The largest log position any loaded queue knows the end of a record at; -1 when none does.
     pub fn max_physical_offset(&self) -> i64 {
         let ends = self.topics.iter();
         let ends = ends.flat_map(|queues| queues.iter().map(|q| q.max_physical_offset()).max());
@@ -270,7 +309,8 @@ impl Queues {
         belongs: &dyn Fn(&str, i32, &Unit) -> bool,
     ) -> Result<usize, ViewError> {
         let mut units = 0;
-        for queue in self.all() {
+        self.load_all()?;
+        for queue in self.known_all() {
             let foreign =
                 |unit: &Unit| !unit.is_filler() && !belongs(queue.topic(), queue.id(), unit);
             units += queue.cut_while(foreign)? as usize;
@@ -283,7 +323,11 @@ impl Queues {
         if min_physical_offset <= 0 {
             return Ok(());
         }
-        self.all().iter().try_for_each(|queue| queue.correct_min(min_physical_offset))
+        let correct = |queue: &Arc<Queue>| match queue.correct_min_later(min_physical_offset) {
+            true => Ok(()),
+            false => queue.correct_min(min_physical_offset),
+        };
+        self.known_all().iter().try_for_each(correct)
     }
 
     /// Gives the full files of records at `from` and behind, which a recovery has written again,
@@ -294,7 +338,9 @@ impl Queues {
         from: i64,
         time_of: &dyn Fn(i64) -> Option<i64>,
     ) -> Result<(), ViewError> {
-        self.all().iter().try_for_each(|queue| queue.date_files(from, time_of))
+        // What is not loaded has not been written again yet.
+        let mut loaded = self.known_all().into_iter().filter(|queue| queue.is_loaded());
+        loaded.try_for_each(|queue| queue.date_files(from, time_of))
     }
 
     /// Deletes files whose records are all before `min_physical_offset`, never the last one, and
@@ -302,7 +348,11 @@ impl Queues {
     /// from the log: their units could not be built again, and a queue must have no gap.
     pub fn delete_expired(&self, min_physical_offset: i64) -> Result<usize, ViewError> {
         let mut files = 0;
-        for queue in self.all() {
+        if min_physical_offset <= 0 {
+            return Ok(files);
+        }
+        for queue in self.known_all() {
+            queue.load()?;
             files += queue.delete_expired(min_physical_offset)?;
         }
         Ok(files)
@@ -314,83 +364,18 @@ impl Queues {
     pub fn fill_gaps(&self, fill: bool) {
         self.pending.set_fill_gaps(fill);
     }
-
-    /// Writes the tail buffers that hold anything (to the system, not to disk) and frees those of
-    /// idle queues. Meant for every second. Returns whether anything was written.
-    pub fn write_tails(&self) -> Result<bool, ViewError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write_pending()
-    }
-
-    fn write_pending(&self) -> Result<bool, ViewError> {
-        let mut result = Ok(());
-        let mut queues = self.pending.take_active();
-        queues.retain(|queue| match queue.write_tail() {
-            Ok(written) => written,
-            Err(error) => {
-                result = Err(error);
-                true
-            }
-        });
-        let written = !queues.is_empty();
-        self.pending.keep_active(queues);
-        match &result {
-            Ok(()) => self.pending.feed(),
-            Err(error) if error.passes() => self.pending.starve(error),
-            Err(_) => {}
-        }
-        result.map(|()| written)
-    }
-
-    /// Writes and syncs everything; fails for ever once a queue could not be written or synced.
-    pub fn flush(&self) -> Result<(), ViewError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write_pending()?;
-        let queues = self.pending.take_unsynced();
-        let one_by_one = queues.len() <= SYNC_ONE_BY_ONE_MAX;
-        let mut synced = Ok(());
-        for queue in &queues {
-            // Each is asked, also after an error: whoever is not stays unsynced unnoticed.
-            synced = synced.and(queue.sync(!one_by_one));
-        }
-        if !one_by_one {
-            synced = sync_file_system(&self.root).map_err(|source| {
-                self.pending.poison();
-                ViewError::io(&self.root, "sync", source)
-            });
-        }
-        synced?;
-        if self.poisoned() {
-            // Its queue is pending no more, and says nothing.
-            let failed = io::Error::other("a write or sync had failed before");
-            return Err(ViewError::io(&self.root, "sync", failed));
-        }
-        Ok(())
-    }
-
-    /// Number of queues that the next [`Queues::flush`] writes or syncs, those that need both
-    /// counted twice.
-    pub fn pending_len(&self) -> usize {
-        self.pending.len()
-    }
-
-    /// Whether a write failed that is to be tried again: [`Queues::write_tails`] does.
-    pub fn starved(&self) -> bool {
-        self.pending.starved()
-    }
-
-    /// Whether a write or sync failed for good.
-    pub fn poisoned(&self) -> bool {
-        self.pending.poisoned()
-    }
 }
 
 impl Queues {
     /// Gives a record to its own queue, if it has one, and to no light queue.
     pub(crate) fn append(&self, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
-        match request.has_unit() {
-            true => self.queue(request.topic, request.queue_id)?.append(request),
-            false => Ok(()),
+        if !request.has_unit() {
+            return Ok(());
+        }
+        match self.known(request.topic, request.queue_id) {
+            Some(queue) if queue.hold(request) => Ok(()),
+            Some(queue) => queue.append(request),
+            None => self.queue(request.topic, request.queue_id)?.append(request),
         }
     }
 
@@ -400,7 +385,11 @@ impl Queues {
         topic: &str,
         physical_offset: i64,
     ) -> Result<(), ViewError> {
-        self.of(topic).iter().try_for_each(|queue| queue.truncate_to(physical_offset))
+        self.known_of(topic).iter().try_for_each(|queue| match queue.load() {
+            // What it lacks is cut as well.
+            Ok(()) | Err(ViewError::Gap { .. }) => queue.truncate_to(physical_offset),
+            Err(error) => Err(error),
+        })
     }
 }
 
@@ -420,7 +409,10 @@ impl Dispatch for Queues {
     }
 
     fn truncate_to(&self, physical_offset: i64) -> Result<(), ViewError> {
-        at_once::for_each(&self.all(), |queue| queue.truncate_to(physical_offset))
+        at_once::for_each(&self.known_all(), |queue| match queue.cut_later(physical_offset) {
+            true => Ok(()),
+            false => queue.load().and_then(|()| queue.truncate_to(physical_offset)),
+        })
     }
 }
 
@@ -433,7 +425,7 @@ impl fmt::Debug for Queues {
 impl Drop for Queues {
     fn drop(&mut self) {
         // The lists and the queues hold each other.
-        self.pending.take_active();
+        self.pending.take_active(usize::MAX);
         self.pending.take_unsynced();
     }
 }
@@ -454,6 +446,14 @@ impl Queues {
             done => done,
         }
     }
+}
+
+fn can_load(queue: &Arc<Queue>) -> bool {
+    let loaded = queue.load();
+    if let Err(error) = &loaded {
+        error!(topic = %queue.topic(), id = queue.id(), %error, "cannot load a queue");
+    }
+    loaded.is_ok()
 }
 
 /// A topic is the name of a directory: nothing may lead out of it.

@@ -29,6 +29,11 @@ impl Unit {
         self.physical_offset.saturating_add(i64::from(self.size))
     }
 
+    /// Whether it is of a record that ends behind a log position.
+    pub(super) fn ends_behind(&self, physical_offset: i64) -> bool {
+        !self.is_filler() && self.physical_end() > physical_offset
+    }
+
     /// Offset of the message after it.
     pub fn next_offset(&self) -> i64 {
         self.queue_offset.saturating_add(i64::from(self.batch_size))

@@ -22,6 +22,7 @@ impl Fixture {
             simple_file_size: 200,
             batch_file_size: 460,
             open_files_max: 4,
+            many: 1000,
             light: false,
         };
         let queues = Queues::open(config, Box::new(move |_| kind), true).unwrap();
@@ -189,6 +190,7 @@ fn a_missing_file_sends_the_reader_to_the_next_one() {
         simple_file_size: 200,
         batch_file_size: 460,
         open_files_max: 4,
+        many: 1000,
         light: false,
     };
     let queues = Queues::open(config, Box::new(|_| QueueKind::Simple), true).unwrap();

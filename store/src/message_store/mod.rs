@@ -13,7 +13,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
@@ -31,6 +31,9 @@ use crate::timer::Timer;
 use crate::{
     Arrival, FlushDiskType, OpenError, QueueKind, StopError, StoreConfig, WaitError, foreign,
 };
+
+/// A stop goes on writing queues for so long; what is left then is in the log.
+const QUEUES_STOP_MAX: Duration = Duration::from_secs(1);
 
 /// Told after each message became visible, on the thread that stored it.
 pub type ArrivalListener = Box<dyn Fn(&Arrival<'_>) + Send + Sync>;
@@ -350,7 +353,8 @@ impl MessageStore {
     }
 
     /// Flushes everything, writes the checkpoint, removes the abort marker and the lock. Call it
-    /// after the services have stopped. After an error the marker stays: the next start recovers.
+    /// after the services have stopped. After an error, or when so many queues are not on disk
+    /// that it would take long, the marker stays: the next start recovers.
     pub fn stop(&self) -> Result<(), StopError> {
         if self.stopped.swap(true, Ordering::AcqRel) {
             return Ok(());
@@ -380,7 +384,18 @@ impl MessageStore {
         if let Some(index) = &self.index {
             index.flush().map_err(view("flush the index"))?;
         }
-        self.save_checkpoint().map_err(io("write the checkpoint"))?;
+        let until = Instant::now() + QUEUES_STOP_MAX;
+        let saved = self.save_checkpoint_unless(&|| Instant::now() >= until);
+        if !saved.map_err(io("write the checkpoint"))? {
+            let position = self.checkpoint.marks().position;
+            warn!(
+                from = position.unwrap_or_else(|| self.log.min()),
+                end = self.log.end(),
+                "queues are left unwritten: the next start builds them from the log, which is on \
+                 disk"
+            );
+            return Ok(());
+        }
         if behind > 0 {
             return Err(StopError::Behind { behind });
         }

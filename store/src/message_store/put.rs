@@ -384,6 +384,8 @@ pub(super) fn refused(error: ViewError) -> PutError {
             PutError::MessageIllegal("the topic cannot name a directory")
         }
         ViewError::Poisoned { .. } => PutError::Poisoned,
-        ViewError::Io { .. } | ViewError::Gap { .. } => PutError::QueueUnavailable,
+        ViewError::Io { .. } | ViewError::Gap { .. } | ViewError::Open(_) => {
+            PutError::QueueUnavailable
+        }
     }
 }

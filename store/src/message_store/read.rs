@@ -40,10 +40,17 @@ impl MessageStore {
     }
 
     fn get_units(&self, request: &GetRequest<'_>, filter: &dyn Fn(&Unit) -> bool) -> Got {
-        let queue = self.queues.find(request.topic, request.queue_id);
         let bounds = || LogBounds { min: self.log.min(), max: self.log.end() };
         let intact = |queue: &Queue, unit: &Unit| self.intact(queue, unit);
-        match scan(queue.as_deref(), request, &self.limits, &bounds, filter, &intact) {
+        let (queue, scanned) = match self.queues.look_up(request.topic, request.queue_id) {
+            Ok(queue) => {
+                let scanned =
+                    scan(queue.as_deref(), request, &self.limits, &bounds, filter, &intact);
+                (queue, scanned)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        match scanned {
             Ok(scanned) => self.slices(request, &scanned),
             Err(error) => {
                 self.cannot_read(request.topic, request.queue_id, &error);

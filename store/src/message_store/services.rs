@@ -41,8 +41,11 @@ impl MessageStore {
         services.thread("flush-log", move |stop| log.flush_until(&stop, times));
         let (store, mut last) = (Arc::clone(self), Instant::now());
         let thorough = ms(self.config.flush_consume_queue_thorough_interval);
-        services.every("write-queues", ms(self.config.flush_interval_consume_queue), move || {
-            store.write_views(&mut last, thorough);
+        let period = ms(self.config.flush_interval_consume_queue);
+        services.thread("write-queues", move |stop| {
+            while !stop.wait_timeout(period) {
+                store.write_views(&mut last, thorough, &|| stop.stopped());
+            }
         });
         let store = Arc::clone(self);
         services.every("look-for-room", ROOM_PERIOD, move || store.look_for_room());
@@ -80,7 +83,7 @@ impl MessageStore {
         });
     }
 
-    fn write_views(&self, last: &mut Instant, thorough: Duration) {
+    fn write_views(&self, last: &mut Instant, thorough: Duration, stop: &dyn Fn() -> bool) {
         if let Err(error) = self.queues.write_tails() {
             self.poison_by(&error);
             return;
@@ -88,7 +91,7 @@ impl MessageStore {
         let saved = self.checkpoint.marks().position.unwrap_or(0);
         let unsaved = self.log.end() - saved;
         if unsaved >= REPLAY_BYTES_MAX || (unsaved > 0 && last.elapsed() >= thorough) {
-            if let Err(error) = self.save_checkpoint() {
+            if let Err(error) = self.save_checkpoint_unless(stop) {
                 warn!(%error, "cannot write the checkpoint");
             }
             *last = Instant::now();
@@ -108,6 +111,13 @@ impl MessageStore {
 
     /// Ends acknowledging after a view has refused a record, unless it may take it later.
     pub(super) fn poison_by(&self, error: &ViewError) {
+        if let ViewError::Gap { .. } = error {
+            // Units from before the checkpoint are missing: the next start builds them again.
+            self.checkpoint.forget();
+            if let Err(error) = self.checkpoint.flush() {
+                warn!(%error, "cannot write the checkpoint");
+            }
+        }
         if !error.passes() {
             self.log.poison(self.config.root(), "write a queue of", error);
         }
@@ -115,13 +125,22 @@ impl MessageStore {
 
     /// Syncs log and queues, then writes down how far they reach.
     pub fn save_checkpoint(&self) -> io::Result<()> {
+        self.save_checkpoint_unless(&|| false).map(drop)
+    }
+
+    /// The same, or false and no word of it when `stop` is true before all queues are synced.
+    pub(super) fn save_checkpoint_unless(&self, stop: &dyn Fn() -> bool) -> io::Result<bool> {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let (end, store_timestamp) = self.log.mark();
         self.log.flush()?;
         faults::pass(Point::LogSynced);
-        if let Err(error) = self.queues.flush() {
-            self.poison_by(&error);
-            return Err(io::Error::other(error.to_string()));
+        match self.queues.flush_unless(stop) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(error) => {
+                self.poison_by(&error);
+                return Err(io::Error::other(error.to_string()));
+            }
         }
         faults::pass(Point::QueuesSynced);
         self.checkpoint.update(|marks| {
@@ -132,7 +151,7 @@ impl MessageStore {
                 marks.index_timestamp = index.full_until();
             }
         });
-        self.checkpoint.flush()
+        self.checkpoint.flush().map(|()| true)
     }
 
     /// Indexes the next records; true while more wait. A failure is tried again by the next call.

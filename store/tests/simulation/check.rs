@@ -14,7 +14,7 @@ use store::{GetRequest, GetStatus, MessageStore};
 use crate::common::read_all;
 use crate::history::{History, Message};
 use crate::random::Random;
-use crate::run::{BATCH_TOPIC, DUE_TOPIC, LIGHTS, QUEUES, TOPICS, json_file};
+use crate::run::{BATCH_TOPIC, DUE_TOPIC, LIGHTS, TOPICS, json_file};
 
 /// Compares a store with what is known. `all` are the messages that may be there; returns how
 /// many of them the log has.
@@ -22,7 +22,7 @@ pub fn store(store: &MessageStore, history: &History, all: &[Arc<Message>]) -> u
     let count = log(store, history, all);
     let clear = |topic: &&&str| !history.unclear.contains(**topic);
     for topic in TOPICS.iter().chain(&[BATCH_TOPIC]).filter(clear) {
-        for queue_id in 0..QUEUES {
+        for queue_id in 0..history.queues {
             queue(store, history, &all[..count], topic, queue_id);
         }
     }

@@ -82,6 +82,8 @@ pub enum Note {
 /// The notes so far, summed up.
 #[derive(Clone, Debug, Default)]
 pub struct History {
+    /// Queues of each topic.
+    pub queues: i32,
     /// Messages put and answered.
     pub messages: usize,
     /// Log position up to which everything must be there.

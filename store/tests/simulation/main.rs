@@ -28,6 +28,12 @@ use run::{Entry, Run};
 const STEPS: u64 = 40;
 /// Directories of the log at most.
 const LOG_PATHS: u64 = 3;
+/// Queues of a topic.
+const QUEUES: i32 = 2;
+/// The same in a run with more queues than are synced one by one.
+const QUEUES_WIDE: i32 = 30;
+/// Such a run has very many calls: a crash comes at one of so many.
+const WIDE_ONE_OF: u64 = 16;
 /// States of the default test.
 const STATES: u64 = 2000;
 
@@ -68,7 +74,9 @@ fn explore(seed: u64) -> u64 {
     let random = Random::new(seed);
     let scratch = common::scratch();
     let log_paths = 1 + random.part(4).below(LOG_PATHS);
-    let history = || History { log_paths, ..History::default() };
+    let wide = random.part(5).chance(16);
+    let queues = if wide { QUEUES_WIDE } else { QUEUES };
+    let history = || History { log_paths, queues, ..History::default() };
     let mut run = Run::open(scratch.path(), history(), Vec::new(), random.part(1));
     let steps = 1 + random.part(2).below(STEPS);
     run.start_timer();
@@ -77,7 +85,8 @@ fn explore(seed: u64) -> u64 {
     }
     let messages = std::mem::take(&mut run.messages);
     let entries = run.journal.entries();
-    let explored = Explored { seed, image: &Image::default(), entries: &entries, messages };
+    let one_of = if wide { WIDE_ONE_OF } else { 1 };
+    let explored = Explored { seed, image: &Image::default(), entries: &entries, messages, one_of };
     explored.crash_at_every_call(history(), &random.part(3))
 }
 
@@ -87,15 +96,18 @@ struct Explored<'a> {
     image: &'a Image,
     entries: &'a [Entry],
     messages: Vec<Arc<Message>>,
+    /// A crash at one of so many calls.
+    one_of: u64,
 }
 
 impl Explored<'_> {
     fn crash_at_every_call(&self, mut history: History, random: &Random) -> u64 {
         let mut disk = Disk::of(self.image);
-        let mut states = 0;
+        let (mut states, mut chosen) = (0, random.part(u64::MAX));
         for (at, entry) in self.entries.iter().enumerate() {
             match entry {
                 Entry::Note(note) => history.note(note),
+                Entry::Call(call) if !chosen.chance(self.one_of) => disk.apply(call),
                 Entry::Call(call) => {
                     if call.syncs() {
                         states += self.crash(&disk, &history, &random.part(2 * at as u64));

@@ -20,7 +20,6 @@ use crate::history::{History, Message, Note};
 use crate::random::Random;
 
 pub const TOPICS: [&str; 3] = ["A", "B", "C"];
-pub const QUEUES: i32 = 2;
 /// A topic whose queues take inner batches.
 pub const BATCH_TOPIC: &str = "E";
 pub const LIGHTS: [&str; 2] = ["%LMQ%a", "%LMQ%b"];
@@ -117,7 +116,13 @@ impl Run {
         random: Random,
     ) -> Run {
         let mut random = random;
-        let config = config(directory, random.chance(2), history.log_paths);
+        let mut config = config(directory, random.chance(2), history.log_paths);
+        // With one, a start that finds two loads them as they are used, and syncs go in rounds.
+        config.many_queues = match random.below(4) {
+            0 | 1 => 1000,
+            2 => 1,
+            _ => 40,
+        };
         let journal = Journal::of(directory);
         let directory = directory.to_owned();
         let now = (runtime::clock::now_ms() / PRECISION - 100) * PRECISION;
@@ -162,6 +167,7 @@ impl Run {
             26..34 => self.park(),
             34..40 => self.turn(),
             40..42 => self.timer().save(self.store()).unwrap(),
+            42..50 if self.history.queues > 2 => self.put_everywhere(),
             42..50 => (0..5).for_each(|_| self.put()),
             50..55 => self.put_batch(),
             55..66 => self.store().flush().unwrap(),
@@ -243,6 +249,17 @@ impl Run {
         self.reopen();
     }
 
+    /// Stores a message in each queue of which it is known what it holds.
+    fn put_everywhere(&mut self) {
+        for topic in TOPICS {
+            for queue_id in 0..self.history.queues {
+                if !self.history.unclear.contains(topic) {
+                    self.put_in(topic, queue_id, "", 0);
+                }
+            }
+        }
+    }
+
     /// Stores a message, in a queue of which it is known what it holds.
     pub fn put(&mut self) {
         let long = self.random.chance(6).then(|| format!("LONG\u{1}{}\u{2}", "p".repeat(LONG)));
@@ -277,7 +294,7 @@ impl Run {
         if self.history.unclear.contains(BATCH_TOPIC) {
             return;
         }
-        let queue_id = self.random.below(QUEUES as u64) as i32;
+        let queue_id = self.random.below(self.history.queues as u64) as i32;
         if self.random.chance(3) {
             return self.put_in(BATCH_TOPIC, queue_id, "", 0);
         }
@@ -322,7 +339,7 @@ impl Run {
 
     fn queue(&mut self) -> Option<(&'static str, i32)> {
         let topic = TOPICS[self.random.below(TOPICS.len() as u64) as usize];
-        let queue_id = self.random.below(QUEUES as u64) as i32;
+        let queue_id = self.random.below(self.history.queues as u64) as i32;
         (!self.history.unclear.contains(topic)).then_some((topic, queue_id))
     }
 
@@ -361,7 +378,7 @@ impl Run {
             self.delete_oldest();
         }
         let (min, count) = (self.store().min_physical_offset(), self.messages.len());
-        let is_dead = (0..QUEUES).all(|queue_id| {
+        let is_dead = (0..self.history.queues).all(|queue_id| {
             let mut all = self.history.queue(&self.messages, count, topic, queue_id);
             all.all(|message| message.position < min)
         });

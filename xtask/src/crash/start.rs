@@ -2,7 +2,8 @@
 //! the number of queues or files.
 //!
 //! Two rows. A log of many whole files, nearly all of it holes: how long after a clean stop. Very
-//! many queues with a message each, killed under load: how long until a message is stored again.
+//! many queues on disk, killed or stopped under load: how long the stop takes, and how long until
+//! a message is stored again.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -28,6 +29,8 @@ const IN_FLIGHT: usize = 256;
 const LOAD: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(20);
 const MANY_QUEUES_MAX: Duration = Duration::from_secs(3);
+const STOP_MAX: Duration = Duration::from_secs(2);
+const ON_DISK_MAX: Duration = Duration::from_secs(300);
 
 const FILES: i64 = 64;
 const FILE_LEN: i64 = 1 << 30;
@@ -49,25 +52,66 @@ fn many_queues(binary: &Path) -> Result<bool> {
     let begun = Instant::now();
     sender.create_topics()?;
     sender.send_each(None)?;
-    println!("{} queues made in {:.1?}", TOPICS * QUEUES, begun.elapsed());
-    let (memory, _) = server.usage()?;
-    let sent = sender.send_each(Some(LOAD))?;
+    let made = begun.elapsed();
+    while queues_on_disk(&server)? < (TOPICS * QUEUES) as usize {
+        ensure!(begun.elapsed() < ON_DISK_MAX, "the queues are not on disk");
+        thread::sleep(Duration::from_millis(500));
+    }
+    let on_disk = begun.elapsed();
+    println!("{} queues made in {made:.1?}, on disk after {on_disk:.1?}", TOPICS * QUEUES);
+    let mut held = true;
+    for end in [End::Kill, End::Kill, End::Stop, End::Stop] {
+        held &= end_and_start(&mut server, end)?;
+    }
     server.kill()?;
+    Ok(held)
+}
+
+/// How a run ends.
+#[derive(Clone, Copy)]
+enum End {
+    Kill,
+    Stop,
+}
+
+/// Sends to all queues, ends the server under that load, starts it and sends again.
+fn end_and_start(server: &mut Server, end: End) -> Result<bool> {
+    let (before, _) = server.usage()?;
+    let sent = Sender::new(server)?.send_each(Some(LOAD))?;
+    let (ended, stop) = match end {
+        End::Kill => {
+            server.kill()?;
+            ("kill -9".to_owned(), Duration::ZERO)
+        }
+        End::Stop => {
+            let took = server.stop()?;
+            (format!("SIGTERM, ended after {took:.2?}"), took)
+        }
+    };
     let begun = Instant::now();
     server.start()?;
     let ready = begun.elapsed();
-    Sender::new(&server)?.send_one(0)?;
-    let served = begun.elapsed();
-    let (again, _) = server.usage()?;
+    Sender::new(server)?.send_one(0)?;
+    let stored = begun.elapsed();
+    let (after, _) = server.usage()?;
     println!(
-        "{} queues, {sent} messages more, kill -9: ready in {ready:.1?}, first message stored \
-         after {served:.1?}; {} MiB anonymous memory before, {} MiB after",
+        "{} queues, {sent} messages in {LOAD:?}, {ended}: ready in {ready:.2?}, first message \
+         stored after {stored:.2?}; {} MiB anonymous memory before, {} MiB after",
         TOPICS * QUEUES,
-        memory >> 20,
-        again >> 20
+        before >> 20,
+        after >> 20
     );
-    server.kill()?;
-    Ok(served <= MANY_QUEUES_MAX)
+    Ok(stored <= MANY_QUEUES_MAX && stop <= STOP_MAX)
+}
+
+/// Number of directories of queues.
+fn queues_on_disk(server: &Server) -> Result<usize> {
+    let mut count = 0;
+    let root = server.data().join("consumequeue");
+    for topic in fs::read_dir(root).into_iter().flatten() {
+        count += fs::read_dir(topic?.path())?.count();
+    }
+    Ok(count)
 }
 
 fn long_log(binary: &Path) -> Result<bool> {

@@ -41,6 +41,7 @@ pub struct Fixture {
     dir: tempfile::TempDir,
     pub kind: QueueKind,
     file_size: i64,
+    many: usize,
     pub queues: Queues,
     pub log: Vec<LogRecord>,
     pub log_end: i64,
@@ -50,10 +51,15 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn new(kind: QueueKind, file_size: i64) -> Fixture {
+        Fixture::with_many(kind, file_size, 1000)
+    }
+
+    /// More queues than `many` are loaded when they are used first.
+    pub fn with_many(kind: QueueKind, file_size: i64, many: usize) -> Fixture {
         let dir = tempfile::tempdir().unwrap();
-        let queues = open(&dir, kind, file_size, true).unwrap();
+        let queues = open(&dir, kind, file_size, many, true).unwrap();
         let (log, next) = (Vec::new(), HashMap::new());
-        Fixture { dir, kind, file_size, queues, log, log_end: 0, next }
+        Fixture { dir, kind, file_size, many, queues, log, log_end: 0, next }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -73,7 +79,7 @@ impl Fixture {
     }
 
     pub fn try_open(&self, clean: bool) -> Result<Queues, OpenError> {
-        open(&self.dir, self.kind, self.file_size, clean)
+        open(&self.dir, self.kind, self.file_size, self.many, clean)
     }
 
     pub fn reopen(&mut self, clean: bool) {
@@ -137,6 +143,7 @@ fn open(
     dir: &tempfile::TempDir,
     kind: QueueKind,
     file_size: i64,
+    many: usize,
     clean: bool,
 ) -> Result<Queues, OpenError> {
     let (simple_file_size, batch_file_size) = match kind {
@@ -148,6 +155,7 @@ fn open(
         simple_file_size,
         batch_file_size,
         open_files_max: 4,
+        many,
         light: false,
     };
     Queues::open(config, Box::new(move |_| kind), clean)

@@ -1,5 +1,6 @@
 //! Queues against a model, and their files byte by byte.
 
+mod deferred;
 mod fixture;
 mod model;
 
@@ -170,8 +171,8 @@ fn a_file_made_but_not_written_is_no_unit() {
         fs::create_dir_all(fixture.path("consumequeue/T/2")).unwrap();
         fs::write(fixture.path("consumequeue/T/2/00000000000000000000"), []).unwrap();
         fixture.reopen(clean);
-        assert_eq!(fixture.files("consumequeue/T/0"), ["00000000000000000000"]);
         assert_eq!(fixture.queue("T", 0).next_offset(), 10);
+        assert_eq!(fixture.files("consumequeue/T/0"), ["00000000000000000000"]);
         for empty in [1, 2] {
             assert_eq!(fixture.queue("T", empty).next_offset(), 0);
             assert!(fixture.files(&format!("consumequeue/T/{empty}")).is_empty());

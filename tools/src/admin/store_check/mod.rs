@@ -109,6 +109,7 @@ impl Store {
             simple_file_size: length("consumequeue", 6_000_000),
             batch_file_size: length("batchconsumequeue", 13_800_000),
             open_files_max: 256,
+            many: usize::MAX,
             light: true,
         };
         let batch = configs.batch_topics();
