@@ -465,7 +465,6 @@ fn check(
 const NO_REPLICAS: &str = "replication is not supported";
 const NO_ACCESS_CONTROL: &str = "access control is not supported";
 const NO_OTHER_POP: &str = "the state of popping is kept in the revive topic only";
-const NO_BIT_MAPS: &str = "there are no queue extensions to keep bit maps of filters in";
 const NO_OTHER_STORE: &str = "only the file store is supported";
 
 /// Refuses what a user would believe to have: replicas, access control, another store.
@@ -479,7 +478,6 @@ fn refuse_missing_safety(key: &str, value: &str) -> Result<(), ConfigError> {
         "inSyncReplicas" | "minInSyncReplicas" | "totalReplicas" if above_one => NO_REPLICAS,
         "enableControllerMode" | "enableDLegerCommitLog" | "duplicationEnable" if on => NO_REPLICAS,
         "enableSlaveActingMaster" | "allAckInSyncStateSet" if on => NO_REPLICAS,
-        "enableCalcFilterBitMap" if on => NO_BIT_MAPS,
         "storeType" if !value.eq_ignore_ascii_case("default") => NO_OTHER_STORE,
         "messageStorePlugIn" if !value.is_empty() => NO_OTHER_STORE,
         "configManagerVersion" if value != "v1" => NO_OTHER_STORE,

@@ -207,9 +207,6 @@ pub struct StoreConfig {
     /// DLedger's log format, which is refused.
     #[property(default = false, name = "enableDLegerCommitLog", restart)]
     pub enable_d_leger_commit_log: bool,
-    /// Extended queue units, which are refused.
-    #[property(default = false, restart)]
-    pub enable_consume_queue_ext: bool,
     /// The legacy double write, which is refused.
     #[property(default = false, restart)]
     pub duplication_enable: bool,
@@ -277,7 +274,6 @@ impl StoreConfig {
         let refuse = |key, value: String, reason| OpenError::Unsupported { key, value, reason };
         for (key, on, reason) in [
             ("enableDLegerCommitLog", self.enable_d_leger_commit_log, "DLedger logs are not read"),
-            ("enableConsumeQueueExt", self.enable_consume_queue_ext, "there are no extended units"),
             ("duplicationEnable", self.duplication_enable, "there is no double write"),
             ("transientStorePoolEnable", self.transient_store_pool_enable, "writes are direct"),
             ("rocksdbCQDoubleWriteEnable", self.rocksdb_cq_double_write_enable, "no RocksDB here"),

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{config, message, open, read_all, scratch};
+use store::GetRequest;
 
 const FIRST_LOG: &str = "commitlog/00000000000000000000";
 const FIRST_UNITS: &str = "consumequeue/T/0/00000000000000000000";
@@ -269,6 +270,31 @@ fn stores_of_another_kind() {
     };
     place(root);
     assert_eq!(read_all(&open(config(root)).unwrap(), "T", 0).len(), 250);
+}
+
+/// With `enableConsumeQueueExt` Java puts the address of an extension where the tags code was.
+#[test]
+fn units_with_an_extension_are_filtered_by_their_records() {
+    let directory = stopped();
+    let root = &directory.path().join("store");
+    let queue = root.join("consumequeue/T/0/00000000000000000000");
+    let mut units = fs::read(&queue).unwrap();
+    for (number, unit) in units.chunks_exact_mut(20).take(3).enumerate() {
+        unit[12..].copy_from_slice(&(i64::MIN + 20 * number as i64).to_be_bytes());
+    }
+    fs::write(&queue, units).unwrap();
+    fs::create_dir_all(root.join("consumequeue_ext/T/0")).unwrap();
+    fs::write(root.join("consumequeue_ext/T/0/00000000000000000000"), [1; 60]).unwrap();
+    let store = open(config(root)).unwrap();
+    let matching = |tags_code: i64| {
+        let (topic, queue_id, queue_offset) = ("T", 0, 0);
+        let request =
+            GetRequest { topic, queue_id, queue_offset, count_max: 32, bytes_max: 1 << 20 };
+        store.get(&request, &|code| code == tags_code).count
+    };
+    // Of the tag `t`, and of no tag.
+    assert_eq!((matching(116), matching(0)), (32, 0));
+    assert_eq!(read_all(&store, "T", 0).len(), 250);
 }
 
 /// The way out of damaged queues or indexes: without their directory they are built again.

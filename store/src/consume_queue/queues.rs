@@ -21,7 +21,7 @@ use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::light::is_light;
 use crate::{OpenError, QueueKinds, StoreConfig};
 
-/// Directory of the extension of queues, which this store does not have.
+/// Directory of the extensions of queues, which are not read: the log has what they say.
 pub(super) const EXT_DIR: &str = "consumequeue_ext";
 
 /// What the queues need to know of the settings.
@@ -99,7 +99,6 @@ impl Queues {
     }
 
     fn new(config: QueuesConfig, kinds: QueueKinds, view: bool) -> Result<Queues, OpenError> {
-        refuse_ext(&config.root)?;
         let handles = Arc::new(Handles::new(config.open_files_max));
         let deleting = Arc::new(Mutex::new(()));
         let disk = |kind: QueueKind, key: &'static str, size: i64| {
@@ -464,26 +463,6 @@ pub(super) fn check_topic(topic: &str) -> Result<(), ViewError> {
         || topic.len() > 255
         || topic.bytes().any(|byte| byte == b'/' || byte == 0);
     if illegal { Err(ViewError::IllegalTopic { topic: topic.to_owned() }) } else { Ok(()) }
-}
-
-/// Queues with an extension keep addresses in place of tags codes.
-fn refuse_ext(root: &Path) -> Result<(), OpenError> {
-    let dir = root.join(EXT_DIR);
-    for topic in sub_directories(&dir)? {
-        for queue in sub_directories(&topic)? {
-            let mut files =
-                fs::read_dir(&queue).map_err(|source| OpenError::io(&queue, "list", source))?;
-            if let Some(Ok(file)) = files.next() {
-                return Err(damaged(
-                    &file.path(),
-                    "no queue extension (enableConsumeQueueExt is not supported: it replaces the \
-                     tags codes that filters need)",
-                    "a file of one",
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The directories in a directory, which holds nothing else; none if it is not there.

@@ -44,6 +44,12 @@ impl Unit {
         self.store_timestamp.is_none() && simple::is_filler(self)
     }
 
+    /// Whether the tags code is the address of an extension, as Java writes with
+    /// `enableConsumeQueueExt`: no hash and no time is as small.
+    pub fn is_extended(&self) -> bool {
+        self.tags_code < i64::from(i32::MIN)
+    }
+
     /// Whether it is the whole unit of this record.
     pub fn describes(&self, queue: (&str, i32), record: &DispatchRequest<'_>) -> bool {
         self.leads_to(queue, record) && !self.torn_tags(record)

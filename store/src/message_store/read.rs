@@ -19,7 +19,7 @@ const QUERY_ROUNDS: usize = 3;
 impl MessageStore {
     /// Reads messages of a queue; the filter sees the tags code of each unit.
     pub fn get(&self, request: &GetRequest<'_>, filter: &dyn Fn(i64) -> bool) -> Got {
-        self.get_units(request, &|unit| filter(unit.tags_code))
+        self.get_units(request, &|unit| filter(self.tags_code(unit)))
     }
 
     /// Reads messages of a queue; `units` sees the tags code of each unit, then `records` the raw
@@ -32,11 +32,23 @@ impl MessageStore {
     ) -> Got {
         self.get_units(request, &|unit| {
             // A record that is gone meanwhile is found missing when its slice is taken.
-            units(unit.tags_code)
+            units(self.tags_code(unit))
                 && self.log.slice(unit.physical_offset, unit.size as usize).is_none_or(|slice| {
                     Record::decode(slice.as_ref()).is_ok_and(|record| records(record.properties))
                 })
         })
+    }
+
+    /// The tags code of a unit; of one with an extension it is made from the record again, as the
+    /// extension is not read.
+    fn tags_code(&self, unit: &Unit) -> i64 {
+        if !unit.is_extended() {
+            return unit.tags_code;
+        }
+        let slice = self.log.slice(unit.physical_offset, unit.size as usize);
+        let record = slice.as_ref().and_then(|slice| Record::decode(slice.as_ref()).ok());
+        // A record that is none is withheld anyway.
+        record.map_or(0, |record| DispatchRequest::of(&record, &self.delays).tags_code)
     }
 
     fn get_units(&self, request: &GetRequest<'_>, filter: &dyn Fn(&Unit) -> bool) -> Got {

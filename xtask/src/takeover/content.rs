@@ -110,11 +110,11 @@ pub fn write_broadcast_offsets(store: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Creates topics and groups with settings of their own.
-pub async fn create(link: &Link, release: Release) -> Result<()> {
+/// Creates topics and groups with settings of their own, some of which 4.x does not know.
+pub async fn create(link: &Link, group_attributes: bool) -> Result<()> {
     for (topic, queues) in TOPICS {
         let is_ordered = *topic == "TakeoverOrdered";
-        let attributes = (is_ordered && release.is_5()).then_some("+message.type=NORMAL");
+        let attributes = is_ordered.then_some("+message.type=NORMAL");
         if *topic != "TakeoverAutomatic" {
             create_topic(link, topic, *queues, attributes).await?;
         }
@@ -124,18 +124,19 @@ pub async fn create(link: &Link, release: Release) -> Result<()> {
         if *group == "takeover-strict" {
             config.retry_max_times = 3;
             config.consume_broadcast_enable = false;
-            if release.is_5() {
-                config.consume_message_orderly = true;
-                config.group_retry_policy = GroupRetryPolicy {
-                    policy_type: Some(GroupRetryPolicyType::Exponential),
-                    exponential_retry_policy: Some(ExponentialRetryPolicy {
-                        initial: 7_000,
-                        max: 70_000,
-                        multiplier: 3,
-                    }),
-                    ..GroupRetryPolicy::default()
-                };
+            if group_attributes {
+                config.attributes.insert("+priority.factor".to_owned(), "7".to_owned());
             }
+            config.consume_message_orderly = true;
+            config.group_retry_policy = GroupRetryPolicy {
+                policy_type: Some(GroupRetryPolicyType::Exponential),
+                exponential_retry_policy: Some(ExponentialRetryPolicy {
+                    initial: 7_000,
+                    max: 70_000,
+                    multiplier: 3,
+                }),
+                ..GroupRetryPolicy::default()
+            };
         }
         let body = config.encode();
         link.ok(RequestCode::UpdateAndCreateSubscriptiongroup, &NoHeader, &body).await?;

@@ -99,6 +99,17 @@ impl Link {
         from: i64,
         to: i64,
     ) -> Result<Vec<Vec<u8>>> {
+        self.read_tagged(topic, queue_id, (from, to), "*").await
+    }
+
+    /// Those of a subscription to tags.
+    pub async fn read_tagged(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        (from, to): (i64, i64),
+        tags: &str,
+    ) -> Result<Vec<Vec<u8>>> {
         let mut all = Vec::new();
         let mut next = from;
         while next < to {
@@ -109,11 +120,15 @@ impl Link {
                 queue_offset: next,
                 max_msg_nums: 32,
                 sys_flag: SUBSCRIPTION,
-                subscription: Some("*"),
+                subscription: Some(tags),
                 ..PullMessageRequestHeader::default()
             };
-            let answer = self.ok(RequestCode::PullMessage, &header, &[]).await;
-            let answer = answer.with_context(|| format!("{topic}-{queue_id} at {next}"))?;
+            let answer = self.ask(RequestCode::PullMessage, &header, &[], &[]).await?;
+            let (code, remark) = (answer.code(), answer.remark().unwrap_or_default());
+            // Nothing there has the tags.
+            let passes = tags != "*" && code == i32::from(ResponseCode::PullRetryImmediately);
+            let is_ok = passes || code == i32::from(ResponseCode::Success);
+            ensure!(is_ok, "{topic}-{queue_id} at {next}: {code} {remark}");
             let mut rest = answer.body();
             for record in records(answer.body()) {
                 let record = record.with_context(|| format!("{topic}-{queue_id} at {next}"))?;

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use crate::compat::{Client, Servers, Toolchain};
 use crate::workspace;
 
+mod configs;
 mod consumers;
 mod content;
 mod generated;
@@ -118,12 +119,14 @@ fn rounds(
 ) -> Result<bool> {
     let plain = Special::default();
     let two_logs = Special { two_logs: true, ..plain };
-    let light = Special { light: true, ..plain };
+    // After a kill ours makes units anew, without extensions.
+    let light = Special { light: true, extended: true, ..plain };
     let v6 = Special { v6: true, ..plain };
+    let extended = Special { extended: true, ..two_logs };
     // A round has one broker at a time, so two lanes are two JVMs at most.
     let lanes = [
         [("a", ours, java, End::Kill, two_logs), ("b", java, ours, End::Clean, light)],
-        [("c", java, ours, End::Kill, v6), ("d", ours, java, End::Clean, two_logs)],
+        [("c", java, ours, End::Kill, v6), ("d", ours, java, End::Clean, extended)],
     ];
     thread::scope(|scope| {
         let lanes = lanes.map(|lane| {

@@ -46,12 +46,6 @@ fn kinds() -> Result<Vec<Kind>> {
             without: "no RocksDB here",
         },
         Kind {
-            name: "extended",
-            settings: on("enableConsumeQueueExt"),
-            with: "enableConsumeQueueExt",
-            without: "enableConsumeQueueExt",
-        },
-        Kind {
             name: "dledger",
             settings: dledger,
             with: "enableDLegerCommitLog",

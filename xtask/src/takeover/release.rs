@@ -34,6 +34,11 @@ impl Release {
         self.is_5() && self.0 != "5.1.4"
     }
 
+    /// Whether its groups have attributes.
+    pub fn has_group_attributes(self) -> bool {
+        self.0 == "5.5.0"
+    }
+
     /// What is left out with it, for the report.
     pub fn lacks(self) -> Option<&'static str> {
         (!self.is_5()).then_some("timers, POP, request modes, attributes and retry policies")

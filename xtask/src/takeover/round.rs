@@ -11,6 +11,7 @@ use remoting::protocol::message::record::Record;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
+use super::configs::Configs;
 use super::content::{self, DELAYED, PATIENCE, TIMER_TOPIC};
 use super::light::{self, Lights};
 use super::link::Link;
@@ -121,9 +122,14 @@ impl<'a> Round<'a> {
             self.indexed_from = newest.unwrap_or(0);
         }
         let segments = Segments::read(&self.site.store())?;
+        let configs = Configs::read(&self.site.store())?;
         let more = self.take_over(second, &written)?;
         self.site.end(End::Clean)?;
         let unchanged = segments.check(&[])?;
+        // Java drops what its release does not know.
+        if !is_java(second) {
+            configs.check(&self.site.store())?;
+        }
         println!("{:<32} {unchanged} finished files unchanged", self.leg);
 
         self.leg = format!("{} → {} → {}, {}", first.word, second.word, first.word, end.word());
@@ -139,8 +145,9 @@ impl<'a> Round<'a> {
     fn write_first(&mut self) -> Result<Snapshot> {
         let link = Link::new(self.site.broker);
         let (release, light) = (self.release, self.special.light);
+        let group_attributes = is_java(self.first) && release.has_group_attributes();
         let (written, timers, due_ms, popped) = self.runtime.block_on(async {
-            content::create(&link, release).await?;
+            content::create(&link, group_attributes).await?;
             let early =
                 content::send_delayed(&link, "early", DELAYED_COUNT, SHORT, release).await?;
             let due_ms = content::now_ms()? + SHORT.1.as_millis() as i64;
@@ -236,6 +243,7 @@ impl<'a> Round<'a> {
             // 4.9.7 takes any of the messages of one millisecond.
             let is_first = release.is_5() || !is_java(side);
             held.check_times(&link, is_first).await?;
+            held.check_tags(&link).await?;
             let keys = self.check_index(&link, &held).await?;
             let acks = content::send(&link, &format!("more-{}", side.word), SECOND_COUNT).await?;
             content::commit(&link, SECOND_STEP).await?;

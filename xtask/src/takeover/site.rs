@@ -33,6 +33,8 @@ pub struct Special {
     pub light: bool,
     /// The broker has an IPv6 address, which is in every record.
     pub v6: bool,
+    /// Java gives the units of queues extensions.
+    pub extended: bool,
 }
 
 /// Of a 4.x broker.
@@ -143,6 +145,12 @@ impl Site {
         }
         if special.v6 {
             settings.push(("brokerIP1", "::1".to_owned()));
+        }
+        if special.extended {
+            settings.extend(
+                ["enableConsumeQueueExt", "enableCalcFilterBitMap"]
+                    .map(|key| (key, "true".to_owned())),
+            );
         }
         settings.extend_from_slice(more);
         let config = compat::write_config(&home, name, &settings)?;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use remoting::protocol::body::{
-    Body, ConsumerOffsetSerializeWrapper, SubscriptionGroupConfig, SubscriptionGroupWrapper,
-    TopicConfig, TopicConfigSerializeWrapper,
+    Body, ConsumerOffsetSerializeWrapper, GroupRetryPolicy, SubscriptionGroupConfig,
+    SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
 };
 use remoting::protocol::code::RequestCode;
 use remoting::protocol::header::{
@@ -148,6 +148,25 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Fails unless a subscription to tags gets what has them, of the queue with the most messages.
+    pub async fn check_tags(&self, link: &Link) -> Result<()> {
+        let longest = self.queues.iter().max_by_key(|(_, queue)| queue.records.len());
+        let ((topic, queue_id), queue) = longest.context("no queue")?;
+        for tags in ["TagB", "標籤", "TagA || TagB"] {
+            let has = |bytes: &&Vec<u8>| {
+                let tag =
+                    Record::decode(bytes).ok().and_then(|record| record.properties().get("TAGS"));
+                tag.is_some_and(|tag| tags.split(" || ").any(|one| one == tag))
+            };
+            let expected: Vec<_> = queue.records.iter().filter(has).collect();
+            let got = link.read_tagged(topic, *queue_id, (queue.min, queue.max()), tags).await?;
+            let is_same = got.iter().eq(expected.iter().copied());
+            let (got, expected) = (got.len(), expected.len());
+            ensure!(is_same, "{topic}-{queue_id}: {got} messages of {tags}, not the {expected}");
+        }
+        Ok(())
+    }
+
     /// Looks for the offset at the store time of the message in the middle of each queue: the first
     /// of those that were stored then, or, unless `is_first`, any of them.
     pub async fn check_times(&self, link: &Link, is_first: bool) -> Result<()> {
@@ -194,14 +213,22 @@ async fn settings(link: &Link) -> Result<(Vec<TopicConfig>, Vec<SubscriptionGrou
     Ok((topics, groups))
 }
 
-/// The same from whole tables: the requests for one came with 5.0.
+/// The same from whole tables, as the requests for one came with 5.0, and without what 4.x drops.
 async fn settings_of_4(link: &Link) -> Result<(Vec<TopicConfig>, Vec<SubscriptionGroupConfig>)> {
     let all = link.ok(RequestCode::GetAllTopicConfig, &NoHeader, &[]).await?;
     let mut all = TopicConfigSerializeWrapper::decode(all.body())?.topic_config_table;
-    let topics = TOPICS.iter().filter_map(|(topic, _)| all.remove(*topic)).collect();
+    let topics = TOPICS.iter().filter_map(|(topic, _)| all.remove(*topic));
+    let topics = topics.map(|topic| TopicConfig { attributes: BTreeMap::new(), ..topic }).collect();
     let all = link.ok(RequestCode::GetAllSubscriptiongroupConfig, &NoHeader, &[]).await?;
     let mut all = SubscriptionGroupWrapper::decode(all.body())?.subscription_group_table;
-    let groups = GROUPS.iter().filter_map(|group| all.remove(*group)).collect();
+    let groups = GROUPS.iter().filter_map(|group| all.remove(*group));
+    let groups = groups.map(|group| SubscriptionGroupConfig {
+        attributes: BTreeMap::new(),
+        consume_message_orderly: false,
+        group_retry_policy: GroupRetryPolicy::default(),
+        ..group
+    });
+    let groups = groups.collect();
     Ok((topics, groups))
 }
 

@@ -215,19 +215,13 @@ fn foreign_files_and_sizes_stop_the_start_with_their_name() {
 }
 
 #[test]
-fn queues_of_the_wrong_kind_and_extensions_stop_the_start() {
+fn queues_of_the_wrong_kind_stop_the_start() {
     let mut fixture = Fixture::new(QueueKind::Simple, 920);
     fixture.append("T", 0, 3);
     fixture.queues.flush().unwrap();
     fixture.kind = QueueKind::Batch;
     let error = fixture.try_open(true).unwrap_err().to_string();
     assert!(error.contains("consumequeue/T") && error.contains("batchconsumequeue"), "{error}");
-    fixture.kind = QueueKind::Simple;
-    fs::create_dir_all(fixture.path("consumequeue_ext/T/0")).unwrap();
-    assert!(fixture.try_open(true).is_ok(), "empty directories do not matter");
-    fs::write(fixture.path("consumequeue_ext/T/0/00000000000000000000"), [1; 30]).unwrap();
-    let error = fixture.try_open(true).unwrap_err().to_string();
-    assert!(error.contains("enableConsumeQueueExt is not supported"), "{error}");
 }
 
 #[test]

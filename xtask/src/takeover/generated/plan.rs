@@ -80,6 +80,7 @@ impl Plan {
                 two_logs: dice.below(3) == 0,
                 light: dice.below(3) == 0,
                 v6: dice.below(4) == 0,
+                extended: dice.below(4) == 0,
             },
             settings,
             queues,
