@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
 use remoting::net::{Limits, Server, ServerConfig, Service};
 use remoting::protocol::body::SubscriptionGroupConfig;
 use remoting::protocol::message::PropertiesBuf;
@@ -29,7 +30,7 @@ use crate::admission::Admission;
 use crate::arrivals::Arrivals;
 use crate::clients::{Consumers, Producers};
 use crate::cold_reads::{self, ColdReads};
-use crate::config::{BrokerConfig, ConfigError, NetworkConfig, Settings};
+use crate::config::{BrokerConfig, ConfigError, LiveConfig, NetworkConfig, Settings};
 use crate::dispatch::Frontend;
 use crate::filter::ConsumerFilters;
 use crate::groups::{self, Groups};
@@ -58,6 +59,7 @@ const DRAIN_DEADLINE: Duration = Duration::from_millis(500);
 /// A broker: its tables, its store and its view of the world.
 pub struct Broker {
     pub(crate) config: BrokerConfig,
+    live: ArcSwap<LiveConfig>,
     pub(crate) store: Arc<MessageStore>,
     pub(crate) topics: Arc<Topics>,
     pub(crate) groups: Groups,
@@ -178,7 +180,9 @@ impl Broker {
         let config = settings.broker.clone();
         let root = PathBuf::from(&settings.store.store_path_root_dir);
         let light = settings.store.enable_lmq;
-        let topics = Arc::new(Topics::load(&root, &config)?.with_light(light));
+        let topics = Arc::new(
+            Topics::load(&root, &config, settings.live.auto_create_topic_enable)?.with_light(light),
+        );
         let step = u64::try_from(config.consumer_offset_update_version_step).unwrap_or(1);
         let offsets = ConsumerOffsets::load(&root, step, light)?;
         let groups = Groups::load(&root)?.with_light(light);
@@ -249,6 +253,7 @@ impl Broker {
             measures: config.metrics_exporter_type == "PROM",
             traffic: Traffic::new(&config.broker_cluster_name),
             config,
+            live: ArcSwap::from_pointee(settings.live.clone()),
             address: OnceLock::new(),
             unique_keys: OnceLock::new(),
             turn: AtomicU32::new(0),
@@ -272,6 +277,11 @@ impl Broker {
         close(&self.store);
     }
 
+    /// The settings that may change while the broker runs, as they are now.
+    pub(crate) fn live(&self) -> Guard<Arc<LiveConfig>> {
+        self.live.load()
+    }
+
     /// The address of this broker in routes, records and message ids.
     pub(crate) fn store_host(&self) -> SocketAddr {
         const NOT_YET: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -280,8 +290,8 @@ impl Broker {
 
     /// A group, made on its first use if the settings permit.
     pub(crate) fn group(&self, name: &str) -> Option<Arc<SubscriptionGroupConfig>> {
-        let system = self.config.enable_create_sys_group && groups::is_system_name(name);
-        let create = self.config.auto_create_subscription_group || system;
+        let system = self.live().enable_create_sys_group && groups::is_system_name(name);
+        let create = self.live().auto_create_subscription_group || system;
         self.groups.find_or_create(name, create, now_ms())
     }
 
@@ -364,7 +374,7 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
     MessageStore::start(&broker.store, &mut services);
     let (topics, changes) = (Arc::clone(&broker.topics), broker.topics.watch());
     services.run("save-topics", |stop| save_topics(topics, changes, stop));
-    let interval = millis(broker.config.flush_consumer_offset_interval);
+    let interval = millis(broker.config.flush_consumer_offset_interval.into());
     let b = own();
     services.every("save-tables", interval, move || b.save_tables());
     let b = own();
@@ -427,7 +437,7 @@ fn start_transactions(broker: &Arc<Broker>, services: &mut Services) {
     let millis = |ms: i64| Duration::from_millis(ms.max(1).unsigned_abs());
     let b = own();
     let interval = broker.config.transaction_op_batch_interval.clamp(50, 1_000);
-    services.every("transactions", millis(interval), move || b.transactions.tick(&b));
+    services.every("transactions", millis(interval.into()), move || b.transactions.tick(&b));
     let b = own();
     let interval = millis(broker.config.transaction_metric_flush_interval);
     services.every("transaction-metrics", interval, move || b.transactions.save_metrics());

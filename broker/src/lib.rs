@@ -36,6 +36,6 @@ mod transaction;
 
 pub use address::Address;
 pub use broker::{Broker, Running, StartError};
-pub use config::{BrokerConfig, ConfigError, NetworkConfig, Settings};
+pub use config::{BrokerConfig, ConfigError, LiveConfig, NetworkConfig, Settings};
 pub use filter::{Sql, SqlError};
 pub use request_modes::RequestMode;

@@ -118,7 +118,7 @@ pub(crate) async fn run(broker: Arc<Broker>, stop: Stop) {
 }
 
 async fn inform(broker: &Broker, server: &Server, stop: &Stop) {
-    let seconds = broker.config.register_name_server_period.clamp(10_000, 60_000);
+    let seconds = broker.live().register_name_server_period.clamp(10_000, 60_000);
     let period = Duration::from_millis(seconds.unsigned_abs().into());
     let mut changes = broker.topics.watch();
     let mut known = None;
@@ -171,7 +171,7 @@ async fn register_all(broker: &Broker, server: &Server) -> Result<(), RegisterEr
     if all.len() <= WHOLE_TABLE_MAX {
         return register(broker, server, &all).await;
     }
-    let size = usize::try_from(broker.config.split_registration_size).unwrap_or(800);
+    let size = usize::try_from(broker.live().split_registration_size).unwrap_or(800);
     for part in all.chunks(size) {
         // A name server takes over known topics only with a version it has not seen.
         broker.topics.next_version();
@@ -202,7 +202,7 @@ async fn register(
         compressed: false,
         body_crc32: crc32_of(&body),
     };
-    let timeout = Duration::from_millis(config.register_broker_timeout_mills.max(1) as u64);
+    let timeout = Duration::from_millis(broker.live().register_broker_timeout_mills.max(1) as u64);
     let code = RequestCode::RegisterBroker;
     let client = &broker.peers.client;
     let answer = client.call(&server.address, code, &header, &[], &body, timeout).await?;
@@ -232,7 +232,7 @@ fn crc32_of(body: &[u8]) -> i32 {
 }
 
 fn registration(broker: &Broker, topics: &[Arc<TopicConfig>]) -> RegisterBrokerBody {
-    let permission = broker.config.broker_permission;
+    let permission = broker.live().broker_permission;
     let restricted = !perm::readable(permission) || !perm::writable(permission);
     let table: BTreeMap<String, TopicConfig> = topics
         .iter()

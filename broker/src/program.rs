@@ -1,7 +1,8 @@
 //! What the two programs share: settings from file and command line, and the life of a process.
 
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -14,27 +15,29 @@ use crate::Settings;
 /// Exit code of a start that failed; scripts of Java's broker see 255.
 const START_FAILED: u8 = 255;
 
-/// Applies the file of `-c` and then keys of the command line.
+/// Applies the files of `-c`, later ones over earlier ones, and then keys of the command line.
 ///
 /// # Errors
 /// Fails when the file cannot be read or a key asks for safety that is not there.
 pub fn configure(
     settings: &mut Settings,
-    file: Option<&Path>,
+    files: &[PathBuf],
     given: &[(&str, String)],
 ) -> anyhow::Result<Vec<String>> {
-    let mut warnings = match file {
-        Some(path) => settings.load(path)?,
-        None => Vec::new(),
-    };
+    let mut warnings = Vec::new();
+    for path in files {
+        warnings.extend(settings.load(path)?);
+    }
     let given: Vec<_> = given.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
     warnings.extend(settings.apply(&given)?);
+    warnings.extend(settings.settle());
     Ok(warnings)
 }
 
 /// Prints settings as `key=value` lines.
-pub fn print(entries: &[(&'static str, String)]) {
-    print!("{}", config::to_text(entries));
+pub fn print(entries: &BTreeMap<String, String>) {
+    let pairs: Vec<_> = entries.iter().collect();
+    print!("{}", config::to_text(&pairs));
 }
 
 /// Logs what someone should know about the settings.

@@ -120,7 +120,7 @@ impl<'a> Timing<'a> {
                 false => Ok(Due::Now),
             };
         }
-        if at - now_ms > config.timer_max_delay_sec.saturating_mul(1000) {
+        if at - now_ms > i64::from(config.timer_max_delay_sec) * 1000 {
             return Err(DueError::Illegal("its time is beyond timerMaxDelaySec"));
         }
         if timer.congested(at) {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use remoting::protocol::body::{
     MessageRequestMode, MessageRequestModeSerializeWrapper, SetMessageRequestModeRequestBody,
 };
-use runtime::config::PropertyValue;
+use runtime::config::{BadText, PropertyValue};
 use serde::{Deserialize, Serialize};
 use store::json_file::{JsonFile, JsonFileError};
 
@@ -90,8 +90,9 @@ impl Default for RequestMode {
 impl PropertyValue for RequestMode {
     const KIND: &'static str = "String";
 
-    fn parse(text: &str) -> Option<RequestMode> {
-        MessageRequestMode::from_name(text.trim()).map(RequestMode)
+    fn parse(text: &str) -> Result<RequestMode, BadText> {
+        let mode = MessageRequestMode::from_name(text.trim()).map(RequestMode);
+        mode.ok_or_else(|| BadText::Outside("PULL or POP".to_owned()))
     }
 
     fn show(&self) -> String {
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn unknown_names_are_no_mode() {
-        assert_eq!(RequestMode::parse(" POP "), Some(RequestMode(MessageRequestMode::Pop)));
-        assert_eq!(RequestMode::parse("pop"), None);
+        assert_eq!(RequestMode::parse(" POP "), Ok(RequestMode(MessageRequestMode::Pop)));
+        assert!(RequestMode::parse("pop").is_err());
     }
 }

@@ -56,7 +56,7 @@ impl Routes {
 
 /// Looks at all known topics at every interval, until the stop.
 pub(crate) async fn refresh(broker: Arc<Broker>, stop: Stop) {
-    let interval = broker.config.load_balance_poll_name_server_interval.max(1).unsigned_abs();
+    let interval = broker.live().load_balance_poll_name_server_interval.max(1).unsigned_abs();
     let mut pause = FIRST_LOOK;
     while !stop.pause(pause).await {
         for topic in broker.routes.topics() {

@@ -14,14 +14,11 @@ use remoting::protocol::header::{
     RegisterTopicRequestHeader, WipeWritePermOfBrokerRequestHeader,
     WipeWritePermOfBrokerResponseHeader,
 };
-use runtime::config::{Properties, apply_all, parse_bytes, to_text};
-use std::path::Path;
+use runtime::config::{UpdateError, all_or_nothing, change_file, read_update, to_text};
 use std::sync::PoisonError;
-use tracing::{info, warn};
+use tracing::info;
 
-use crate::config::NamesrvConfig;
 use crate::dispatch::{Answer, Call, Reject};
-use crate::kv::replace_file;
 use crate::route_table::{TOPIC_UNIT, TOPIC_UNIT_SUB};
 
 pub(crate) fn put_kv(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
@@ -87,12 +84,12 @@ pub(crate) fn add_write_perm(call: &Call<'_>, out: &mut Responder<'_>) -> Answer
 }
 
 pub(crate) fn all_topics(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
-    require(call.name_server.config().enable_all_topic_list)?;
+    require(call.name_server.settings().config.enable_all_topic_list)?;
     answer_topics(call.name_server.routes().topic_names(), None, out)
 }
 
 pub(crate) fn topics_of_cluster(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
-    require(call.name_server.config().enable_topic_list)?;
+    require(call.name_server.settings().config.enable_topic_list)?;
     let GetTopicsByClusterRequestHeader { cluster } = call.frame.header()?;
     answer_topics(call.name_server.routes().topics_of_cluster(&cluster), None, out)
 }
@@ -119,7 +116,7 @@ fn topics_by_flag(
     out: &mut Responder<'_>,
     wanted: impl Fn(i32) -> bool,
 ) -> Answer {
-    require(call.name_server.config().enable_topic_list)?;
+    require(call.name_server.settings().config.enable_topic_list)?;
     answer_topics(call.name_server.routes().topics_by_flag(wanted), None, out)
 }
 
@@ -158,54 +155,29 @@ pub(crate) fn delete_topic(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
 }
 
 pub(crate) fn config(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
-    let entries = call.name_server.config().entries();
-    out.ok_body(to_text(&entries).as_bytes());
+    let entries = call.name_server.settings().entries();
+    let pairs: Vec<_> = entries.iter().collect();
+    out.ok_body(to_text(&pairs).as_bytes());
     Ok(())
 }
 
 pub(crate) fn update_config(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
-    let pairs = parse_bytes(call.frame.body()).map_err(|error| Reject::error(error.to_string()))?;
     let name_server = call.name_server;
     // Held over the write of the file, so that of two updates the file has both.
-    let mut config = name_server.config.write().unwrap_or_else(PoisonError::into_inner);
-    if pairs.iter().any(|(key, _)| config.is_fixed(key)) {
-        let remark = "Can not update config in black list.";
-        return Err(Reject::new(ResponseCode::NoPermission, remark));
+    let mut settings = name_server.settings.write().unwrap_or_else(PoisonError::into_inner);
+    let pairs = read_update(call.frame.body(), |key| settings.change(key))?;
+    let mut changed = settings.clone();
+    all_or_nothing(changed.apply(&pairs))?;
+    if let Some(file) = &name_server.config_file {
+        change_file(file, &pairs)
+            .map_err(|error| UpdateError::File { file: file.display().to_string(), error })?;
     }
-    if let Some(key) = pairs.iter().find_map(|(key, _)| restart_only(&config, key)) {
-        return Err(Reject::error(format!("{key} changes only with a restart")));
-    }
-    let mut changed = config.clone();
-    let report = apply_all(&mut [&mut changed], &pairs);
-    if !report.applied.is_empty()
-        && let Some(file) = &name_server.config_file
-    {
-        rewrite(file, &pairs, &report.applied).map_err(Reject::error)?;
-    }
-    *config = changed;
-    drop(config);
-    info!(applied = report.applied.join(","), peer = %peer_of(call.peer), "settings changed");
-    // Java quirk: keys and values that mean nothing are taken without a word.
-    report.warnings().iter().for_each(|warning| warn!("{warning}"));
+    *settings = changed;
+    drop(settings);
+    let keys: Vec<&str> = pairs.iter().map(|(key, _)| key.as_str()).collect();
+    info!(keys = keys.join(","), peer = %peer_of(call.peer), "settings changed");
     out.ok_empty();
     Ok(())
-}
-
-fn restart_only<'k>(config: &NamesrvConfig, key: &'k str) -> Option<&'k str> {
-    let mut properties = config.properties().iter();
-    properties.any(|property| property.restart && property.key == key).then_some(key)
-}
-
-/// Puts the applied pairs into the file of the operator; its other keys stay.
-fn rewrite(file: &Path, pairs: &[(String, String)], applied: &[String]) -> Result<(), String> {
-    let problem = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let text = std::fs::read(file).map_err(|error| problem(&error))?;
-    let mut all = parse_bytes(&text).map_err(|error| problem(&error))?;
-    for (key, value) in pairs.iter().filter(|(key, _)| applied.contains(key)) {
-        all.retain(|(known, _)| known != key);
-        all.push((key.clone(), value.clone()));
-    }
-    replace_file(file, to_text(&all).as_bytes()).map_err(|error| problem(&error))
 }
 
 fn peer_of(peer: &Peer) -> std::net::SocketAddr {

@@ -1,6 +1,8 @@
 //! The settings of a name server, with Java's keys and defaults.
 
-use runtime::config::Properties;
+use std::collections::BTreeMap;
+
+use runtime::config::{self, Change, Outcome, Process, Properties, system_property};
 
 /// Where Java keeps the files of a name server, below the home directory of the user.
 const HOME_DIRECTORY: &str = "namesrv";
@@ -9,23 +11,35 @@ const HOME_DIRECTORY: &str = "namesrv";
 #[derive(Clone, Debug, PartialEq, Properties)]
 pub struct NamesrvConfig {
     /// TCP port; 0 lets the system choose.
-    #[property(default = 9876, restart)]
+    #[property(default = 9876, fixed)]
     pub listen_port: u16,
     /// Address to listen on.
-    #[property(default = "0.0.0.0", restart)]
+    #[property(default = "0.0.0.0", fixed)]
     pub bind_address: String,
     /// File of the key-value configuration.
-    #[property(default = in_home("kvConfig.json"), restart)]
+    #[property(default = in_home("kvConfig.json"), fixed)]
     pub kv_config_path: String,
     /// File that changed settings are written to; with `-c` it is that file.
-    #[property(default = in_home("namesrv.properties"), restart)]
+    #[property(default = in_home("namesrv.properties"), fixed)]
     pub config_store_path: String,
     /// Installation directory; only reported.
-    #[property(default = std::env::var("ROCKETMQ_HOME").ok(), restart)]
+    #[property(default = home(), fixed)]
     pub rocketmq_home: Option<String>,
     /// Further keys that nobody may change at run time, separated by semicolons.
-    #[property(default = "configBlackList;configStorePath;kvConfigPath", restart)]
+    #[property(default = "configBlackList;configStorePath;kvConfigPath", fixed)]
     pub config_black_list: String,
+    /// Time after which a silent connection is closed, in seconds.
+    #[property(default = 120, restart)]
+    pub server_channel_max_idle_time_seconds: u32,
+    /// Connections the kernel may queue.
+    #[property(default = 1024, restart)]
+    pub server_socket_backlog: u32,
+    /// Tells clients to go away for a while before the name server stops.
+    #[property(default = false, restart)]
+    pub enable_shutdown_gracefully: bool,
+    /// How long they are told, in seconds.
+    #[property(default = 30, restart)]
+    pub shutdown_wait_time_seconds: u32,
     /// Ms between two looks for brokers that have gone silent.
     #[property(default = 5_000, restart)]
     pub scan_not_active_broker_interval: u64,
@@ -51,23 +65,53 @@ pub struct NamesrvConfig {
     #[property(default = false)]
     pub need_wait_for_service: bool,
     /// Seconds that brokers have for that.
-    #[property(default = 45)]
+    #[property(default = 45, range = 0..=86_400)]
     pub wait_seconds_for_service: i32,
     /// Whether a registration takes away the topics it does not name.
     #[property(default = false)]
     pub delete_topic_with_broker_registration: bool,
 }
 
-/// Keys that are never changed at run time, whatever the settings say.
-const FIXED_KEYS: [&str; 4] =
-    ["configBlackList", "configStorePath", "kvConfigPath", "rocketmqHome"];
+/// The settings with what else was given.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What counts here.
+    pub config: NamesrvConfig,
+    /// Keys without effect as they were given; lists of settings show them, as Java's do.
+    pub kept: BTreeMap<String, String>,
+}
 
-impl NamesrvConfig {
-    /// Tells whether a key must not be changed by a request.
-    pub fn is_fixed(&self, key: &str) -> bool {
-        FIXED_KEYS.contains(&key)
-            || self.config_black_list.split(';').any(|name| name.trim() == key)
+impl Settings {
+    /// Applies keys and values; returns what became of each.
+    pub fn apply(&mut self, pairs: &[(String, String)]) -> Vec<Outcome> {
+        let outcomes = config::apply_all(Process::NameServer, &mut [&mut self.config], pairs);
+        config::keep(&mut self.kept, &outcomes);
+        outcomes
     }
+
+    /// Lists every key with its present value.
+    #[must_use]
+    pub fn entries(&self) -> BTreeMap<String, String> {
+        config::shown(Process::NameServer, &[&self.config], &self.kept)
+    }
+
+    /// When a change of a key counts; nothing for an unknown key.
+    #[must_use]
+    pub fn change(&self, key: &str) -> Option<Change> {
+        let known = Process::NameServer.key(key);
+        let listed = self.config.config_black_list.split(';').any(|name| name.trim() == key);
+        let own = NamesrvConfig::PROPERTIES.iter().find(|property| property.key == key);
+        match (listed || known.is_some_and(|known| known.fixed), own) {
+            (true, _) => Some(Change::Fixed),
+            (false, Some(property)) => Some(property.change),
+            // Without effect, and so is its change.
+            (false, None) => known.map(|_| Change::Running),
+        }
+    }
+}
+
+fn home() -> Option<String> {
+    system_property("rocketmq.home.dir").or_else(|| std::env::var("ROCKETMQ_HOME").ok())
 }
 
 /// A file in the directory that Java uses; the working directory stands in for a missing home.
@@ -78,18 +122,21 @@ fn in_home(file: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use runtime::config::Applied;
+    use runtime::config::{Applied, State};
 
     use super::*;
 
     #[test]
-    fn keys_are_those_of_java() {
-        let mut config = NamesrvConfig::default();
-        for (key, text) in config.entries() {
-            // The address to listen on is known to Java's network settings.
-            let java = runtime::config::java_key(key);
-            assert!(java.is_some(), "{key}={text}");
+    fn every_key_of_java_is_declared_or_explained() {
+        let declared: Vec<&str> = NamesrvConfig::PROPERTIES.iter().map(|own| own.key).collect();
+        for known in Process::NameServer.keys() {
+            let applied = declared.contains(&known.key);
+            assert_eq!(known.state == State::Applied, applied, "{known:?}");
         }
+        for key in declared {
+            assert!(Process::NameServer.key(key).is_some(), "{key}");
+        }
+        let mut config = NamesrvConfig::default();
         assert_eq!(config.apply("listenPort", "1"), Applied::Applied);
         assert_eq!(config.apply("supportActingMaster", "TRUE"), Applied::Applied);
         assert!(config.support_acting_master);
@@ -97,13 +144,13 @@ mod tests {
 
     #[test]
     fn the_black_list_adds_to_the_fixed_keys() {
-        let config = NamesrvConfig {
-            config_black_list: "a; orderMessageEnable".to_owned(),
-            ..NamesrvConfig::default()
-        };
-        for key in ["configStorePath", "rocketmqHome", "a", "orderMessageEnable"] {
-            assert!(config.is_fixed(key), "{key}");
+        let mut settings = Settings::default();
+        settings.config.config_black_list = "a; orderMessageEnable".to_owned();
+        for key in ["configStorePath", "rocketmqHome", "a", "orderMessageEnable", "listenPort"] {
+            assert_eq!(settings.change(key), Some(Change::Fixed), "{key}");
         }
-        assert!(!config.is_fixed("supportActingMaster"));
+        assert_eq!(settings.change("supportActingMaster"), Some(Change::Running));
+        assert_eq!(settings.change("clusterTest"), Some(Change::Running));
+        assert_eq!(settings.change("b"), None);
     }
 }

@@ -15,6 +15,7 @@ use remoting::protocol::header::{
 };
 use remoting::protocol::message::record::body_crc;
 use runtime::clock::now_ms;
+use runtime::config::UpdateError;
 
 use crate::admin;
 use crate::brokers::{BrokerKey, Registered, Registration};
@@ -63,6 +64,16 @@ impl From<KvError> for Reject {
     fn from(error: KvError) -> Self {
         tracing::error!(%error, "key-value configuration not written");
         Reject::error(error.to_string())
+    }
+}
+
+impl From<UpdateError> for Reject {
+    fn from(error: UpdateError) -> Self {
+        let code = match error {
+            UpdateError::Fixed => ResponseCode::NoPermission,
+            _ => ResponseCode::SystemError,
+        };
+        Reject::new(code, error.to_string())
     }
 }
 
@@ -117,7 +128,8 @@ pub(crate) fn dispatch(
 fn route(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
     let header: GetRouteInfoRequestHeader = call.frame.header()?;
     let (acting_master, ordered) = {
-        let config = call.name_server.config();
+        let settings = call.name_server.settings();
+        let config = &settings.config;
         let wait_ms = i64::from(config.wait_seconds_for_service) * 1000;
         if config.need_wait_for_service && now_ms() - call.name_server.started_ms < wait_ms {
             return Err(Reject::error("name server not ready"));
@@ -166,12 +178,13 @@ fn register(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
             |error| Reject::error(format!("Failed to decode RegisterBrokerBody: {error}")),
         )?
     };
-    let return_order = call.name_server.config().return_order_topic_config_to_broker;
+    let return_order = call.name_server.settings().config.return_order_topic_config_to_broker;
     let (registered, change) = {
-        let config = call.name_server.config();
+        let settings = call.name_server.settings();
+        let config = &settings.config;
         let zone_name = call.frame.field("__ZONE_NAME");
         let registration = Registration { header: &header, zone_name, body, peer: call.peer };
-        call.name_server.routes_mut().register(registration, &config, now_ms())
+        call.name_server.routes_mut().register(registration, config, now_ms())
     };
     call.name_server.notify(change.as_slice());
     let Registered::Done { master_addr, ha_server_addr } = registered else {

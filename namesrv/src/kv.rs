@@ -5,12 +5,13 @@
 //! one. Changes are rare and made by administrators, so they are written where they are asked for.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use remoting::protocol::body::{Body, KVConfigSerializeWrapper};
+use runtime::files;
 
 /// Namespace of the queues that order topics have on their brokers.
 pub(crate) const ORDER_TOPIC_CONFIG: &str = "ORDER_TOPIC_CONFIG";
@@ -105,7 +106,7 @@ impl Kv {
 
     fn write(&self, namespaces: &Namespaces) -> Result<(), KvError> {
         let wrapper = KVConfigSerializeWrapper { config_table: namespaces.clone() };
-        replace_file(&self.path, &wrapper.encode())
+        files::replace(&self.path, &wrapper.encode())
             .map_err(|source| KvError::File { path: self.path.clone(), source })
     }
 
@@ -124,20 +125,6 @@ fn parse(bytes: &[u8]) -> Result<Namespaces, String> {
     }
     let wrapper = KVConfigSerializeWrapper::decode(bytes).map_err(|error| error.to_string())?;
     Ok(wrapper.config_table)
-}
-
-/// Replaces a file by another generation of it, or leaves it as it was.
-pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".tmp");
-    let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

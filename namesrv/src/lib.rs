@@ -12,6 +12,6 @@ mod kv;
 mod name_server;
 mod route_table;
 
-pub use config::NamesrvConfig;
+pub use config::{NamesrvConfig, Settings};
 pub use kv::KvError;
 pub use name_server::NameServer;

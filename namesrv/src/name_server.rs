@@ -15,7 +15,7 @@ use runtime::services::Services;
 use tracing::{debug, info};
 
 use crate::brokers::MinBrokerChanged;
-use crate::config::NamesrvConfig;
+use crate::config::Settings;
 use crate::dispatch;
 use crate::kv::{Kv, KvError};
 use crate::route_table::RouteTable;
@@ -23,8 +23,8 @@ use crate::route_table::RouteTable;
 /// A name server; it serves nobody before [`NameServer::start`].
 #[derive(Debug)]
 pub struct NameServer {
-    pub(crate) config: RwLock<NamesrvConfig>,
-    /// The file that the operator gave; only it is rewritten when a setting changes.
+    pub(crate) settings: RwLock<Settings>,
+    /// The file that the operator gave, the last of several; only it is rewritten when a setting changes.
     pub(crate) config_file: Option<PathBuf>,
     pub(crate) kv: Kv,
     pub(crate) started_ms: i64,
@@ -35,10 +35,10 @@ impl NameServer {
     /// Reads the key-value configuration.
     ///
     /// `config_file` is the file the settings came from, if there is one.
-    pub fn open(config: NamesrvConfig, config_file: Option<PathBuf>) -> Result<Arc<Self>, KvError> {
+    pub fn open(settings: Settings, config_file: Option<PathBuf>) -> Result<Arc<Self>, KvError> {
         Ok(Arc::new(NameServer {
-            kv: Kv::open(&config.kv_config_path)?,
-            config: RwLock::new(config),
+            kv: Kv::open(&settings.config.kv_config_path)?,
+            settings: RwLock::new(settings),
             config_file,
             started_ms: now_ms(),
             routes: RwLock::default(),
@@ -47,22 +47,42 @@ impl NameServer {
 
     /// Listens and serves until the services are stopped; returns the address it listens on.
     pub fn start(self: &Arc<Self>, services: &mut Services) -> io::Result<SocketAddr> {
-        let (listen, period_ms) = {
-            let config = self.config();
-            let ip: IpAddr = config.bind_address.trim().parse().map_err(|error| {
-                let problem = format!("bindAddress={}: {error}", config.bind_address);
-                io::Error::new(io::ErrorKind::InvalidInput, problem)
-            })?;
-            (SocketAddr::new(ip, config.listen_port), config.scan_not_active_broker_interval)
-        };
-        let server = Server::bind(ServerConfig::on(listen), Arc::clone(self))?;
+        let config = self.settings().config.clone();
+        let ip: IpAddr = config.bind_address.trim().parse().map_err(|error| {
+            let problem = format!("bindAddress={}: {error}", config.bind_address);
+            io::Error::new(io::ErrorKind::InvalidInput, problem)
+        })?;
+        let mut on = ServerConfig::on(SocketAddr::new(ip, config.listen_port));
+        on.backlog = i32::try_from(config.server_socket_backlog).unwrap_or(i32::MAX);
+        on.limits.idle = Duration::from_secs(config.server_channel_max_idle_time_seconds.into());
+        let server = Server::bind(on, Arc::clone(self))?;
         let address = server.local_addr();
         let name_server = Arc::clone(self);
-        let period = Duration::from_millis(period_ms.max(1));
+        let period = Duration::from_millis(config.scan_not_active_broker_interval.max(1));
         services.every("broker-expiry", period, move || name_server.expire(now_ms()));
-        services.run("name-server", move |stop| async move { server.serve(stop.wait()).await });
+        let farewell = self.farewell();
+        services.run("name-server", move |stop| async move {
+            let ended = async {
+                stop.wait().await;
+                if !farewell.is_zero() {
+                    server.drain();
+                    tokio::time::sleep(farewell).await;
+                }
+            };
+            server.serve(ended).await;
+        });
         info!(%address, "name server listens");
         Ok(address)
+    }
+
+    /// How long clients are told to go away before the name server stops.
+    pub fn farewell(&self) -> Duration {
+        let settings = self.settings();
+        let seconds = settings.config.shutdown_wait_time_seconds;
+        match settings.config.enable_shutdown_gracefully {
+            true => Duration::from_secs(seconds.into()),
+            false => Duration::ZERO,
+        }
     }
 
     /// Takes out brokers that have been silent for too long at `now_ms`.
@@ -73,7 +93,7 @@ impl NameServer {
 
     /// Tells the brokers of a group that its smallest id has changed, if that is wanted.
     pub(crate) fn notify(&self, changes: &[MinBrokerChanged]) {
-        if changes.is_empty() || !self.config().notify_min_broker_id_changed {
+        if changes.is_empty() || !self.settings().config.notify_min_broker_id_changed {
             return;
         }
         for change in changes {
@@ -97,9 +117,9 @@ impl NameServer {
         }
     }
 
-    pub(crate) fn config(&self) -> RwLockReadGuard<'_, NamesrvConfig> {
+    pub(crate) fn settings(&self) -> RwLockReadGuard<'_, Settings> {
         // Settings are replaced as a whole, so a panic leaves no half of them.
-        self.config.read().unwrap_or_else(PoisonError::into_inner)
+        self.settings.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn routes(&self) -> RwLockReadGuard<'_, RouteTable> {

@@ -276,19 +276,33 @@ async fn settings_change_only_where_that_is_safe() {
         let refused = update(&harness, &format!("orderMessageEnable=true\n{key}=/x")).await;
         assert_eq!(refused, (16, fixed.to_owned()), "{key}");
     }
-    let refused = update(&harness, "listenPort=1").await;
-    assert_eq!(refused, (1, "listenPort changes only with a restart".to_owned()));
-    assert_eq!(update(&harness, "a=\\u12").await.0, 1);
     let file = harness.directory.path().join("namesrv.conf");
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "# settings\nlistenPort=0\n");
-
-    assert_eq!(update(&harness, "noSuchKey=1\nwaitSecondsForService=x").await.0, 0);
+    let before = std::fs::read_to_string(&file).unwrap();
+    for (text, code, reason) in [
+        ("listenPort=1", 16, fixed),
+        ("needWaitForService=true\nserverSocketBacklog=1", 1, "serverSocketBacklog changes only"),
+        ("needWaitForService=true\na=\\u12", 1, "string2Properties error"),
+        ("needWaitForService=true\nnoSuchKey=1", 1, "unknown key noSuchKey"),
+        ("needWaitForService=true\nwaitSecondsForService=x", 1, "must be of type int"),
+        ("needWaitForService=true\nwaitSecondsForService=-1", 1, "must be from 0 to 86400"),
+        ("enableControllerInNamesrv=true", 1, "the controller is not here"),
+    ] {
+        let (refused, remark) = update(&harness, text).await;
+        assert!(refused == code && remark.contains(reason), "{text}: {refused} {remark}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), before, "{text}");
+    }
+    assert_eq!(before, "# settings\nlistenPort=0\n");
     assert_eq!(update(&harness, "").await.0, 0);
-    assert_eq!(update(&harness, "orderMessageEnable=true\nnoSuchKey=1").await.0, 0);
+    // Without effect, and kept as Java keeps it.
+    assert_eq!(update(&harness, "orderMessageEnable=true\nclusterTest=true").await.0, 0);
     let text = std::fs::read_to_string(&file).unwrap();
-    assert_eq!(text, "listenPort=0\norderMessageEnable=true\n");
+    assert_eq!(text, format!("{before}orderMessageEnable=true\nclusterTest=true\n"));
+    let former = harness.directory.path().join("namesrv.conf.bak");
+    assert_eq!(std::fs::read_to_string(former).unwrap(), before);
     let settings = harness.ask(Code::GetNamesrvConfig, &NoHeader).await;
     assert!(settings.contains("orderMessageEnable=true\n"), "{settings}");
+    assert!(settings.contains("clusterTest=true\n"), "{settings}");
+    assert!(settings.contains("needWaitForService=false\n"), "{settings}");
     assert!(settings.contains("waitSecondsForService=45\n"), "{settings}");
     harness.stop().await;
 }

@@ -5,5 +5,6 @@ extern crate self as runtime; // The derive names this crate from outside.
 
 pub mod clock;
 pub mod config;
+pub mod files;
 pub mod logging;
 pub mod services;

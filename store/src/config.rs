@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use runtime::config::{Properties, PropertyValue};
+use runtime::config::{BadText, Properties, PropertyValue};
 
 use crate::OpenError;
 
@@ -20,11 +20,14 @@ pub enum FlushDiskType {
 impl PropertyValue for FlushDiskType {
     const KIND: &'static str = "String";
 
-    fn parse(text: &str) -> Option<FlushDiskType> {
+    // Java leaves ASYNC_FLUSH where it does not know the name, and whoever wrote it believes to
+    // have SYNC_FLUSH.
+    fn parse(text: &str) -> Result<FlushDiskType, BadText> {
         match text.trim() {
-            "SYNC_FLUSH" => Some(FlushDiskType::SyncFlush),
-            "ASYNC_FLUSH" => Some(FlushDiskType::AsyncFlush),
-            _ => None,
+            "SYNC_FLUSH" => Ok(FlushDiskType::SyncFlush),
+            "ASYNC_FLUSH" => Ok(FlushDiskType::AsyncFlush),
+            "" => Err(BadText::NoValue),
+            _ => Err(BadText::Outside("SYNC_FLUSH or ASYNC_FLUSH".to_owned())),
         }
     }
 
@@ -40,17 +43,14 @@ impl PropertyValue for FlushDiskType {
 #[derive(Properties, Clone, Debug, PartialEq)]
 pub struct StoreConfig {
     /// Directory of the store.
-    #[property(default = "data", restart)]
+    #[property(default = "data", fixed)]
     pub store_path_root_dir: String,
     /// Directories of the log, comma separated; empty means `ROOT/commitlog`.
-    #[property(default = "", restart)]
+    #[property(default = "", fixed)]
     pub store_path_commit_log: String,
     /// Further directories of the log that get no new files, comma separated.
-    #[property(default = "", restart)]
+    #[property(default = "", fixed)]
     pub read_only_commit_log_store_paths: String,
-    /// Kind of the queues; only `default`, plain files, is there.
-    #[property(default = "default", restart)]
-    pub store_type: String,
     /// Size of one log file in bytes; must be what the files on disk have.
     #[property(default = 1 << 30, restart)]
     pub mapped_file_size_commit_log: i32,
@@ -104,7 +104,7 @@ pub struct StoreConfig {
     #[property(default = 1000, restart)]
     pub many_queues: i32,
     /// Milliseconds a SYNC_FLUSH put waits before it answers FLUSH_DISK_TIMEOUT.
-    #[property(default = 5000)]
+    #[property(default = 5000, range = 1..=3_600_000)]
     pub sync_flush_timeout: i32,
     /// How long one write to the log may take, in ms, before sends are refused as busy.
     #[property(default = 1000, restart)]
@@ -113,28 +113,28 @@ pub struct StoreConfig {
     #[property(default = 4 << 20)]
     pub max_message_size: i32,
     /// Bytes of queue units a pull looks through at most.
-    #[property(default = 16_000)]
+    #[property(default = 16_000, range = 20..=1 << 30)]
     pub max_filter_message_size: i32,
     /// Bytes of a pull answer when the messages are recent.
-    #[property(default = 262_144)]
+    #[property(default = 262_144, range = 1..=1 << 30)]
     pub max_transfer_bytes_on_message_in_memory: i32,
     /// Messages of a pull answer when the messages are recent.
-    #[property(default = 32)]
+    #[property(default = 32, range = 1..=1 << 20)]
     pub max_transfer_count_on_message_in_memory: i32,
     /// Bytes of a pull answer when the messages are old.
-    #[property(default = 65_536)]
+    #[property(default = 65_536, range = 1..=1 << 30)]
     pub max_transfer_bytes_on_message_in_disk: i32,
     /// Messages of a pull answer when the messages are old.
-    #[property(default = 8)]
+    #[property(default = 8, range = 1..=1 << 20)]
     pub max_transfer_count_on_message_in_disk: i32,
     /// Percent of the memory that counts as holding recent messages.
-    #[property(default = 40)]
+    #[property(default = 40, range = 0..=100)]
     pub access_message_in_memory_max_ratio: i32,
     /// Messages a query by unique key returns at most.
-    #[property(default = 32)]
+    #[property(default = 32, range = 1..=1 << 16)]
     pub default_query_max_num: i32,
     /// Messages a query by key returns at most.
-    #[property(default = 64)]
+    #[property(default = 64, range = 1..=1 << 16)]
     pub max_msgs_num_batch: i32,
     /// Whether recovery compares bodies with their checksums.
     #[property(default = true, name = "checkCRCOnRecover", restart)]
@@ -143,26 +143,26 @@ pub struct StoreConfig {
     #[property(default = "04")]
     pub delete_when: String,
     /// Hours a log file is kept after its last write.
-    #[property(default = 72)]
+    #[property(default = 72, range = 0..=876_000)]
     pub file_reserved_time: i32,
     /// Percent of the disk above which expired files are deleted at any hour.
-    #[property(default = 75)]
+    #[property(default = 75, range = 0..=100)]
     pub disk_max_used_space_ratio: i32,
     /// Percent of the disk above which messages are refused.
-    #[property(default = 90)]
+    #[property(default = 90, range = 0..=100)]
     pub disk_space_warning_level_ratio: i32,
     /// Percent of the disk above which files are deleted before they expire.
-    #[property(default = 85)]
+    #[property(default = 85, range = 0..=100)]
     pub disk_space_clean_forcibly_ratio: i32,
     /// Free bytes below which expired files are deleted at any hour; 0 asks the ratio only, as
     /// Java does. The same for the next two.
-    #[property(default = 0)]
+    #[property(default = 0, range = 0..=i64::MAX)]
     pub disk_space_expire_free_bytes: i64,
     /// Free bytes below which files are deleted before they expire.
-    #[property(default = 0)]
+    #[property(default = 0, range = 0..=i64::MAX)]
     pub disk_space_clean_forcibly_free_bytes: i64,
     /// Free bytes below which messages are refused.
-    #[property(default = 0)]
+    #[property(default = 0, range = 0..=i64::MAX)]
     pub disk_space_warning_level_free_bytes: i64,
     /// Whether a full disk may delete files before they expire.
     #[property(default = true)]
@@ -171,7 +171,7 @@ pub struct StoreConfig {
     #[property(default = 10_000, restart)]
     pub clean_resource_interval: i32,
     /// Log files deleted in one round at most.
-    #[property(default = 10)]
+    #[property(default = 10, range = 1..=1 << 20)]
     pub delete_file_batch_max: i32,
     /// Delays of the delay levels.
     #[property(default = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h", restart)]
@@ -181,7 +181,7 @@ pub struct StoreConfig {
     pub timer_wheel_enable: bool,
     /// How far ahead a message can be timed, in seconds.
     #[property(default = 259_200)]
-    pub timer_max_delay_sec: i64,
+    pub timer_max_delay_sec: i32,
     /// Milliseconds of a slot of the timer wheel: 100, 200, 500 or 1000. Delivery is exact to the
     /// millisecond with any of them; a wheel written with another one cannot be read.
     #[property(default = 1000, restart)]
@@ -190,7 +190,7 @@ pub struct StoreConfig {
     #[property(default = 172_800, restart)]
     pub timer_roll_window_slot: i32,
     /// Messages of one slot from which on further ones are refused: some, and all from twice on.
-    #[property(default = i32::MAX)]
+    #[property(default = i32::MAX, range = 1..=i32::MAX)]
     pub timer_congest_num_each_slot: i32,
     /// Size of one file of the timer log in bytes.
     #[property(default = 104_857_600, restart)]
@@ -201,24 +201,6 @@ pub struct StoreConfig {
     /// Leaves new timer messages where they are.
     #[property(default = false)]
     pub timer_stop_enqueue: bool,
-    /// Role in replication; a SLAVE is refused.
-    #[property(default = "ASYNC_MASTER", restart)]
-    pub broker_role: String,
-    /// DLedger's log format, which is refused.
-    #[property(default = false, name = "enableDLegerCommitLog", restart)]
-    pub enable_d_leger_commit_log: bool,
-    /// The legacy double write, which is refused.
-    #[property(default = false, restart)]
-    pub duplication_enable: bool,
-    /// Off-heap buffers ahead of the page cache, which are refused.
-    #[property(default = false, restart)]
-    pub transient_store_pool_enable: bool,
-    /// A second copy of the queues in RocksDB, which is refused.
-    #[property(default = false, name = "rocksdbCQDoubleWriteEnable", restart)]
-    pub rocksdb_cq_double_write_enable: bool,
-    /// A checksum property over the whole record, which is refused.
-    #[property(default = false, name = "enabledAppendPropCRC", restart)]
-    pub enabled_append_prop_crc: bool,
 }
 
 /// A log file must hold the longest record and the blank that ends the file.
@@ -228,7 +210,7 @@ const SEGMENT_SIZE_MIN: i32 = 4096;
 const TIMER_LOG_SIZE_MIN: i32 = 4096;
 
 /// The furthest horizon of timer messages.
-const TIMER_DAYS_MAX: u32 = 366;
+const TIMER_DAYS_MAX: i32 = 366;
 
 impl StoreConfig {
     /// Directory of the store.
@@ -269,45 +251,20 @@ impl StoreConfig {
         self.mapped_file_size_commit_log.max(0) as usize
     }
 
-    /// Refuses what this store does not do, and sizes nothing can be stored with.
+    /// Refuses sizes nothing can be stored with, and values that contradict each other.
     pub fn validate(&self) -> Result<(), OpenError> {
         let refuse = |key, value: String, reason| OpenError::Unsupported { key, value, reason };
-        for (key, on, reason) in [
-            ("enableDLegerCommitLog", self.enable_d_leger_commit_log, "DLedger logs are not read"),
-            ("duplicationEnable", self.duplication_enable, "there is no double write"),
-            ("transientStorePoolEnable", self.transient_store_pool_enable, "writes are direct"),
-            ("rocksdbCQDoubleWriteEnable", self.rocksdb_cq_double_write_enable, "no RocksDB here"),
-            (
-                "enabledAppendPropCRC",
-                self.enabled_append_prop_crc,
-                "records have the body CRC only",
-            ),
-        ] {
-            if on {
-                return Err(refuse(key, "true".to_owned(), reason));
-            }
-        }
-        if self.store_type != "default" {
-            let reason = "queues are plain files, set storeType=default";
-            return Err(refuse("storeType", self.store_type.clone(), reason));
-        }
-        match self.broker_role.as_str() {
-            "ASYNC_MASTER" | "SYNC_MASTER" => {}
-            "SLAVE" => {
-                let reason = "replication is not there yet, only a master can run";
-                return Err(refuse("brokerRole", self.broker_role.clone(), reason));
-            }
-            _ => {
-                let reason = "expected ASYNC_MASTER or SYNC_MASTER";
-                return Err(refuse("brokerRole", self.broker_role.clone(), reason));
-            }
-        }
         let precision = self.timer_precision_ms;
         if !matches!(precision, 100 | 200 | 500 | 1000) {
             let reason = "expected 100, 200, 500 or 1000";
             return Err(refuse("timerPrecisionMs", precision.to_string(), reason));
         }
-        let days_max = i64::from(TIMER_DAYS_MAX);
+        let hours = |item: &str| item.trim().parse::<u8>().is_ok_and(|hour| hour < 24);
+        if !self.delete_when.split(';').all(|item| item.is_empty() || hours(item)) {
+            let reason = "expected hours from 0 to 23, separated by ;";
+            return Err(refuse("deleteWhen", self.delete_when.clone(), reason));
+        }
+        let days_max = TIMER_DAYS_MAX;
         if !(0..=days_max * 86_400).contains(&self.timer_max_delay_sec) {
             let reason = "expected no more than 366 days";
             return Err(refuse("timerMaxDelaySec", self.timer_max_delay_sec.to_string(), reason));
@@ -356,17 +313,15 @@ mod tests {
             ("mappedFileSizeCommitLog", "1048576"),
             ("flushDiskType", "SYNC_FLUSH"),
             ("checkCRCOnRecover", "false"),
-            ("enableDLegerCommitLog", "false"),
             ("messageDelayLevel", "1s 2s"),
         ] {
             assert_eq!(config.apply(key, value), Applied::Applied, "{key}");
         }
         assert_eq!(config.segment_size(), 1 << 20);
         assert_eq!(config.flush_disk_type, FlushDiskType::SyncFlush);
-        assert_eq!(
-            config.apply("flushDiskType", "sometimes"),
-            Applied::Unparsable { kind: "String" }
-        );
+        let expected = "SYNC_FLUSH or ASYNC_FLUSH".to_owned();
+        assert_eq!(config.apply("flushDiskType", "sometimes"), Applied::Outside { expected });
+        assert_eq!(config.apply("flushDiskType", ""), Applied::Unparsable { kind: "String" });
         for (key, _) in config.entries() {
             let ours = key.ends_with("FreeBytes") || key == "manyQueues";
             assert_eq!(runtime::config::java_key(key).is_none(), ours, "{key} is a key of Java");
@@ -388,12 +343,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_refused_with_a_reason() {
+    fn what_cannot_work_is_refused_with_a_reason() {
         for (key, value, message) in [
-            ("brokerRole", "SLAVE", "replication"),
-            ("brokerRole", "MASTER", "expected ASYNC_MASTER"),
-            ("storeType", "defaultRocksDB", "storeType=default"),
-            ("enableDLegerCommitLog", "true", "DLedger"),
+            ("deleteWhen", "04:00", "hours from 0 to 23"),
             ("mappedFileSizeCommitLog", "100", "too small"),
             ("mapperFileSizeBatchConsumeQueue", "100", "multiple of the 46"),
             ("readOnlyCommitLogStorePaths", "data/commitlog", "no directory left"),

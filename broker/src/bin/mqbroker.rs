@@ -15,9 +15,9 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 #[derive(Parser)]
 #[command(name = "mqbroker", version)]
 struct Options {
-    /// Broker configuration in Java's .properties form.
+    /// Broker configuration in Java's .properties form; of several, later ones count more.
     #[arg(short = 'c', long = "configFile", value_name = "FILE")]
-    config_file: Option<PathBuf>,
+    config_file: Vec<PathBuf>,
     /// Name servers, for example 192.168.0.1:9876;192.168.0.2:9876.
     #[arg(short = 'n', long = "namesrvAddr", value_name = "LIST")]
     namesrv_addr: Option<String>,
@@ -46,7 +46,7 @@ async fn broker(options: Options) -> anyhow::Result<()> {
     }
     let given: Vec<_> =
         options.namesrv_addr.map(|list| ("namesrvAddr", list)).into_iter().collect();
-    let warnings = program::configure(&mut settings, options.config_file.as_deref(), &given)?;
+    let warnings = program::configure(&mut settings, &options.config_file, &given)?;
     if options.print_config_item {
         program::print(&settings.entries());
         return Ok(());

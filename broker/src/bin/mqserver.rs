@@ -42,9 +42,9 @@ struct Options {
     /// Address to listen on [default: all].
     #[arg(long, value_name = "ADDRESS")]
     bind: Option<String>,
-    /// Broker configuration in Java's .properties form.
+    /// Broker configuration in Java's .properties form; of several, later ones count more.
     #[arg(short = 'c', long = "config", alias = "configFile", value_name = "FILE")]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// Prints all settings of the broker and ends.
     #[arg(short = 'p', long = "print-config")]
     print_config: bool,
@@ -123,7 +123,7 @@ fn settings(options: &Options) -> anyhow::Result<(Settings, Vec<String>)> {
     if let Some(bind) = &options.bind {
         given.push(("bindAddress", bind.clone()));
     }
-    let warnings = program::configure(&mut settings, options.config.as_deref(), &given)?;
+    let warnings = program::configure(&mut settings, &options.config, &given)?;
     settings.validate()?;
     Ok((settings, warnings))
 }
@@ -143,7 +143,8 @@ fn start_name_server(
         config_store_path: file("namesrv.properties"),
         ..NamesrvConfig::default()
     };
-    let name_server: Arc<NameServer> = NameServer::open(config, None)?;
+    let name_server: Arc<NameServer> =
+        NameServer::open(namesrv::Settings { config, ..Default::default() }, None)?;
     let listens = name_server.start(services).context("name server: cannot listen")?;
     let ip = listens.ip();
     if !ip.is_unspecified() {

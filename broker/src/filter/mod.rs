@@ -121,7 +121,7 @@ impl Broker {
     /// a retry topic is filtered by what its group wants of the former topics.
     pub(crate) fn sql_filter(&self, topic: &str, sql: Arc<Sql>) -> Filter {
         match group_of_retry_topic(topic) {
-            Some(group) if self.config.filter_support_retry => {
+            Some(group) if self.live().filter_support_retry => {
                 let filters = Arc::clone(&self.filters);
                 Filter::Retried(Arc::new(Retried { filters, group: group.to_owned() }))
             }
@@ -132,6 +132,6 @@ impl Broker {
     /// Lets the expressions of groups die that are gone; called every few seconds.
     pub(crate) fn tend_filters(&self, now_ms: i64) {
         let lives = |group: &str| self.consumers.with_group(group, |_| ()).is_some();
-        self.filters.tend(now_ms, self.config.filter_data_clean_time_span, lives);
+        self.filters.tend(now_ms, self.live().filter_data_clean_time_span, lives);
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn put_check_point_early(
     check_point: &CheckPoint<'_>,
     revive_queue: i32,
 ) -> Result<Put, JournalError> {
-    let horizon = broker.store.config().timer_max_delay_sec.saturating_mul(1000);
+    let horizon = i64::from(broker.store.config().timer_max_delay_sec) * 1000;
     let due = check_point.revive_time().saturating_sub(ACK_TIME_MS);
     put_check_point_at(broker, check_point, due.min(now_ms().saturating_add(horizon)), revive_queue)
 }

@@ -63,14 +63,14 @@ impl Held {
             return Err(ResponseCode::PollingTimeout);
         }
         let total = i64::try_from(broker.arrivals.in_line(line.purpose)).unwrap_or(i64::MAX);
-        if total >= broker.config.max_pop_polling_size {
+        if total >= broker.live().max_pop_polling_size {
             return Err(ResponseCode::PollingFull);
         }
         let deadline_ms = patience.deadline_ms();
         if now_ms() > deadline_ms {
             return Err(ResponseCode::PollingTimeout);
         }
-        let limit = usize::try_from(broker.config.pop_polling_size).unwrap_or(0);
+        let limit = usize::try_from(broker.live().pop_polling_size).unwrap_or(0);
         let retries = retry_topics(broker, line.group, line.topic);
         let waiter = broker.arrivals.line_up(line, &retries, filter, limit);
         match waiter {

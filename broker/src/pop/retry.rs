@@ -186,7 +186,7 @@ fn try_again_later(
     revive_queue: i32,
     now_ms: i64,
 ) -> Option<i64> {
-    if point.tried_enough() && broker.config.skip_when_ck_re_put_reach_max_times {
+    if point.tried_enough() && broker.live().skip_when_ck_re_put_reach_max_times {
         tracing::warn!(topic = %point.topic, group = %point.group, offset, "given up");
         return Some(0);
     }

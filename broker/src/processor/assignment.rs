@@ -86,11 +86,11 @@ fn answer(
 /// What was set for a group on a topic, or what holds for everybody.
 fn wish_of(broker: &Broker, topic: &str, group: &str) -> SetMessageRequestModeRequestBody {
     broker.request_modes.find(topic, group).unwrap_or_else(|| {
-        let default = broker.config.default_message_request_mode.0;
+        let default = broker.live().default_message_request_mode.0;
         let mode = if is_retry_topic(topic) { MessageRequestMode::Pull } else { default };
         SetMessageRequestModeRequestBody {
             mode: Some(mode),
-            pop_share_queue_num: broker.config.default_pop_share_queue_num,
+            pop_share_queue_num: broker.live().default_pop_share_queue_num,
             ..SetMessageRequestModeRequestBody::default()
         }
     })
@@ -103,7 +103,7 @@ fn share_of(
     wish: &SetMessageRequestModeRequestBody,
     queues: &[MessageQueue],
 ) -> Option<Vec<MessageQueue>> {
-    if !broker.config.server_load_balancer_enable {
+    if !broker.live().server_load_balancer_enable {
         return Some(queues.to_vec());
     }
     let mut clients = broker.consumers.client_ids(&asked.consumer_group);

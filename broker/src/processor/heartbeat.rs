@@ -38,7 +38,7 @@ pub(crate) fn heartbeat(
     let with_subscriptions = fingerprint == 0 || !data.without_sub;
     for consumer in &data.consumer_data_set {
         let pulls = consumer.consume_type == Some(ConsumeType::Actively);
-        if pulls && broker.config.reject_pull_consumer_enable {
+        if pulls && broker.live().reject_pull_consumer_enable {
             continue;
         }
         // Java quirk: a group that may not be created is passed over without a word.
@@ -53,7 +53,7 @@ pub(crate) fn heartbeat(
     }
     for producer in &data.producer_data_set {
         // Without transactions nobody has to find a producer, so they need not be known.
-        if broker.config.enable_register_producer || !broker.config.reject_transaction_message {
+        if broker.live().enable_register_producer || !broker.live().reject_transaction_message {
             broker.producers.register(&producer.group_name, &client);
         }
     }
@@ -132,7 +132,7 @@ pub(crate) fn check_client_config(
     if let Some(data) = &body.subscription_data
         && !is_tag_type(Some(&data.expression_type))
     {
-        if !broker.config.enable_property_filter {
+        if !broker.live().enable_property_filter {
             return Err(filter_not_enabled(&data.expression_type));
         }
         let (kind, text) = (&data.expression_type, &data.sub_string);
@@ -161,7 +161,7 @@ impl Broker {
     /// Whether the members of a group hear of changes.
     pub(crate) fn notify(&self, group: Option<&SubscriptionGroupConfig>) -> Notify {
         let group_wants = group.is_none_or(|group| group.notify_consumer_ids_changed_enable);
-        match self.config.notify_consumer_ids_changed_enable && group_wants {
+        match self.live().notify_consumer_ids_changed_enable && group_wants {
             true if self.config.real_time_notify_consumer_change => Notify::Members,
             true => Notify::NextRound,
             false => Notify::Nobody,
@@ -172,8 +172,8 @@ impl Broker {
     pub(crate) fn expire_clients(&self) {
         let now = now_ms();
         self.producers.expire(now);
-        self.consumers.expire(self.config.channel_expired_timeout, now, self.notify(None));
-        self.consumers.assumed.expire(now, self.config.subscription_expired_timeout);
+        self.consumers.expire(self.live().channel_expired_timeout, now, self.notify(None));
+        self.consumers.assumed.expire(now, self.live().subscription_expired_timeout);
         self.locks.sweep(now);
     }
 }

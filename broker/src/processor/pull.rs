@@ -67,7 +67,7 @@ pub(crate) fn lite_pull_message(
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     let header: Header<'_> = call.header()?;
-    if !broker.config.lite_pull_message_enable {
+    if !broker.live().lite_pull_message_enable {
         return Err(forbidden(Forbidden::Broker, "lite pull is not enabled on this broker"));
     }
     pull(broker, call, &header, out)
@@ -175,7 +175,7 @@ struct Ask {
 /// Java's checks of a pull, in its order.
 fn check(broker: &Broker, call: &Call<'_>, header: &Header<'_>) -> Result<Ask, Reject> {
     let (group, topic) = (header.consumer_group, header.topic);
-    if !perm::readable(broker.config.broker_permission) {
+    if !perm::readable(broker.live().broker_permission) {
         return Err(forbidden(Forbidden::Broker, "pulling from this broker is forbidden"));
     }
     let Some(group_config) = broker.group(group) else {
@@ -204,10 +204,10 @@ fn check(broker: &Broker, call: &Call<'_>, header: &Header<'_>) -> Result<Ask, R
     } else {
         filter_of_group(broker, header, group_config.consume_broadcast_enable)?
     };
-    if broker.config.reject_pull_consumer_enable {
+    if broker.live().reject_pull_consumer_enable {
         refuse_pull_consumer(broker, call, group)?;
     }
-    let next_broker = match broker.config.slave_read_enable {
+    let next_broker = match broker.live().slave_read_enable {
         true => [group_config.broker_id, group_config.which_broker_when_consume_slowly],
         false => [MASTER_ID; 2],
     };
@@ -245,7 +245,7 @@ fn filter_of_request(broker: &Broker, header: &Header<'_>) -> Result<Filter, Rej
         return Err(Reject::new(ResponseCode::SubscriptionParseFailed, remark));
     }
     broker.consumers.assumed.note(header.consumer_group, header.topic, kind, text, now_ms());
-    if !is_tag_type(kind) && !broker.config.enable_property_filter {
+    if !is_tag_type(kind) && !broker.live().enable_property_filter {
         return Err(filter_not_enabled(kind.unwrap_or_default()));
     }
     // Java quirk: an expression that does not compile, or of an unknown type, filters nothing
@@ -302,7 +302,7 @@ fn registered_filter(broker: &Broker, header: &Header<'_>, kind: &str) -> Result
         let remark = "the consumer's filter data not latest";
         return Err(Reject::new(ResponseCode::FilterDataNotLatest, remark));
     }
-    if !broker.config.enable_property_filter {
+    if !broker.live().enable_property_filter {
         return Err(filter_not_enabled(kind));
     }
     Ok(broker.sql_filter(header.topic, registered.sql))
@@ -449,9 +449,9 @@ fn hold(
     found: Found,
     out: &mut Responder<'_>,
 ) -> Outcome {
-    let millis = match broker.config.long_polling_enable {
+    let millis = match broker.live().long_polling_enable {
         true => header.suspend_timeout_millis,
-        false => broker.config.short_polling_time_mills,
+        false => broker.live().short_polling_time_mills,
     };
     let patience = Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(HOLD_MAX);
     let waiter = broker.arrivals.subscribe(header.topic, ask.queue_id, ask.filter.clone());

@@ -14,12 +14,6 @@ use crate::broker::Broker;
 use crate::call::Call;
 use crate::reject::Reject;
 
-/// Messages a query by unique key looks for.
-const UNIQUE_KEY_COUNT: usize = 32;
-
-/// Messages one query returns at most.
-const COUNT_MAX: i32 = 64;
-
 /// Answers the messages of a topic that have a key.
 pub(crate) fn query_message(
     broker: &Arc<Broker>,
@@ -28,11 +22,9 @@ pub(crate) fn query_message(
 ) -> Result<Outcome, Reject> {
     let header: QueryMessageRequestHeader = call.header()?;
     let by_unique_key = call.frame.field("_UNIQUE_KEY_QUERY") == Some("true");
-    let count = if by_unique_key {
-        UNIQUE_KEY_COUNT
-    } else {
-        header.max_num.clamp(0, COUNT_MAX).unsigned_abs() as usize
-    };
+    let wanted =
+        if by_unique_key { broker.store.config().default_query_max_num } else { header.max_num };
+    let count = wanted.max(0).unsigned_abs() as usize;
     let QueryMessageRequestHeader { topic, key, begin_timestamp, end_timestamp, .. } = &header;
     let found = broker.store.query(topic, key, count, *begin_timestamp, *end_timestamp);
     let (timestamp, physical_offset) = match found.is_empty() {

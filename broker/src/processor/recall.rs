@@ -87,7 +87,7 @@ fn answer(broker: &Broker, taken_back: &RecallMessageResponseHeader, out: &mut R
 
 /// Java's checks, in its order.
 fn check(broker: &Broker, header: &RecallMessageRequestHeader) -> Result<RecallHandle, Reject> {
-    let config = &broker.config;
+    let config = broker.live();
     let refuse = |code, remark: &'static str| Err(Reject::new(code, remark));
     if !config.recall_message_enable {
         let remark = "recall failed, operation is forbidden";
@@ -111,11 +111,11 @@ fn check(broker: &Broker, header: &RecallMessageRequestHeader) -> Result<RecallH
     if handle.topic != *topic {
         return refuse(ResponseCode::IllegalOperation, "recall failed, topic not match");
     }
-    if handle.broker_name != config.broker_name {
+    if handle.broker_name != broker.config.broker_name {
         let remark = "recall failed, broker service not available";
         return refuse(ResponseCode::IllegalOperation, remark);
     }
-    let max_ms = broker.store.config().timer_max_delay_sec.saturating_mul(1000);
+    let max_ms = i64::from(broker.store.config().timer_max_delay_sec) * 1000;
     let left_ms = handle.timestamp.saturating_sub(now);
     if left_ms <= 0 || left_ms >= max_ms {
         return refuse(ResponseCode::IllegalOperation, "recall failed, timestamp invalid");

@@ -50,7 +50,7 @@ pub(crate) fn send_back(
     let header: ConsumerSendMsgBackRequestHeader = call.header()?;
     let group = &header.group;
     let config = broker.group(group).ok_or_else(|| unknown_group(group))?;
-    if !perm::writable(broker.config.broker_permission) {
+    if !perm::writable(broker.live().broker_permission) {
         let address = broker.store_host().ip();
         let remark = format!("the broker[{address}] sending message is forbidden");
         return Err(Reject::new(ResponseCode::NoPermission, remark));

@@ -70,7 +70,7 @@ fn refuse_late(broker: &Broker, header: &Header<'_>, half: &Half<'_>) -> Result<
         return Ok(());
     };
     let age = now_ms().saturating_sub(half.record.born_timestamp);
-    if age <= immunity_at_end_ms(immunity, broker.config.transaction_time_out) {
+    if age <= immunity_at_end_ms(immunity, broker.live().transaction_time_out) {
         return Ok(());
     }
     let remark = "the time to end this transaction is over, its producer will be asked";

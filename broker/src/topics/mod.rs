@@ -11,6 +11,7 @@ mod system;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -159,7 +160,7 @@ pub(crate) struct Topics {
     path: PathBuf,
     unknown: serde_json::Map<String, serde_json::Value>,
     system: system::SystemTopics,
-    auto_create: bool,
+    auto_create: AtomicBool,
     /// Whether light queues are topics that no table knows.
     light: bool,
 }
@@ -199,7 +200,11 @@ impl Topics {
     ///
     /// # Errors
     /// Fails when neither the file nor its copy can be read.
-    pub(crate) fn load(root: &Path, config: &BrokerConfig) -> Result<Topics, JsonFileError> {
+    pub(crate) fn load(
+        root: &Path,
+        config: &BrokerConfig,
+        auto_create: bool,
+    ) -> Result<Topics, JsonFileError> {
         let path = root.join("config").join(FILE_NAME);
         let file: TopicFile = JsonFile::load(&path)?.unwrap_or_default();
         let table = DashMap::new();
@@ -217,10 +222,10 @@ impl Topics {
             path,
             unknown: file.unknown,
             system: system::SystemTopics::new(config),
-            auto_create: config.auto_create_topic_enable,
+            auto_create: AtomicBool::new(auto_create),
             light: false,
         };
-        for wanted in topics.system.wanted(config) {
+        for wanted in topics.system.wanted(config, auto_create) {
             if !topics.table.contains_key(wanted.topic_name.as_str()) {
                 topics.set(wanted);
             }
@@ -290,7 +295,8 @@ impl Topics {
     }
 
     fn inherits(&self, pattern: &TopicConfig) -> bool {
-        let withdrawn = pattern.topic_name == system::TEMPLATE_TOPIC && !self.auto_create;
+        let withdrawn = pattern.topic_name == system::TEMPLATE_TOPIC
+            && !self.auto_create.load(Ordering::Relaxed);
         pattern.perm & perm::INHERIT != 0 && !withdrawn
     }
 

@@ -55,7 +55,7 @@ impl SystemTopics {
     }
 
     /// The topics a broker with these settings has from its start.
-    pub(super) fn wanted(&self, config: &BrokerConfig) -> Vec<TopicConfig> {
+    pub(super) fn wanted(&self, config: &BrokerConfig, auto_create: bool) -> Vec<TopicConfig> {
         let cluster = &config.broker_cluster_name;
         let name = &config.broker_name;
         let usable = |enabled| perm::INHERIT | if enabled { perm::READ_WRITE } else { 0 };
@@ -74,7 +74,7 @@ impl SystemTopics {
             plain(OP_TOPIC, 1, perm::READ_WRITE, 0),
             plain(TIMER_TOPIC, 1, perm::READ_WRITE, 0),
         ];
-        if config.auto_create_topic_enable {
+        if auto_create {
             wanted.push(plain(TEMPLATE_TOPIC, config.default_topic_queue_nums, inherited, 0));
         }
         if config.trace_topic_enable {

@@ -3,7 +3,7 @@
 use super::*;
 
 fn open(root: &Path) -> Topics {
-    Topics::load(root, &config()).unwrap()
+    Topics::load(root, &config(), true).unwrap()
 }
 
 fn config() -> BrokerConfig {
@@ -47,8 +47,7 @@ fn a_topic_is_made_after_its_template() {
 fn without_auto_creation_the_template_is_withdrawn() {
     let root = tempfile::tempdir().unwrap();
     open(root.path()).save().unwrap();
-    let config = BrokerConfig { auto_create_topic_enable: false, ..config() };
-    let topics = Topics::load(root.path(), &config).unwrap();
+    let topics = Topics::load(root.path(), &config(), false).unwrap();
     assert_eq!(topics.find_or_create("T", after("TBW102", 4)), Err(NoSuchTopic));
 }
 
@@ -71,7 +70,7 @@ fn a_damaged_file_is_not_replaced() {
     let path = root.path().join("config").join(FILE_NAME);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, "{\"topicConfigTable\":{\"T\"").unwrap();
-    assert!(Topics::load(root.path(), &config()).is_err());
+    assert!(Topics::load(root.path(), &config(), true).is_err());
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"topicConfigTable\":{\"T\"");
 }
 

@@ -89,7 +89,7 @@ struct Round<'a> {
 
 /// Asks about open half messages every `transactionCheckInterval` until the broker stops.
 pub(crate) fn run(broker: &Arc<Broker>, stop: &Stop) {
-    let interval = broker.config.transaction_check_interval.max(1).unsigned_abs();
+    let interval = broker.live().transaction_check_interval.max(1).unsigned_abs();
     while !stop.wait_timeout(Duration::from_millis(interval)) {
         broker.transactions.check(broker, stop);
     }
@@ -104,8 +104,8 @@ impl Transactions {
             broker,
             stop,
             rules: Rules {
-                timeout_ms: broker.config.transaction_time_out,
-                checks_max: broker.config.transaction_check_max,
+                timeout_ms: broker.live().transaction_time_out,
+                checks_max: broker.live().transaction_check_max,
                 age_max_ms: hours.saturating_mul(3_600_000),
                 start_ms: now_ms(),
             },

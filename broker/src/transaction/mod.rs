@@ -200,7 +200,7 @@ impl Transactions {
 
     /// Writes what has waited long enough and notes progress; called every moment.
     pub(crate) fn tick(&self, broker: &Broker) {
-        let interval = broker.config.transaction_op_batch_interval;
+        let interval = i64::from(broker.config.transaction_op_batch_interval);
         let mut ledger = self.ledger();
         let now = now_ms();
         // Absolute: a clock that was set back must not put writing off.

@@ -137,8 +137,8 @@ async fn a_topic_that_grows_is_noticed_at_the_next_look() {
     let (address, services) = name_server::start(roots[0].path(), 0);
     let kit = Kit::start_with(roots[1].path(), |settings| {
         settings.broker.namesrv_addr = Some(address.to_string());
-        settings.broker.load_balance_poll_name_server_interval = 20;
-        settings.broker.server_load_balancer_enable = false;
+        settings.live.load_balance_poll_name_server_interval = 20;
+        settings.live.server_load_balancer_enable = false;
     })
     .await;
     let a = kit.client();
@@ -168,7 +168,7 @@ fn stored(root: &Path) -> Option<serde_json::Value> {
 async fn modes_are_checked_and_kept() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
-        settings.broker.auto_create_subscription_group = false;
+        settings.live.auto_create_subscription_group = false;
     })
     .await;
     let a = kit.client();

@@ -8,7 +8,7 @@ use remoting::protocol::header::{NoHeader, PullMessageRequestHeader};
 use crate::kit::{Kit, PATIENCE, Pulled, TestClient, consumer, subscription};
 
 async fn start(root: &std::path::Path) -> Kit {
-    Kit::start_with(root, |settings| settings.broker.enable_property_filter = true).await
+    Kit::start_with(root, |settings| settings.live.enable_property_filter = true).await
 }
 
 fn sql(topic: &str, text: &str, version: i64) -> SubscriptionData {
@@ -230,8 +230,8 @@ async fn expressions_outlive_a_restart() {
 async fn a_retry_topic_is_filtered_by_what_the_group_wants_of_the_former_topic() {
     let root = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(root.path(), |settings| {
-        settings.broker.enable_property_filter = true;
-        settings.broker.filter_support_retry = true;
+        settings.live.enable_property_filter = true;
+        settings.live.filter_support_retry = true;
     })
     .await;
     let client = kit.client();

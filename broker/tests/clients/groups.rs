@@ -93,7 +93,7 @@ async fn consumers_are_sent_to_the_broker_their_group_is_set_to() {
     for (slave_read, expected) in [(true, "7"), (false, "0")] {
         let dir = tempfile::tempdir().unwrap();
         let kit = Kit::start_with(dir.path(), |settings| {
-            settings.broker.slave_read_enable = slave_read;
+            settings.live.slave_read_enable = slave_read;
         })
         .await;
         let a = kit.client();
@@ -114,7 +114,7 @@ async fn consumers_are_sent_to_the_broker_their_group_is_set_to() {
 async fn slow_consumers_are_sent_elsewhere() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
-        settings.broker.slave_read_enable = true;
+        settings.live.slave_read_enable = true;
         // Nothing counts as being in memory.
         settings.store.access_message_in_memory_max_ratio = 0;
     })
@@ -254,7 +254,7 @@ async fn attributes_are_refused_as_groups_have_none() {
 async fn pull_consumers_are_rejected_where_the_broker_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
-        settings.broker.reject_pull_consumer_enable = true;
+        settings.live.reject_pull_consumer_enable = true;
     })
     .await;
     let a = kit.client();

@@ -151,7 +151,7 @@ async fn fingerprints_are_the_groups_not_the_clients() {
 async fn groups_that_may_not_be_made_are_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
-        settings.broker.auto_create_subscription_group = false;
+        settings.live.auto_create_subscription_group = false;
     })
     .await;
     let mut a = kit.client();

@@ -141,7 +141,7 @@ async fn commit(client: &TestClient, offset: i64) {
 async fn live_clients_are_told_of_resets_where_they_do_them() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
-        settings.broker.use_server_side_reset_offset = false;
+        settings.live.use_server_side_reset_offset = false;
     })
     .await;
     let (mut a, tool) = (kit.client(), kit.client());
@@ -199,7 +199,7 @@ async fn live_clients_are_told_of_resets_where_they_do_them() {
 async fn consumers_that_left_cannot_be_reset_by_themselves() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
-        settings.broker.use_server_side_reset_offset = false;
+        settings.live.use_server_side_reset_offset = false;
     })
     .await;
     let a = kit.client();

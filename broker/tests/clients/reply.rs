@@ -168,7 +168,7 @@ async fn every_failure_says_what_it_is() {
 async fn a_reply_that_cannot_be_stored_is_handed_over() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
-        settings.broker.store_reply_message_enable = false;
+        settings.live.store_reply_message_enable = false;
     });
     let kit = kit.await;
     let mut requester = Requester::connect(&kit, "asks", 0).await;

@@ -133,7 +133,7 @@ async fn a_timed_message_is_taken_back_by_its_handle() {
 async fn take_back(flush: FlushDiskType) {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
-        settings.broker.recall_message_enable = true;
+        settings.live.recall_message_enable = true;
         settings.store.flush_disk_type = flush;
     })
     .await;
@@ -168,7 +168,7 @@ async fn foreign_handles_get_javas_codes() {
     kit.stop().await;
 
     let kit = Kit::start_with(dir.path(), |settings| {
-        settings.broker.recall_message_enable = true;
+        settings.live.recall_message_enable = true;
     })
     .await;
     let a = kit.client();

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use namesrv::{NameServer, NamesrvConfig};
+use namesrv::{NameServer, NamesrvConfig, Settings};
 use runtime::services::Services;
 use tokio::runtime::Handle;
 
@@ -19,6 +19,9 @@ pub fn start(root: &Path, port: u16) -> (SocketAddr, Services) {
         ..NamesrvConfig::default()
     };
     let mut services = Services::new(Handle::current());
-    let address = NameServer::open(config, None).unwrap().start(&mut services).unwrap();
+    let address = NameServer::open(Settings { config, ..Settings::default() }, None)
+        .unwrap()
+        .start(&mut services)
+        .unwrap();
     (address, services)
 }

@@ -71,7 +71,7 @@ fn heartbeat_of(expression: &str) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expressions_of_any_size_and_depth() {
     let servers = Servers::start_with(|settings| {
-        settings.broker.enable_property_filter = true;
+        settings.live.enable_property_filter = true;
     })
     .await;
     servers.fill(3).await;

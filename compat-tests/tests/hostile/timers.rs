@@ -55,8 +55,7 @@ async fn times_beyond_every_bound() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handles_that_were_made_up() {
-    let servers =
-        Servers::start_with(|settings| settings.broker.recall_message_enable = true).await;
+    let servers = Servers::start_with(|settings| settings.live.recall_message_enable = true).await;
     servers.fill(1).await;
     let mut raw = Raw::connect(&servers.broker).await;
     let before = servers.state().await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use namesrv::{NameServer, NamesrvConfig};
-use runtime::config::{Properties, apply_all, parse_bytes, to_text};
+use namesrv::{NameServer, Settings};
+use runtime::config::{parse_bytes, to_text, warnings};
 use runtime::logging::{self, LogFormat};
 use runtime::services::Services;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,9 +23,9 @@ const STOP_DEADLINE: Duration = Duration::from_millis(1_500);
 #[derive(Parser)]
 #[command(name = "mqnamesrv", version)]
 struct Options {
-    /// Name server config properties file
+    /// Name server config properties file; of several, later ones count more
     #[arg(short = 'c', long = "configFile", value_name = "FILE")]
-    config_file: Option<PathBuf>,
+    config_file: Vec<PathBuf>,
     /// Print all config items
     #[arg(short = 'p', long = "printConfigItem")]
     print_config_item: bool,
@@ -54,32 +54,37 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> anyhow::Result<()> {
-    let config = read_config(&options)?;
+    let settings = read_settings(&options)?;
     if options.print_config_item {
-        print!("{}", to_text(&config.entries()));
+        let entries = settings.entries();
+        print!("{}", to_text(&entries.iter().collect::<Vec<_>>()));
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config, options.config_file))
+    runtime.block_on(serve(settings, options.config_file.last().cloned()))
 }
 
-fn read_config(options: &Options) -> anyhow::Result<NamesrvConfig> {
-    let mut config = NamesrvConfig::default();
-    let Some(file) = &options.config_file else { return Ok(config) };
-    let text = std::fs::read(file).with_context(|| file.display().to_string())?;
-    let pairs = parse_bytes(&text).with_context(|| file.display().to_string())?;
-    let report = apply_all(&mut [&mut config], &pairs);
-    report.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    // As in Java: the file that was read is the one that changes are written to.
-    config.config_store_path = file.display().to_string();
-    Ok(config)
+fn read_settings(options: &Options) -> anyhow::Result<Settings> {
+    let mut settings = Settings::default();
+    for file in &options.config_file {
+        let text = std::fs::read(file).with_context(|| file.display().to_string())?;
+        let pairs = parse_bytes(&text).with_context(|| file.display().to_string())?;
+        let outcomes = settings.apply(&pairs);
+        if let Some(outcome) = outcomes.iter().find(|outcome| outcome.fate.stops()) {
+            anyhow::bail!("{outcome}");
+        }
+        warnings(&outcomes).iter().for_each(|warning| tracing::warn!("{warning}"));
+        // As in Java: the file that was read is the one that changes are written to.
+        settings.config.config_store_path = file.display().to_string();
+    }
+    Ok(settings)
 }
 
-async fn serve(config: NamesrvConfig, config_file: Option<PathBuf>) -> anyhow::Result<()> {
+async fn serve(settings: Settings, config_file: Option<PathBuf>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut services = Services::new(tokio::runtime::Handle::current());
-    let name_server = NameServer::open(config, config_file)?;
+    let name_server = NameServer::open(settings, config_file)?;
     let address = name_server.start(&mut services)?;
     let mut stdout = std::io::stdout();
     // Scripts of Java's distribution wait for the words before the comma.
@@ -89,7 +94,7 @@ async fn serve(config: NamesrvConfig, config_file: Option<PathBuf>) -> anyhow::R
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    let late = services.stop(STOP_DEADLINE).await;
+    let late = services.stop(name_server.farewell() + STOP_DEADLINE).await;
     anyhow::ensure!(late.is_empty(), "did not stop in time: {}", late.join(", "));
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use namesrv::{NameServer, NamesrvConfig};
+use namesrv::{NameServer, NamesrvConfig, Settings};
 use remoting::net::{Client, ClientOptions, Service};
 use remoting::protocol::body::{
     Body, DataVersion, RegisterBrokerBody, TopicConfig, TopicRouteData,
@@ -50,7 +50,8 @@ impl Harness {
         };
         change(&mut config);
         let mut services = Services::new(tokio::runtime::Handle::current());
-        let name_server = NameServer::open(config, Some(file)).unwrap();
+        let name_server =
+            NameServer::open(Settings { config, ..Settings::default() }, Some(file)).unwrap();
         let address = name_server.start(&mut services).unwrap();
         let client = Client::new(ClientOptions::default());
         Harness { name_server, address, directory, client, services }

@@ -1,8 +1,9 @@
 //! `#[derive(Properties)]`: a settings struct that Java `.properties` keys fill.
 //!
 //! Every field is a property unless it says `#[property(skip)]`. Its key is the field's name in
-//! camelCase or `name = ".."`; `default = expr` is its value in `Default`; `restart` marks a key
-//! that cannot change while the process runs. The first doc paragraph is its documentation.
+//! camelCase or `name = ".."`; `default = expr` is its value in `Default`, `range = a..=b` what it
+//! can be. `restart` marks a key that cannot change while the process runs, `fixed` one that no
+//! request may change at all. The first doc paragraph is its documentation.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -16,7 +17,9 @@ struct Property {
     key: String,
     doc: String,
     default: Option<Expr>,
+    range: Option<Expr>,
     restart: bool,
+    fixed: bool,
     skip: bool,
 }
 
@@ -33,18 +36,33 @@ pub fn expand(input: DeriveInput) -> Result<TokenStream> {
     let defaults = all.iter().map(default_value);
     let listed: Vec<&Property> = all.iter().filter(|property| !property.skip).collect();
     let specs = listed.iter().map(|property| {
-        let Property { key, doc, restart, of, .. } = property;
+        let Property { key, doc, of, .. } = property;
+        let change = match property {
+            Property { fixed: true, .. } => quote! { Fixed },
+            Property { restart: true, .. } => quote! { Restart },
+            _ => quote! { Running },
+        };
+        let range = match &property.range {
+            Some(range) => quote! {
+                ::core::option::Option::Some(|| ::runtime::config::range_text::<#of>(&(#range)))
+            },
+            None => quote! { ::core::option::Option::None },
+        };
         quote! {
             ::runtime::config::Property {
                 key: #key,
                 kind: <#of as ::runtime::config::PropertyValue>::KIND,
-                restart: #restart,
+                change: ::runtime::config::Change::#change,
+                range: #range,
                 doc: #doc,
             }
         }
     });
-    let arms = listed.iter().map(|Property { key, field, .. }| {
-        quote! { #key => ::runtime::config::set(&mut self.#field, value), }
+    let arms = listed.iter().map(|Property { key, field, range, .. }| match range {
+        Some(range) => quote! {
+            #key => ::runtime::config::set_within(&mut self.#field, value, #range),
+        },
+        None => quote! { #key => ::runtime::config::set(&mut self.#field, value), },
     });
     let entries = listed.iter().map(|Property { key, field, .. }| {
         quote! { (#key, ::runtime::config::PropertyValue::show(&self.#field)) }
@@ -101,7 +119,9 @@ fn read_field(field: &Field) -> Result<Property> {
         field: ident,
         of: field.ty.clone(),
         default: None,
+        range: None,
         restart: false,
+        fixed: false,
         skip: false,
     };
     for attribute in field.attrs.iter().filter(|a| a.path().is_ident("property")) {
@@ -112,10 +132,14 @@ fn read_field(field: &Field) -> Result<Property> {
                 property.key = meta.value()?.parse::<LitStr>()?.value();
             } else if meta.path.is_ident("restart") {
                 property.restart = true;
+            } else if meta.path.is_ident("range") {
+                property.range = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("fixed") {
+                property.fixed = true;
             } else if meta.path.is_ident("skip") {
                 property.skip = true;
             } else {
-                return Err(meta.error("expected default, name, restart or skip"));
+                return Err(meta.error("expected default, name, range, restart, fixed or skip"));
             }
             Ok(())
         })?;

@@ -1,22 +1,24 @@
 //! Settings: structs declared once with `#[derive(Properties)]`, filled from Java property text.
 //!
-//! A key of a file ends in exactly one list of the [`Report`]: applied, known to Java but without
-//! effect here, unknown (with the nearest key we know), or unparsable (the default stays, as in
-//! Java). Nothing is refused silently and nothing unknown stops a start.
+//! Each key of a file has one [`Fate`]: applied, known to Java but without effect here (with the
+//! reason), unknown (with the nearest key we know), unparsable (the default stays, as in Java), or
+//! one that stops the start. Nothing is dropped silently and nothing unknown stops a start.
 
+mod edit;
 mod java_keys;
 mod nearest;
 mod properties;
 mod report;
 mod system_properties;
+mod update;
 mod value;
 
-pub use java_keys::{JavaKey, java_key};
+pub use edit::change_file;
+pub use java_keys::{JavaKey, Process, State, Unsafe, VERSIONS, java_key, java_keys, present_name};
 pub use nearest::nearest;
-pub use properties::{
-    Properties, PropertiesError, Property, docs_table, parse, parse_bytes, to_text,
-};
+pub use properties::{Change, Properties, PropertiesError, Property, parse, parse_bytes, to_text};
 pub use remoting_derive::Properties;
-pub use report::{Report, Unknown, Unparsable, apply_all};
+pub use report::{Fate, Outcome, apply_all, warnings};
 pub use system_properties::system_property;
-pub use value::{Applied, PropertyValue, set};
+pub use update::{UpdateError, all_or_nothing, keep, read_update, shown};
+pub use value::{Applied, BadText, PropertyValue, range_text, set, set_within};

@@ -7,23 +7,36 @@
 //! text = tab\t unicode\u00e9       any other escaped letter stands for itself
 //! ```
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::iter::Peekable;
 use std::str::Chars;
 
 use super::Applied;
 
 /// What is known about one key without an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Property {
     /// Its name in files and on the wire.
     pub key: &'static str,
     /// Java's name of its type.
     pub kind: &'static str,
-    /// Whether a change needs a restart.
-    pub restart: bool,
+    /// When a change counts.
+    pub change: Change,
+    /// The values it can have, if not all of its type.
+    pub range: Option<fn() -> String>,
     /// What it does.
     pub doc: &'static str,
+}
+
+/// When a change of a setting counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// At once.
+    Running,
+    /// After a restart.
+    Restart,
+    /// After a restart, and no request may ask for it: it names a path, an address or a role.
+    Fixed,
 }
 
 /// A settings struct; implemented by `#[derive(Properties)]`.
@@ -165,26 +178,10 @@ pub fn to_text<K: AsRef<str>, V: AsRef<str>>(pairs: &[(K, V)]) -> String {
     text
 }
 
-/// The keys of a struct as a Markdown table, with the values of `settings` as defaults.
-#[must_use]
-pub fn docs_table(settings: &dyn Properties) -> String {
-    let mut table = String::from("| key | type | default | change | meaning |\n");
-    table.push_str("| --- | --- | --- | --- | --- |\n");
-    for (property, (_, value)) in settings.properties().iter().zip(settings.entries()) {
-        let Property { key, kind, restart, doc } = property;
-        let change = if *restart { "restart" } else { "running" };
-        let value = value.replace('|', "\\|");
-        let doc = doc.replace('|', "\\|");
-        // Writing to a string cannot fail.
-        let _ = writeln!(table, "| `{key}` | {kind} | `{value}` | {change} | {doc} |");
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{docs_table, parse, parse_bytes, to_text};
-    use crate::config::{Applied, Properties, apply_all};
+    use super::{Change, parse, parse_bytes, to_text};
+    use crate::config::{Applied, Fate, Process, Properties, apply_all, warnings};
 
     fn pairs(text: &str) -> Vec<(String, String)> {
         parse(text).expect(text)
@@ -241,10 +238,10 @@ mod tests {
         #[property(default = 10911, restart)]
         listen_port: u16,
         /// Bytes | megabytes.
-        #[property(default = 1 << 30, name = "mappedFileSizeCommitLog")]
+        #[property(default = 1 << 30, name = "mappedFileSizeCommitLog", range = 4096..=1 << 40)]
         segment_bytes: u64,
         /// Name in the cluster.
-        #[property(default = "DefaultCluster")]
+        #[property(default = "DefaultCluster", fixed)]
         broker_cluster_name: String,
         /// Whether topics create themselves.
         #[property(default = true)]
@@ -269,12 +266,19 @@ mod tests {
                 "namesrvAddr"
             ]
         );
-        assert!(Sample::PROPERTIES[0].restart && !Sample::PROPERTIES[1].restart);
+        assert_eq!(Sample::PROPERTIES[0].change, Change::Restart);
+        assert_eq!(Sample::PROPERTIES[1].change, Change::Running);
+        assert_eq!(Sample::PROPERTIES[2].change, Change::Fixed);
+        let range = Sample::PROPERTIES[1].range.map(|range| range());
+        assert_eq!(range, Some(format!("from 4096 to {}", 1_u64 << 40)));
         assert_eq!(Sample::PROPERTIES[0].doc, "Port to listen on.");
         assert_eq!((sample.listen_port, sample.segment_bytes), (10911, 1 << 30));
         assert_eq!(sample.computed, 0);
         assert_eq!(sample.apply("listenPort", "1"), Applied::Applied);
-        assert_eq!(sample.apply("listenPort", "-1"), Applied::Unparsable { kind: "int" });
+        let expected = "from 0 to 65535".to_owned();
+        assert_eq!(sample.apply("listenPort", "-1"), Applied::Outside { expected });
+        let expected = format!("from 4096 to {}", 1_u64 << 40);
+        assert_eq!(sample.apply("mappedFileSizeCommitLog", "1"), Applied::Outside { expected });
         assert_eq!(sample.apply("computed", "1"), Applied::Unknown);
         assert_eq!(sample.listen_port, 1);
         assert_eq!(sample.entries()[0], ("listenPort", "1".to_owned()));
@@ -282,30 +286,29 @@ mod tests {
     }
 
     #[test]
-    fn every_key_ends_in_one_list() {
+    fn every_key_has_one_fate() {
         let mut sample = Sample::default();
         let text = "listenPort=1\nhaListenPort=2\nlistenPrt=3\nnamesrvAddr= a:1 \n\
-                    mappedFileSizeCommitLog=1g\nxyzzy=1";
-        let report = apply_all(&mut [&mut sample], &pairs(text));
-        assert_eq!(report.applied, ["listenPort", "namesrvAddr"]);
-        assert_eq!(report.not_used, ["haListenPort"]);
+                    mappedFileSizeCommitLog=1g\nxyzzy=1\nbrokerRole=SLAVE\n\
+                    mapedFileSizeCommitLog=1\nkvConfigPath=a\nhaSendHeartbeatInterval=1s";
+        let outcomes = apply_all(Process::Broker, &mut [&mut sample], &pairs(text));
+        let fates: Vec<_> = outcomes.iter().map(|outcome| &outcome.fate).collect();
+        assert!(matches!(fates[0], Fate::Applied) && matches!(fates[3], Fate::Applied));
+        assert!(matches!(fates[1], Fate::Unused(_)) && matches!(fates[8], Fate::Unused(_)));
+        assert!(fates[6].stops() && !fates[5].stops());
         assert_eq!(sample.namesrv_addr.as_deref(), Some("a:1"));
         assert_eq!(
-            report.warnings(),
+            warnings(&outcomes),
             [
                 "unknown key listenPrt, did you mean listenPort?",
-                "unknown key xyzzy",
                 "mappedFileSizeCommitLog=\"1g\" is no long, the default stays",
-                "known keys without effect here: haListenPort",
+                "unknown key xyzzy",
+                "brokerRole=SLAVE: replication is not supported",
+                "mapedFileSizeCommitLog is not read since Java 4.6, its name is \
+                 mappedFileSizeCommitLog",
+                "haSendHeartbeatInterval=\"1s\" is no int, the default stays",
+                "known keys without effect here: haListenPort, kvConfigPath",
             ]
         );
-    }
-
-    #[test]
-    fn the_docs_table_has_a_row_per_key() {
-        let table = docs_table(&Sample::default());
-        assert_eq!(table.lines().count(), 2 + Sample::PROPERTIES.len());
-        assert!(table.contains("| `listenPort` | int | `10911` | restart | Port to listen on. |"));
-        assert!(table.contains("Bytes \\| megabytes."));
     }
 }

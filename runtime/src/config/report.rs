@@ -2,106 +2,156 @@
 
 use std::fmt;
 
-use super::{Applied, Properties, java_keys, nearest};
+use super::{Applied, Process, Properties, State, java_key, java_keys, nearest, present_name};
 
-/// What became of the keys of one file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Keys that changed a setting.
-    pub applied: Vec<String>,
-    /// Keys that Java's processes know and this one has no use for.
-    pub not_used: Vec<String>,
-    /// Keys nobody knows.
-    pub unknown: Vec<Unknown>,
-    /// Keys whose text is no value; the default stays.
-    pub unparsable: Vec<Unparsable>,
-}
-
-/// A key nobody knows.
+/// What became of one key of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unknown {
+pub struct Outcome {
     /// The key as written.
-    pub key: String,
-    /// The known key nearest to it.
-    pub nearest: Option<String>,
-}
-
-impl fmt::Display for Unknown {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "unknown key {}", self.key)?;
-        match &self.nearest {
-            Some(nearest) => write!(out, ", did you mean {nearest}?"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A key whose text stands for no value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unparsable {
-    /// The key.
     pub key: String,
     /// The text as written.
     pub value: String,
-    /// The kind it should have been.
-    pub kind: &'static str,
+    /// What became of it.
+    pub fate: Fate,
 }
 
-impl fmt::Display for Unparsable {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, value, kind } = self;
-        write!(out, "{key}={value:?} is no {kind}, the default stays")
-    }
+/// What became of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is a setting now.
+    Applied,
+    /// Java knows it, and it means nothing here; why.
+    Unused(&'static str),
+    /// Nobody knows it; the known key nearest to it.
+    Unknown(Option<String>),
+    /// The text is no value of this kind; the former one stays, as in Java.
+    Unparsable(&'static str),
+    /// Java, too, reads only the present name of this key.
+    Former(&'static str),
+    /// It cannot be honoured and must not be ignored; why.
+    Refused(&'static str),
+    /// The value cannot be worked with; what can.
+    Outside(String),
 }
 
-impl Report {
-    /// The lines someone should read at start, none when every key was applied.
+impl Fate {
+    /// Tells whether a start has to stop at it.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        let unknown = self.unknown.iter().map(Unknown::to_string);
-        let unparsable = self.unparsable.iter().map(Unparsable::to_string);
-        let mut lines: Vec<String> = unknown.chain(unparsable).collect();
-        if !self.not_used.is_empty() {
-            lines.push(format!("known keys without effect here: {}", self.not_used.join(", ")));
-        }
-        lines
+    pub fn stops(&self) -> bool {
+        matches!(self, Fate::Refused(_) | Fate::Outside(_))
     }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { key, value, fate } = self;
+        match fate {
+            Fate::Applied => write!(out, "{key}={value}"),
+            Fate::Unused(reason) => write!(out, "{key} has no effect here: {reason}"),
+            Fate::Unknown(Some(nearest)) => {
+                write!(out, "unknown key {key}, did you mean {nearest}?")
+            }
+            Fate::Unknown(None) => write!(out, "unknown key {key}"),
+            Fate::Unparsable(kind) => {
+                write!(out, "{key}={value:?} is no {kind}, the default stays")
+            }
+            Fate::Former(present) => {
+                write!(out, "{key} is not read since Java 4.6, its name is {present}")
+            }
+            Fate::Refused(reason) => write!(out, "{key}={value}: {reason}"),
+            Fate::Outside(expected) => write!(out, "{key}={value}: must be {expected}"),
+        }
+    }
+}
+
+/// The lines someone should read at a start, none when every key was applied.
+#[must_use]
+pub fn warnings(outcomes: &[Outcome]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut unused = Vec::new();
+    for outcome in outcomes {
+        match outcome.fate {
+            Fate::Applied => {}
+            Fate::Unused(_) => unused.push(outcome.key.as_str()),
+            _ => lines.push(outcome.to_string()),
+        }
+    }
+    if !unused.is_empty() {
+        lines.push(format!("known keys without effect here: {}", unused.join(", ")));
+    }
+    lines
 }
 
 /// Applies every pair to each of the structs that has its key.
-pub fn apply_all(targets: &mut [&mut dyn Properties], pairs: &[(String, String)]) -> Report {
-    let mut report = Report::default();
-    for (key, value) in pairs {
-        apply_one(targets, key, value, &mut report);
-    }
-    report
+///
+/// A value that cannot be worked with changes nothing.
+pub fn apply_all(
+    process: Process,
+    targets: &mut [&mut dyn Properties],
+    pairs: &[(String, String)],
+) -> Vec<Outcome> {
+    let outcome = |(key, value): &(String, String)| Outcome {
+        key: key.clone(),
+        value: value.clone(),
+        fate: apply_one(process, targets, key, value),
+    };
+    pairs.iter().map(outcome).collect()
 }
 
-fn apply_one(targets: &mut [&mut dyn Properties], key: &str, value: &str, report: &mut Report) {
-    let mut outcome = Applied::Unknown;
+fn apply_one(
+    process: Process,
+    targets: &mut [&mut dyn Properties],
+    key: &str,
+    value: &str,
+) -> Fate {
+    let known = process.key(key);
+    if let Some(State::Refused(values, reason)) = known.map(|known| known.state)
+        && values.includes(value)
+    {
+        return Fate::Refused(reason);
+    }
+    let mut applied = Applied::Unknown;
     for target in targets.iter_mut() {
         match target.apply(key, value) {
             Applied::Unknown => {}
-            known => outcome = known,
+            known => applied = known,
         }
     }
-    match outcome {
-        Applied::Applied => report.applied.push(key.to_owned()),
-        Applied::Unparsable { kind } => report.unparsable.push(Unparsable {
-            key: key.to_owned(),
-            value: value.to_owned(),
-            kind,
-        }),
-        Applied::Unknown if java_keys::java_key(key).is_some() => {
-            report.not_used.push(key.to_owned());
-        }
-        Applied::Unknown => {
-            let ours = targets.iter().flat_map(|target| target.properties());
-            let candidates = ours.map(|property| property.key);
-            let nearest = nearest(key, candidates.chain(java_keys::all().map(|known| known.key)));
-            report
-                .unknown
-                .push(Unknown { key: key.to_owned(), nearest: nearest.map(str::to_owned) });
-        }
+    match applied {
+        Applied::Applied => return Fate::Applied,
+        Applied::Unparsable { kind } => return Fate::Unparsable(kind),
+        Applied::Outside { expected } => return Fate::Outside(expected),
+        Applied::Unknown => {}
     }
+    match known.map(|known| (known.state, known.kind)) {
+        Some((_, kind)) if !is_a(kind, value) => Fate::Unparsable(kind),
+        Some((State::Unused(reason), _)) => Fate::Unused(reason),
+        Some((State::Refused(..), _)) => Fate::Unused("the value asks for nothing"),
+        // A key of another process, or one this process has no struct for.
+        Some((State::Applied, _)) => Fate::Unused("another process reads it"),
+        None => unknown(targets, key),
+    }
+}
+
+fn unknown(targets: &[&mut dyn Properties], key: &str) -> Fate {
+    if let Some(present) = present_name(key) {
+        return Fate::Former(present);
+    }
+    if java_key(key).is_some() {
+        return Fate::Unused("another process of Java reads it");
+    }
+    let ours = targets.iter().flat_map(|target| target.properties());
+    let candidates = ours.map(|property| property.key);
+    let nearest = nearest(key, candidates.chain(java_keys().map(|known| known.key)));
+    Fate::Unknown(nearest.map(str::to_owned))
+}
+
+/// Tells whether Java takes a text for a value of a type; of several types, any.
+fn is_a(kind: &str, value: &str) -> bool {
+    kind.split('|').any(|kind| match kind {
+        "int" | "Integer" => value.parse::<i32>().is_ok(),
+        "long" | "Long" => value.parse::<i64>().is_ok(),
+        "double" | "float" => value.trim().parse::<f64>().is_ok(),
+        _ => true,
+    })
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
 use tracing::{error, info, warn};
 
 use crate::checkpoint::Checkpoint;
@@ -46,7 +47,7 @@ pub type TopicTimes = Box<dyn Fn() -> Vec<(String, i64)> + Send + Sync>;
 
 /// The log, its views and their files.
 pub struct MessageStore {
-    config: StoreConfig,
+    config: ArcSwap<StoreConfig>,
     log: Arc<CommitLog>,
     queues: Queues,
     index: Option<Index>,
@@ -55,7 +56,7 @@ pub struct MessageStore {
     /// Held while the checkpoint moves: it never goes back.
     saving: Mutex<()>,
     delays: DelayLevels,
-    limits: ScanLimits,
+    limits: ArcSwap<ScanLimits>,
     /// End of the log when the store was opened.
     opened_at: i64,
     arrivals: ArrivalListener,
@@ -148,9 +149,9 @@ impl MessageStore {
         })?;
         let indexed = index.as_ref().map_or(log.end(), |index| index.position().max(log.min()));
         Ok(MessageStore {
-            limits: scan_limits(&config),
+            limits: ArcSwap::from_pointee(scan_limits(&config)),
             opened_at: log.end(),
-            config,
+            config: ArcSwap::from_pointee(config),
             log: Arc::new(log),
             queues,
             index,
@@ -173,9 +174,17 @@ impl MessageStore {
         })
     }
 
-    /// Settings the store was opened with.
-    pub fn config(&self) -> &StoreConfig {
-        &self.config
+    /// Settings as they are now.
+    pub fn config(&self) -> Guard<Arc<StoreConfig>> {
+        self.config.load()
+    }
+
+    /// Takes over the settings that may change while the store is open.
+    ///
+    /// The caller sees to it that the others are as they were, and that all are valid.
+    pub fn reconfigure(&self, config: StoreConfig) {
+        self.limits.store(Arc::new(scan_limits(&config)));
+        self.config.store(Arc::new(config));
     }
 
     /// Delays of the delay levels.
@@ -236,7 +245,7 @@ impl MessageStore {
 
     /// Whether a put that ended at `end` needs no wait under the configured flush policy.
     pub fn durable(&self, end: i64) -> bool {
-        match self.config.flush_disk_type {
+        match self.config().flush_disk_type {
             FlushDiskType::SyncFlush => self.log.flushed().position() >= end,
             FlushDiskType::AsyncFlush => !self.log.poisoned(),
         }

@@ -59,7 +59,7 @@ impl MessageStore {
             sys_flag::transaction(message.sys_flag),
             sys_flag::TRANSACTION_PREPARED | sys_flag::TRANSACTION_ROLLBACK
         );
-        let stands = self.config.light_queues() && visible && light::allowed_in(message.topic);
+        let stands = self.config().light_queues() && visible && light::allowed_in(message.topic);
         (stands && !names.trim().is_empty()).then_some(names)
     }
 
@@ -90,7 +90,7 @@ impl MessageStore {
         if let Some(known) = self.queues.find(name, light::QUEUE_ID) {
             return Ok(Some(known));
         }
-        let max = usize::try_from(self.config.max_lmq_consume_queue_num).unwrap_or(0);
+        let max = usize::try_from(self.config().max_lmq_consume_queue_num).unwrap_or(0);
         if self.queues.light_count() >= max {
             return Err(PutError::LightQueuesExceeded { max });
         }

@@ -297,7 +297,7 @@ impl MessageStore {
     }
 
     fn body_len_max(&self) -> usize {
-        self.config.max_message_size.max(0) as usize
+        self.config().max_message_size.max(0) as usize
     }
 
     /// What Java checks before it stores, in its order.

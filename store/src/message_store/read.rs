@@ -57,7 +57,7 @@ impl MessageStore {
         let (queue, scanned) = match self.queues.look_up(request.topic, request.queue_id) {
             Ok(queue) => {
                 let scanned =
-                    scan(queue.as_deref(), request, &self.limits, &bounds, filter, &intact);
+                    scan(queue.as_deref(), request, &self.limits.load(), &bounds, filter, &intact);
                 (queue, scanned)
             }
             Err(error) => (None, Err(error)),
@@ -112,7 +112,7 @@ impl MessageStore {
         let queue = self.queues.find(topic, queue_id);
         let unit = queue.and_then(|queue| queue.unit(queue_offset).ok().flatten());
         let distance = unit.map_or(0, |unit| self.log.end() - unit.physical_offset);
-        distance > self.limits.memory_bytes
+        distance > self.limits.load().memory_bytes
     }
 
     /// Whether sends are refused because a write takes too long.
@@ -201,12 +201,13 @@ impl MessageStore {
     /// Whether a record was stored by this run and is still in memory.
     fn is_fresh(&self, physical_offset: i64) -> bool {
         physical_offset >= self.opened_at
-            && self.log.end() - physical_offset <= self.limits.memory_bytes
+            && self.log.end() - physical_offset <= self.limits.load().memory_bytes
     }
 
     fn withheld(&self, position: i64, damage: &dyn Display) {
         let segment = self.log.segment_at(position);
-        let file = segment.as_ref().map_or(self.config.root(), |segment| segment.path());
+        let config = self.config();
+        let file = segment.as_ref().map_or(config.root(), |segment| segment.path());
         let offset = position - segment.as_ref().map_or(0, |segment| segment.base());
         error!(file = %file.display(), offset, %damage, "a damaged message is not delivered");
     }
@@ -215,7 +216,7 @@ impl MessageStore {
     pub fn query(&self, topic: &str, key: &str, max: usize, begin: i64, end: i64) -> Vec<LogSlice> {
         let Some(index) = &self.index else { return Vec::new() };
         self.index_now();
-        let max = max.min(self.config.max_msgs_num_batch.max(0) as usize);
+        let max = max.min(self.config().max_msgs_num_batch.max(0) as usize);
         let mut until = end;
         for _ in 0..QUERY_ROUNDS {
             let mut positions = match index.query(topic, key, max, begin, until) {

@@ -29,7 +29,7 @@ impl MessageStore {
             let capacity = format!("Total : {total:.1} GiB, Free : {free:.1} GiB.");
             lines.push(("commitLogDirCapacity", capacity));
         }
-        if let Ok(space) = DiskSpace::of(self.config.root()) {
+        if let Ok(space) = DiskSpace::of(self.config().root()) {
             lines.push(("consumeQueueDiskRatio", ratio(&space)));
         }
         lines.extend(match &self.timer {

@@ -37,11 +37,11 @@ impl MessageStore {
         let log = Arc::clone(&self.log);
         services.thread("prepare-log", move |stop| log.prepare_until(&stop));
         let log = Arc::clone(&self.log);
-        let times = crate::commit_log::FlushTimes::of(&self.config);
+        let times = crate::commit_log::FlushTimes::of(&self.config());
         services.thread("flush-log", move |stop| log.flush_until(&stop, times));
         let (store, mut last) = (Arc::clone(self), Instant::now());
-        let thorough = ms(self.config.flush_consume_queue_thorough_interval);
-        let period = ms(self.config.flush_interval_consume_queue);
+        let thorough = ms(self.config().flush_consume_queue_thorough_interval);
+        let period = ms(self.config().flush_interval_consume_queue);
         services.thread("write-queues", move |stop| {
             while !stop.wait_timeout(period) {
                 store.write_views(&mut last, thorough, &|| stop.stopped());
@@ -53,7 +53,7 @@ impl MessageStore {
         services.every("build-index", INDEX_PERIOD, move || store.build_index());
         self.start_timer(services);
         let store = Arc::clone(self);
-        services.every("clean-files", ms(self.config.clean_resource_interval), move || {
+        services.every("clean-files", ms(self.config().clean_resource_interval), move || {
             retention::clean(&store, now_ms());
         });
     }
@@ -62,7 +62,7 @@ impl MessageStore {
         if self.timer.is_none() {
             return;
         }
-        let period = self.config.timer_flush_interval_ms.max(1).unsigned_abs();
+        let period = self.config().timer_flush_interval_ms.max(1).unsigned_abs();
         let store = Arc::clone(self);
         services.every("save-timer", Duration::from_millis(period.into()), move || {
             if let Some(timer) = store.timer() {
@@ -119,7 +119,7 @@ impl MessageStore {
             }
         }
         if !error.passes() {
-            self.log.poison(self.config.root(), "write a queue of", error);
+            self.log.poison(self.config().root(), "write a queue of", error);
         }
     }
 

@@ -44,12 +44,12 @@ pub fn clean(store: &MessageStore, now_ms: i64) -> Cleaned {
         .manual_rounds
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |rounds| rounds.checked_sub(1))
         .is_ok();
-    let levels = Levels::of(config);
-    let wanted = match wanted(config, &levels, &room, local_hour(now_ms)) {
+    let levels = Levels::of(&config);
+    let wanted = match wanted(&config, &levels, &room, local_hour(now_ms)) {
         Wanted::Nothing if manual => Wanted::Expired,
         wanted => wanted,
     };
-    let reserved_ms = reserved_ms(config);
+    let reserved_ms = reserved_ms(&config);
     let by_topic = topics::pass_over(store, reserved_ms, now_ms);
     let files = match wanted {
         Wanted::Nothing => 0,
@@ -71,7 +71,7 @@ pub fn pass_over(store: &MessageStore, now_ms: i64) {
 /// Looks at the disk and tells the store whether it may take messages.
 pub fn look(store: &MessageStore) -> Room {
     let room = room(store);
-    store.set_disk_full(Levels::of(store.config()).warning.passed(&room));
+    store.set_disk_full(Levels::of(&store.config()).warning.passed(&room));
     room
 }
 
@@ -142,7 +142,7 @@ impl Levels {
     /// The ratios stay in Java's bounds; its system properties, fractions of one, count before the
     /// settings.
     fn with(config: &StoreConfig, property: impl Fn(&str) -> Option<String>) -> Levels {
-        let given = |name| property(name).and_then(|text| f64::parse(&text));
+        let given = |name| property(name).and_then(|text| f64::parse(&text).ok());
         let level = |given: Option<f64>, percent: i32, bounds: [f64; 2], free: i64| Level {
             used_ratio: given.unwrap_or(f64::from(percent) / 100.0).clamp(bounds[0], bounds[1]),
             free_bytes: u64::try_from(free).unwrap_or(0),

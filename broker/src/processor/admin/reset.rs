@@ -34,7 +34,7 @@ pub(crate) fn reset_offset(
     let facts = broker.topics.look(topic).ok_or_else(|| {
         Reject::new(ResponseCode::TopicNotExist, format!("Topic {topic} does not exist"))
     })?;
-    let offsets = if broker.config.use_server_side_reset_offset {
+    let offsets = if broker.live().use_server_side_reset_offset {
         if !broker.groups.contains(group) {
             let remark = format!("Group {group} does not exist");
             return Err(Reject::new(ResponseCode::SubscriptionGroupNotExist, remark));

@@ -62,7 +62,7 @@ fn table(broker: &Broker) -> BTreeMap<String, String> {
     set("pullHoldSize", broker.arrivals.waiting().to_string());
     // The schedule service runs as long as the broker does.
     set("brokerActive", "true".to_owned());
-    let from = broker.config.start_accept_send_request_time_stamp;
+    let from = broker.live().start_accept_send_request_time_stamp;
     set("startAcceptSendRequestTimeStamp", from.to_string());
     for (level, offset, max_offset) in broker.schedule.positions(&broker.store) {
         set(&format!("scheduleMessageOffset_{level}"), format!("{offset},{max_offset}"));

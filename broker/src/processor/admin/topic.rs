@@ -82,7 +82,7 @@ fn check_name(broker: &Broker, topic: &str) -> Result<(), Reject> {
 }
 
 fn check_not_system(broker: &Broker, topic: &str) -> Result<(), Reject> {
-    if broker.config.validate_system_topic_when_update_topic && broker.topics.is_system(topic) {
+    if broker.live().validate_system_topic_when_update_topic && broker.topics.is_system(topic) {
         let remark = format!("The topic[{topic}] is conflict with system topic.");
         return Err(Reject::new(ResponseCode::InvalidParameter, remark));
     }
@@ -105,7 +105,7 @@ fn check_queues(config: &TopicConfig) -> Result<(), Reject> {
 fn check_type(broker: &Broker, config: &TopicConfig) -> Result<(), Reject> {
     let key = format!("+{}", attributes::MESSAGE_TYPE);
     let mixed = config.attributes.get(&key).is_some_and(|value| value == attributes::MIXED);
-    if mixed && !broker.config.enable_mixed_message_type {
+    if mixed && !broker.live().enable_mixed_message_type {
         let remark = "MIXED message type is not supported.";
         return Err(Reject::new(ResponseCode::InvalidParameter, remark));
     }
@@ -166,7 +166,7 @@ pub(crate) fn delete(
     }
     check_not_system(broker, topic)?;
     let mut doomed = vec![topic.to_owned()];
-    if broker.config.clear_retry_topic_when_delete_topic {
+    if broker.live().clear_retry_topic_when_delete_topic {
         let groups = broker.offsets.groups_of(topic);
         let retries = groups.iter().flat_map(|group| {
             ['+', '_'].map(|separator| format!("{RETRY_PREFIX}{group}{separator}{topic}"))

@@ -116,7 +116,7 @@ fn pop(broker: &Broker, ask: &Ask) -> Result<Taken, Reject> {
         retries.reverse();
     }
     let mut retries = retries.iter();
-    let retry_first = chance < broker.config.pop_from_retry_probability;
+    let retry_first = chance < broker.live().pop_from_retry_probability;
     if retry_first && let Some(retry) = retries.next() {
         visit(broker, ask, retry, ANY_QUEUE, true, chance, &mut taken);
     }
@@ -195,7 +195,7 @@ fn write(broker: &Broker, ask: &Ask, taken: &Taken, code: ResponseCode, out: &mu
     let remark = if taken.count > 0 { "FOUND" } else { "NO_MESSAGE_IN_QUEUE" };
     let mut answer = out.begin(code, Some(remark), &header, &[]);
     for batch in &taken.batches {
-        if batch.retried && !broker.config.pop_response_return_actual_retry_topic {
+        if batch.retried && !broker.live().pop_response_return_actual_retry_topic {
             let receipt = Receipt {
                 start_offset: batch.start_offset,
                 pop_time: taken.pop_time,

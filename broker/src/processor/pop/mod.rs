@@ -31,7 +31,7 @@ const NO_REMARK: &str = "not set any response code";
 
 /// Refuses everything while the broker may not be read.
 fn check_broker(broker: &Broker) -> Result<(), Reject> {
-    if perm::readable(broker.config.broker_permission) {
+    if perm::readable(broker.live().broker_permission) {
         return Ok(());
     }
     let remark = "popping from this broker is forbidden";

@@ -191,7 +191,7 @@ impl Visit<'_> {
         if self.ask.from_min || is_retry_topic(topic) {
             return min_offset;
         }
-        let young = broker.config.init_pop_offset_by_check_msg_in_mem && min_offset == 0;
+        let young = broker.live().init_pop_offset_by_check_msg_in_mem && min_offset == 0;
         if young && first_in_memory(broker, topic, queue_id) {
             return 0;
         }

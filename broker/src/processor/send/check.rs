@@ -30,7 +30,7 @@ pub(super) fn queue_of(broker: &Broker, header: &Header<'_>, facts: &Facts) -> R
 
 /// Java's checks of a send, in its order: 1, 16, 29, 16, 17, 29.
 pub(super) fn check(broker: &Broker, header: &Header<'_>) -> Result<Facts, Reject> {
-    let config = &broker.config;
+    let config = broker.live();
     let from = config.start_accept_send_request_time_stamp;
     if from > 0 && from > now_ms() {
         let remark = format!("broker unable to service, until {from}");

@@ -201,7 +201,7 @@ fn refuse_unsupported(
             return illegal("a batch cannot be delayed");
         }
     }
-    if stamped.is_half(header) && broker.config.reject_transaction_message {
+    if stamped.is_half(header) && broker.live().reject_transaction_message {
         let address = broker.store_host().ip();
         let remark = format!("the broker[{address}] sending transaction message is forbidden");
         return Err(Reject::new(ResponseCode::NoPermission, remark));

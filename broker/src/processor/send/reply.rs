@@ -78,7 +78,7 @@ fn reply(
 async fn deliver(broker: Arc<Broker>, mut reply: Reply, tag: ResponseTag) -> BytesMut {
     let pushed = reply.push(&broker).await;
     let put =
-        if broker.config.store_reply_message_enable { reply.store(&broker).await } else { None };
+        if broker.live().store_reply_message_enable { reply.store(&broker).await } else { None };
     let mut message_id = "0".to_owned();
     if let Some(put) = &put {
         write_ids(&broker, put, &mut message_id);

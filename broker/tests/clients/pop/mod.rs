@@ -416,7 +416,7 @@ async fn a_filter_is_passed_over() {
 async fn from_the_end_means_from_the_last_message() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
-        settings.broker.init_pop_offset_by_check_msg_in_mem = false;
+        settings.live.init_pop_offset_by_check_msg_in_mem = false;
     })
     .await;
     let client = kit.client();

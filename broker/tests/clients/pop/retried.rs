@@ -36,7 +36,7 @@ async fn a_retried_message_shows_the_topic_and_brings_its_receipt() {
 async fn retried_messages_can_show_where_they_were() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
-        settings.broker.pop_response_return_actual_retry_topic = true;
+        settings.live.pop_response_return_actual_retry_topic = true;
     })
     .await;
     let client = kit.client();

@@ -136,8 +136,8 @@ async fn who_waited_long_enough_is_told_so() {
 async fn too_many_are_not_held() {
     let dir = tempfile::tempdir().unwrap();
     let kit = start(dir.path(), |settings| {
-        settings.broker.pop_polling_size = 0;
-        settings.broker.max_pop_polling_size = 2;
+        settings.live.pop_polling_size = 0;
+        settings.live.max_pop_polling_size = 2;
     })
     .await;
     let (one, two, client) = (kit.client(), kit.client(), kit.client());

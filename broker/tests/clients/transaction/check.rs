@@ -96,7 +96,7 @@ async fn many_are_asked_about_in_their_order() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
         curious(settings);
-        settings.broker.transaction_check_interval = 400;
+        settings.live.transaction_check_interval = 400;
     })
     .await;
     let (a, mut p) = (kit.client(), Producer::start(&kit, "p").await);
@@ -147,7 +147,7 @@ async fn one_that_nobody_answers_is_given_up_and_can_be_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
         curious(settings);
-        settings.broker.transaction_check_max = 3;
+        settings.live.transaction_check_max = 3;
     })
     .await;
     let (a, mut p) = (kit.client(), Producer::start(&kit, "p").await);
@@ -187,7 +187,7 @@ async fn a_commit_after_giving_up_is_visible_once() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
         curious(settings);
-        settings.broker.transaction_check_max = 1;
+        settings.live.transaction_check_max = 1;
     })
     .await;
     let (a, mut p) = (kit.client(), Producer::start(&kit, "p").await);

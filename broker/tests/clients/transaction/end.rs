@@ -93,7 +93,7 @@ async fn a_late_end_of_an_immune_half_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let kit = Kit::start_with(dir.path(), |settings| {
         quiet(settings);
-        settings.broker.transaction_time_out = 50;
+        settings.live.transaction_time_out = 50;
     })
     .await;
     let (a, p) = (kit.client(), Producer::start(&kit, "p").await);
@@ -136,7 +136,7 @@ async fn a_commit_waits_for_the_disk() {
 async fn transactions_can_be_forbidden() {
     let dir = tempfile::tempdir().unwrap();
     let kit =
-        Kit::start_with(dir.path(), |settings| settings.broker.reject_transaction_message = true)
+        Kit::start_with(dir.path(), |settings| settings.live.reject_transaction_message = true)
             .await;
     let p = Producer::start(&kit, "p").await;
     let answer = p.try_half("T", "half", "").await;

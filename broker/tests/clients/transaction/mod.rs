@@ -183,14 +183,14 @@ impl Producer {
 
 /// Settings under which nobody is asked during a test.
 fn quiet(settings: &mut Settings) {
-    settings.broker.transaction_check_interval = 3_600_000;
+    settings.live.transaction_check_interval = 3_600_000;
 }
 
 /// Settings under which producers are asked at once and often.
 fn curious(settings: &mut Settings) {
-    settings.broker.transaction_check_interval = 50;
-    settings.broker.transaction_time_out = 1;
-    settings.broker.transaction_check_max = 1_000;
+    settings.live.transaction_check_interval = 50;
+    settings.live.transaction_time_out = 1;
+    settings.live.transaction_check_max = 1_000;
     settings.broker.transaction_op_batch_interval = 50;
 }
 

@@ -137,7 +137,7 @@ async fn what_was_given_up_stays_given_up_after_a_kill() {
     let root = dir.path().join("store");
     let kit = Kit::start_with(&root, |settings| {
         curious(settings);
-        settings.broker.transaction_check_max = 1;
+        settings.live.transaction_check_max = 1;
         settings.broker.transaction_op_batch_interval = 3_600_000;
         settings.broker.flush_consumer_offset_interval = 3_600_000;
     })

@@ -1,0 +1,199 @@
+//! Settings of the broker under Java's names and defaults.
+//!
+//! A file may list hundreds of Java's keys. One that we know is applied; one that only Java knows
+//! is named once in the log; an unknown one is warned about with its nearest neighbour. A key that
+//! asks for safety we do not provide (replicas, access control) stops the start.
+
+mod broker;
+mod live;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use runtime::config::{self, Change, Outcome, Process, Properties, Property};
+use store::StoreConfig;
+
+pub use broker::{BrokerConfig, NetworkConfig};
+pub use live::LiveConfig;
+
+/// All settings of a broker process.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The broker itself.
+    pub broker: BrokerConfig,
+    /// What may change while it runs.
+    pub live: LiveConfig,
+    /// The listening side.
+    pub network: NetworkConfig,
+    /// The store.
+    pub store: StoreConfig,
+    /// Keys without effect as they were given; lists of settings show them, as Java's do.
+    pub kept: BTreeMap<String, String>,
+}
+
+/// Why settings stop the start.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The file is no property text.
+    #[error("{path}: {source}")]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: config::PropertiesError,
+    },
+    /// A key asks for something that would silently be missing, or has a value that cannot be
+    /// worked with.
+    #[error("{0}")]
+    Stopped(Outcome),
+    /// A value contradicts another.
+    #[error("{key}={value}: must be {expected}")]
+    Illegal {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+}
+
+impl Settings {
+    /// Applies a file of Java properties; returns what someone should read.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be read or asks for safety that is not there.
+    pub fn load(&mut self, path: &Path) -> Result<Vec<String>, ConfigError> {
+        self.apply(&read(path)?)
+    }
+
+    /// Applies keys and values; returns what someone should read.
+    ///
+    /// # Errors
+    /// Fails when a key asks for safety that is not there or has a value that cannot be worked
+    /// with.
+    pub fn apply(&mut self, pairs: &[(String, String)]) -> Result<Vec<String>, ConfigError> {
+        let outcomes = self.outcomes(pairs);
+        let warnings = config::warnings(&outcomes);
+        match outcomes.into_iter().find(|outcome| outcome.fate.stops()) {
+            Some(outcome) => Err(ConfigError::Stopped(outcome)),
+            None => Ok(warnings),
+        }
+    }
+
+    /// Applies keys and values; returns what became of each.
+    pub fn outcomes(&mut self, pairs: &[(String, String)]) -> Vec<Outcome> {
+        let Settings { broker, live, network, store, kept } = self;
+        let targets: &mut [&mut dyn Properties] = &mut [broker, live, network, store];
+        let outcomes = config::apply_all(Process::Broker, targets, pairs);
+        config::keep(kept, &outcomes);
+        outcomes
+    }
+
+    /// Checks what two settings say together, and names.
+    ///
+    /// # Errors
+    /// Names the first key that cannot be worked with.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        // Both names become topics and parts of topics; routes could not be asked for otherwise.
+        for (key, name) in [
+            ("brokerName", &self.broker.broker_name),
+            ("brokerClusterName", &self.broker.broker_cluster_name),
+        ] {
+            if name.is_empty() || name.contains(['\u{1}', '\u{2}', ';']) {
+                let value = name.clone();
+                return Err(ConfigError::Illegal { key, value, expected: "a plain name" });
+            }
+        }
+        for server in self.name_servers() {
+            let port = server.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+            if !matches!(port, Some(Ok(1..))) {
+                let value = self.broker.namesrv_addr.clone().unwrap_or_default();
+                let expected = "host:port, separated by ; as in 127.0.0.1:9876;192.168.0.1:9876";
+                return Err(ConfigError::Illegal { key: "namesrvAddr", value, expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a master as what it is; returns what someone should read.
+    pub fn settle(&mut self) -> Option<String> {
+        // Java quirk: a master has number 0, whatever its file says.
+        let given = std::mem::take(&mut self.broker.broker_id);
+        (given != 0).then(|| format!("brokerId={given} counts as 0, the number of a master"))
+    }
+
+    /// Every key of the structs.
+    pub fn properties() -> impl Iterator<Item = &'static Property> {
+        let own = BrokerConfig::PROPERTIES.iter().chain(LiveConfig::PROPERTIES);
+        own.chain(NetworkConfig::PROPERTIES).chain(StoreConfig::PROPERTIES)
+    }
+
+    /// Lists every key with its present value, sorted, as Java lists them: those without effect
+    /// with what was given or Java's default, secrets masked.
+    #[must_use]
+    pub fn entries(&self) -> BTreeMap<String, String> {
+        let parts: [&dyn Properties; 4] = [&self.broker, &self.live, &self.network, &self.store];
+        config::shown(Process::Broker, &parts, &self.kept)
+    }
+
+    /// Lists the keys that Java calls important, and the few without which no broker is told from
+    /// another.
+    #[must_use]
+    pub fn important_entries(&self) -> BTreeMap<String, String> {
+        const OURS: [&str; 4] =
+            ["defaultTopicQueueNums", "fileReservedTime", "flushDiskType", "storePathRootDir"];
+        let important: Vec<&str> = Process::Broker
+            .keys()
+            .filter(|known| known.important)
+            .map(|known| known.key)
+            .chain(OURS)
+            .collect();
+        let mut entries = self.entries();
+        entries.retain(|key, _| important.contains(&key.as_str()));
+        entries
+    }
+
+    /// The name servers of the list, in order.
+    pub fn name_servers(&self) -> Vec<&str> {
+        split_name_servers(self.broker.namesrv_addr.as_deref().unwrap_or(""))
+    }
+
+    /// When a change of a key counts; nothing for an unknown key.
+    pub fn change(&self, key: &str) -> Option<Change> {
+        let listed = self.broker.config_black_list.split(';').any(|name| name.trim() == key);
+        let known = Process::Broker.key(key);
+        let fixed = known.is_some_and(|known| known.fixed) || listed;
+        let own = Settings::properties().find(|property| property.key == key);
+        match (fixed, own) {
+            (true, _) => Some(Change::Fixed),
+            (false, Some(property)) => Some(property.change),
+            // Without effect, and so is its change.
+            (false, None) => known.map(|_| Change::Running),
+        }
+    }
+}
+
+/// The addresses of a list as Java writes it.
+pub(crate) fn split_name_servers(list: &str) -> Vec<&str> {
+    list.split(';').map(str::trim).filter(|server| !server.is_empty()).collect()
+}
+
+/// Reads a file of Java properties.
+pub(crate) fn read(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
+    let bytes = std::fs::read(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    config::parse_bytes(&bytes)
+        .map_err(|source| ConfigError::Text { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! What a request may change of the settings, and why it may not.
+
+use std::collections::BTreeMap;
+
+use super::{Change, Fate, Outcome, Process, Properties, PropertiesError, State, parse_bytes};
+
+/// What is shown of a secret.
+const MASK: &str = "******";
+
+/// Why a request changes nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// The body is no property text.
+    #[error("string2Properties error")]
+    Text(#[from] PropertiesError),
+    /// A key names a path, an address or a role, or the operator has listed it.
+    #[error("Can not update config in black list.")]
+    Fixed,
+    /// A key counts from the start of a process on.
+    #[error("{0} changes only with a restart: set it in the file of -c")]
+    Restart(String),
+    /// A key is unknown, or a value cannot be had.
+    #[error("{0}, nothing was changed")]
+    Bad(Outcome),
+    /// Values contradict each other.
+    #[error("{0}, nothing was changed")]
+    Contradiction(String),
+    /// The file of the operator cannot be changed.
+    #[error("{file}: {error}, nothing was changed")]
+    File {
+        /// The file.
+        file: String,
+        /// The system's answer.
+        error: std::io::Error,
+    },
+}
+
+/// Reads the body of a request; refuses keys that may not change while the process runs.
+///
+/// # Errors
+/// Names the first key that may not.
+pub fn read_update(
+    body: &[u8],
+    change: impl Fn(&str) -> Option<Change>,
+) -> Result<Vec<(String, String)>, UpdateError> {
+    let pairs = parse_bytes(body)?;
+    let changes: Vec<_> = pairs.iter().map(|(key, _)| (key, change(key))).collect();
+    if changes.iter().any(|(_, change)| *change == Some(Change::Fixed)) {
+        return Err(UpdateError::Fixed);
+    }
+    match changes.iter().find(|(_, change)| *change == Some(Change::Restart)) {
+        Some((key, _)) => Err(UpdateError::Restart((*key).clone())),
+        None => Ok(pairs),
+    }
+}
+
+/// Refuses an update of which a part did not apply.
+///
+/// # Errors
+/// Returns the first key that did not.
+pub fn all_or_nothing(outcomes: Vec<Outcome>) -> Result<(), UpdateError> {
+    let fine = |fate: &Fate| matches!(fate, Fate::Applied | Fate::Unused(_));
+    match outcomes.into_iter().find(|outcome| !fine(&outcome.fate)) {
+        Some(Outcome { key, value, fate: Fate::Unparsable(kind) }) => {
+            let fate = Fate::Outside(format!("of type {kind}"));
+            Err(UpdateError::Bad(Outcome { key, value, fate }))
+        }
+        Some(outcome) => Err(UpdateError::Bad(outcome)),
+        None => Ok(()),
+    }
+}
+
+/// Lists settings as Java does: those of the structs, and keys without effect with what was given
+/// or Java's default. Secrets are masked.
+#[must_use]
+pub fn shown(
+    process: Process,
+    parts: &[&dyn Properties],
+    kept: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for known in process.keys().filter(|known| known.state != State::Applied) {
+        if let Some(default) = known.shown_default() {
+            all.insert(known.shown.to_owned(), default.to_owned());
+        }
+    }
+    for (key, value) in kept {
+        let known = process.key(key);
+        let name = known.map_or(key.as_str(), |known| known.shown);
+        let secret = known.is_some_and(|known| known.secret) && !value.is_empty();
+        all.insert(name.to_owned(), if secret { MASK } else { value }.to_owned());
+    }
+    for (key, value) in parts.iter().flat_map(|part| part.entries()) {
+        all.insert(key.to_owned(), value);
+    }
+    all
+}
+
+/// Notes the keys without effect, which lists of settings show.
+pub fn keep(kept: &mut BTreeMap<String, String>, outcomes: &[Outcome]) {
+    for Outcome { key, value, fate } in outcomes {
+        if matches!(fate, Fate::Unused(_) | Fate::Unknown(_) | Fate::Former(_)) {
+            kept.insert(key.clone(), value.clone());
+        }
+    }
+}
