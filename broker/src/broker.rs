@@ -30,7 +30,7 @@ use crate::admission::Admission;
 use crate::arrivals::Arrivals;
 use crate::clients::{Consumers, Producers};
 use crate::cold_reads::{self, ColdReads};
-use crate::config::{BrokerConfig, ConfigError, LiveConfig, NetworkConfig, Settings};
+use crate::config::{BrokerConfig, ConfigError, Current, LiveConfig, NetworkConfig, Settings};
 use crate::dispatch::Frontend;
 use crate::filter::ConsumerFilters;
 use crate::groups::{self, Groups};
@@ -60,6 +60,8 @@ const DRAIN_DEADLINE: Duration = Duration::from_millis(500);
 pub struct Broker {
     pub(crate) config: BrokerConfig,
     live: ArcSwap<LiveConfig>,
+    /// All settings, for those who ask for them or change them.
+    pub(crate) settings: Current,
     pub(crate) store: Arc<MessageStore>,
     pub(crate) topics: Arc<Topics>,
     pub(crate) groups: Groups,
@@ -254,6 +256,7 @@ impl Broker {
             traffic: Traffic::new(&config.broker_cluster_name),
             config,
             live: ArcSwap::from_pointee(settings.live.clone()),
+            settings: Current::new(settings.clone()),
             address: OnceLock::new(),
             unique_keys: OnceLock::new(),
             turn: AtomicU32::new(0),
@@ -280,6 +283,18 @@ impl Broker {
     /// The settings that may change while the broker runs, as they are now.
     pub(crate) fn live(&self) -> Guard<Arc<LiveConfig>> {
         self.live.load()
+    }
+
+    /// Takes over changed settings.
+    pub(crate) fn reconfigure(&self, settings: &Settings) {
+        let permission = self.live().broker_permission;
+        self.topics.permit_auto_create(settings.live.auto_create_topic_enable, &self.config);
+        self.store.reconfigure(settings.store.clone());
+        self.live.store(Arc::new(settings.live.clone()));
+        if settings.live.broker_permission != permission {
+            // Routes carry it.
+            self.topics.all_changed();
+        }
     }
 
     /// The address of this broker in routes, records and message ids.

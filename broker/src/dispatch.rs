@@ -12,7 +12,7 @@ use remoting::protocol::command::{Frame, Responder};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::processor::admin::{
-    clean, cold_reads, connections, foreign, forward, group, pop_rollback, replicas, reset,
+    clean, cold_reads, config, connections, foreign, forward, group, pop_rollback, replicas, reset,
     runtime_info, stats, topic, units,
 };
 use crate::processor::{
@@ -113,6 +113,8 @@ pub(crate) fn serve(
         Code::DeleteSubscriptiongroup => group::delete(broker, call, out),
         Code::GetAllSubscriptiongroupConfig => group::all(broker, call, out),
         Code::GetSubscriptiongroupConfig => group::config(broker, call, out),
+        Code::UpdateBrokerConfig => config::update(broker, call, out),
+        Code::GetBrokerConfig => config::show(broker, call, out),
         Code::GetBrokerRuntimeInfo => runtime_info::runtime_info(broker, call, out),
         Code::GetTopicStatsInfo => stats::topic_stats(broker, call, out),
         Code::GetConsumeStats => stats::consume_stats(broker, call, out),
@@ -197,8 +199,6 @@ pub(crate) fn serve(
         Code::QueryBrokerOffset
         | Code::GetTopicConfigList
         | Code::GetTopicNameList
-        | Code::UpdateBrokerConfig
-        | Code::GetBrokerConfig
         | Code::TriggerDeleteFiles
         | Code::GetClientConfig
         | Code::UpdateAndCreateAclConfig

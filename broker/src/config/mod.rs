@@ -5,6 +5,7 @@
 //! asks for safety we do not provide (replicas, access control) stops the start.
 
 mod broker;
+mod current;
 mod live;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use runtime::config::{self, Change, Outcome, Process, Properties, Property};
 use store::StoreConfig;
 
 pub use broker::{BrokerConfig, NetworkConfig};
+pub(crate) use current::Current;
 pub use live::LiveConfig;
 
 /// All settings of a broker process.
@@ -29,6 +31,8 @@ pub struct Settings {
     pub store: StoreConfig,
     /// Keys without effect as they were given; lists of settings show them, as Java's do.
     pub kept: BTreeMap<String, String>,
+    /// The file that changes are written to: the last that was read.
+    pub file: Option<PathBuf>,
 }
 
 /// Why settings stop the start.
@@ -72,7 +76,9 @@ impl Settings {
     /// # Errors
     /// Fails when the file cannot be read or asks for safety that is not there.
     pub fn load(&mut self, path: &Path) -> Result<Vec<String>, ConfigError> {
-        self.apply(&read(path)?)
+        let warnings = self.apply(&read(path)?)?;
+        self.file = Some(path.to_owned());
+        Ok(warnings)
     }
 
     /// Applies keys and values; returns what someone should read.
@@ -91,7 +97,7 @@ impl Settings {
 
     /// Applies keys and values; returns what became of each.
     pub fn outcomes(&mut self, pairs: &[(String, String)]) -> Vec<Outcome> {
-        let Settings { broker, live, network, store, kept } = self;
+        let Settings { broker, live, network, store, kept, .. } = self;
         let targets: &mut [&mut dyn Properties] = &mut [broker, live, network, store];
         let outcomes = config::apply_all(Process::Broker, targets, pairs);
         config::keep(kept, &outcomes);

@@ -392,6 +392,28 @@ impl Topics {
         }
     }
 
+    /// Has every topic registered again, as something about all of them changed.
+    pub(crate) fn all_changed(&self) {
+        let mut recent = self.recent_lock();
+        self.next_version();
+        self.changes.send_modify(|changes| {
+            *changes += 1;
+            recent.forgotten = *changes;
+        });
+        recent.list.clear();
+    }
+
+    /// Gives or withdraws the template of topics that sends create.
+    pub(crate) fn permit_auto_create(&self, permitted: bool, config: &BrokerConfig) {
+        self.auto_create.store(permitted, Ordering::Relaxed);
+        let wanted = self.system.wanted(config, permitted).into_iter();
+        for template in wanted.filter(|topic| topic.topic_name == system::TEMPLATE_TOPIC) {
+            if self.look(&template.topic_name).is_none() {
+                self.set(template);
+            }
+        }
+    }
+
     /// Moves the version of the table on.
     pub(crate) fn next_version(&self) {
         let mut version = self.version_lock();

@@ -4,6 +4,7 @@
 
 mod admin;
 mod assignment;
+mod config;
 mod delay;
 mod files;
 mod filters;

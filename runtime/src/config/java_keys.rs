@@ -4,6 +4,9 @@
 //! versions (`-` where the version lacks the key), flags, and the state. A state of `-` says that
 //! a settings struct declares the key; the others carry the reason why none does.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// One key of one Java configuration class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JavaKey {
@@ -97,7 +100,8 @@ impl Process {
     /// Looks a key of this process up; letter case counts, as in Java.
     #[must_use]
     pub fn key(self, key: &str) -> Option<JavaKey> {
-        self.keys().find(|known| known.key == key)
+        let found = ROWS.get(key)?.iter();
+        found.copied().find(|known| self.classes().contains(&known.class))
     }
 }
 
@@ -159,10 +163,17 @@ pub fn java_keys() -> impl Iterator<Item = JavaKey> {
     TABLE.lines().skip(1).filter_map(row)
 }
 
+/// The rows of each key.
+static ROWS: LazyLock<HashMap<&str, Vec<JavaKey>>> = LazyLock::new(|| {
+    let mut rows: HashMap<&str, Vec<JavaKey>> = HashMap::new();
+    java_keys().for_each(|known| rows.entry(known.key).or_default().push(known));
+    rows
+});
+
 /// Looks a key up in all classes; letter case counts, as in Java.
 #[must_use]
 pub fn java_key(key: &str) -> Option<JavaKey> {
-    java_keys().find(|known| known.key == key)
+    ROWS.get(key)?.first().copied()
 }
 
 fn row(line: &'static str) -> Option<JavaKey> {

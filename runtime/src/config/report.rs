@@ -45,6 +45,7 @@ impl Fate {
 impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Outcome { key, value, fate } = self;
+        let (key, value) = (one_line(key), one_line(value));
         match fate {
             Fate::Applied => write!(out, "{key}={value}"),
             Fate::Unused(reason) => write!(out, "{key} has no effect here: {reason}"),
@@ -62,6 +63,22 @@ impl fmt::Display for Outcome {
             Fate::Outside(expected) => write!(out, "{key}={value}: must be {expected}"),
         }
     }
+}
+
+/// The beginning of a text of anybody's, on one line.
+pub(super) fn one_line(text: &str) -> String {
+    const LETTERS_MAX: usize = 200;
+    let mut line = String::new();
+    for letter in text.chars().take(LETTERS_MAX) {
+        match letter.is_control() {
+            true => line.extend(letter.escape_default()),
+            false => line.push(letter),
+        }
+    }
+    if text.chars().nth(LETTERS_MAX).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// The lines someone should read at a start, none when every key was applied.

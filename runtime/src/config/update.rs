@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::report::one_line;
 use super::{Change, Fate, Outcome, Process, Properties, PropertiesError, State, parse_bytes};
 
 /// What is shown of a secret.
@@ -22,6 +23,9 @@ pub enum UpdateError {
     /// A key is unknown, or a value cannot be had.
     #[error("{0}, nothing was changed")]
     Bad(Outcome),
+    /// A value would break the lines that show it.
+    #[error("{0} must be text without control characters, nothing was changed")]
+    Control(String),
     /// Values contradict each other.
     #[error("{0}, nothing was changed")]
     Contradiction(String),
@@ -48,8 +52,11 @@ pub fn read_update(
     if changes.iter().any(|(_, change)| *change == Some(Change::Fixed)) {
         return Err(UpdateError::Fixed);
     }
-    match changes.iter().find(|(_, change)| *change == Some(Change::Restart)) {
-        Some((key, _)) => Err(UpdateError::Restart((*key).clone())),
+    if let Some((key, _)) = changes.iter().find(|(_, change)| *change == Some(Change::Restart)) {
+        return Err(UpdateError::Restart((*key).clone()));
+    }
+    match pairs.iter().find(|(key, value)| format!("{key}{value}").contains(char::is_control)) {
+        Some((key, _)) => Err(UpdateError::Control(one_line(key))),
         None => Ok(pairs),
     }
 }

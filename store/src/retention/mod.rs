@@ -65,7 +65,7 @@ pub fn clean(store: &MessageStore, now_ms: i64) -> Cleaned {
 
 /// Hides what is older than its topic permits: before a store that was opened is read from.
 pub fn pass_over(store: &MessageStore, now_ms: i64) {
-    topics::pass_over(store, reserved_ms(store.config()), now_ms);
+    topics::pass_over(store, reserved_ms(&store.config()), now_ms);
 }
 
 /// Looks at the disk and tells the store whether it may take messages.

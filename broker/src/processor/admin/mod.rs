@@ -15,6 +15,7 @@ use crate::reject::Reject;
 
 pub(crate) mod clean;
 pub(crate) mod cold_reads;
+pub(crate) mod config;
 pub(crate) mod connections;
 pub(crate) mod foreign;
 pub(crate) mod forward;
