@@ -26,6 +26,7 @@ use tokio::runtime::Handle;
 use tracing::{error, info};
 
 use crate::address::Address;
+use crate::address_server;
 use crate::admission::Admission;
 use crate::arrivals::Arrivals;
 use crate::clients::{Consumers, Producers};
@@ -172,6 +173,12 @@ impl Broker {
         let mut registration = Services::new(Handle::current());
         let registered = Arc::clone(&broker);
         registration.run("register", |stop| peers::run(registered, stop));
+        if settings.broker.fetch_namesrv_addr_by_address_server
+            && settings.name_servers().is_empty()
+        {
+            let told = Arc::clone(&broker);
+            registration.run("address-server", |stop| address_server::follow(told, stop));
+        }
         Ok(Running { broker, server, services, registration, network, metrics })
     }
 

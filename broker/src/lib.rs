@@ -5,6 +5,7 @@
 //! Programs: `mqbroker`, and `mqserver`, which runs a name server in the same process.
 
 mod address;
+mod address_server;
 mod admission;
 mod allocation;
 mod arrivals;
@@ -36,6 +37,8 @@ mod transaction;
 
 pub use address::Address;
 pub use broker::{Broker, Running, StartError};
+pub use config::check::check as check_config;
+pub use config::docs::configuration_page;
 pub use config::{BrokerConfig, ConfigError, LiveConfig, NetworkConfig, Settings};
 pub use filter::{Sql, SqlError};
 pub use request_modes::RequestMode;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use remoting::net::{CallError, Client, ClientOptions, NameServers};
 use remoting::protocol::body::{
@@ -38,7 +39,9 @@ const WHOLE_TABLE_MAX: usize = 20_000;
 /// The name servers and how far each has been told.
 pub(crate) struct Peers {
     client: Client,
-    servers: Vec<Server>,
+    servers: ArcSwap<Vec<Arc<Server>>>,
+    /// Counts the lists of name servers.
+    relisted: watch::Sender<u64>,
     /// The same servers, for questions that any of them answers.
     asked: NameServers,
 }
@@ -75,11 +78,35 @@ enum RegisterError {
 impl Peers {
     /// Prepares for the name servers of a list.
     pub(crate) fn new(addresses: &[&str]) -> Self {
-        let server =
-            |address: &&str| Server { address: (*address).to_owned(), told: watch::Sender::new(0) };
-        let servers = addresses.iter().map(server).collect();
-        let asked = NameServers::parse(&addresses.join(";"));
-        Peers { client: Client::new(ClientOptions::default()), servers, asked }
+        let peers = Peers {
+            client: Client::new(ClientOptions::default()),
+            servers: ArcSwap::default(),
+            relisted: watch::Sender::new(0),
+            asked: NameServers::default(),
+        };
+        peers.list(addresses);
+        peers
+    }
+
+    /// Takes over another list of name servers; returns whether it is another one.
+    ///
+    /// Those that are no longer listed forget the broker by themselves, as with Java.
+    pub(crate) fn list(&self, addresses: &[&str]) -> bool {
+        let former = self.servers.load();
+        if former.iter().map(|server| server.address.as_str()).eq(addresses.iter().copied()) {
+            return false;
+        }
+        let server = |address: &&str| {
+            let known = former.iter().find(|server| server.address == *address);
+            known.cloned().unwrap_or_else(|| {
+                let address = (*address).to_owned();
+                Arc::new(Server { address, told: watch::Sender::new(0) })
+            })
+        };
+        self.servers.store(Arc::new(addresses.iter().map(server).collect()));
+        self.asked.update(&addresses.join(";"));
+        self.relisted.send_modify(|count| *count += 1);
+        true
     }
 
     /// Asks the name servers who holds a topic; `None` when they know nobody.
@@ -100,7 +127,8 @@ impl Peers {
     /// A name server that cannot be reached is not waited for beyond its attempt.
     pub(crate) async fn told(&self, topics: &Topics, timeout: Duration) {
         let wanted = topics.change_count();
-        let all = join_all(self.servers.iter().map(|server| async move {
+        let servers = self.servers.load_full();
+        let all = join_all(servers.iter().map(|server| async move {
             // The sender lives as long as `self`.
             let _ = server.told.subscribe().wait_for(|told| *told >= wanted).await;
         }));
@@ -113,7 +141,17 @@ impl Peers {
 /// Keeps every name server informed until the stop, then says goodbye.
 pub(crate) async fn run(broker: Arc<Broker>, stop: Stop) {
     let broker = broker.as_ref();
-    join_all(broker.peers.servers.iter().map(|server| inform(broker, server, &stop))).await;
+    let mut relisted = broker.peers.relisted.subscribe();
+    loop {
+        let servers = broker.peers.servers.load_full();
+        let informed = join_all(servers.iter().map(|server| inform(broker, server, &stop)));
+        tokio::select! {
+            // They end at the stop, with a farewell.
+            () = async { informed.await; stop.wait().await } => break,
+            // The sender lives as long as the broker.
+            _ = relisted.changed() => {}
+        }
+    }
     broker.peers.client.close();
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ use runtime::config;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::Settings;
+use crate::{Settings, check_config};
 
 /// Exit code of a start that failed; scripts of Java's broker see 255.
 const START_FAILED: u8 = 255;
@@ -38,6 +39,13 @@ pub fn configure(
 pub fn print(entries: &BTreeMap<String, String>) {
     let pairs: Vec<_> = entries.iter().collect();
     print!("{}", config::to_text(&pairs));
+}
+
+/// Prints what a start with these files would do; 0, 1 or 2 says how well.
+pub fn check(settings: Settings, files: &[PathBuf]) -> ExitCode {
+    let findings = check_config(settings, files);
+    print!("{}", config::check::table(&findings, std::io::stdout().is_terminal()));
+    ExitCode::from(config::check::exit_code(&findings))
 }
 
 /// Logs what someone should know about the settings.

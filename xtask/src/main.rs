@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod compare;
 mod compat;
 mod crash;
+mod docs;
 mod gate;
 mod takeover;
 mod tidy;
@@ -27,6 +28,8 @@ enum Command {
     Compat(compat::Args),
     /// Kills the server under the load of Java producers and looks for losses
     Crash(crash::Args),
+    /// Writes docs/configuration.md from the declared settings
+    Docs,
     /// Hands store directories from ours to the Java broker and back
     Takeover(takeover::Args),
     /// Runs everything that must hold: the gate of every change
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Compat(args) => compat::run(&args),
         Command::Crash(args) => crash::run(&args),
+        Command::Docs => docs::run(workspace::root()),
         Command::Takeover(args) => takeover::run(&args),
         Command::Test => gate::run(workspace::root()),
         Command::Tidy => tidy::run(workspace::root()),

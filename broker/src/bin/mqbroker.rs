@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use broker::{Broker, Settings, program};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use runtime::logging::{self, LogFormat};
 
@@ -30,20 +30,48 @@ struct Options {
     /// Log format: plain or json.
     #[arg(long = "logFormat", value_name = "FORMAT", default_value = "plain")]
     log_format: LogFormat,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prints the reference of all settings, in Markdown.
+    DescribeConfig,
+    /// Says what a start with these files would do: exit code 0 as wanted, 1 it starts but
+    /// something should be looked at, 2 it does not start.
+    CheckConfig {
+        /// Broker configurations in Java's .properties form; later ones count more.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    match &options.command {
+        Some(Command::CheckConfig { files }) => return program::check(defaults(), files),
+        Some(Command::DescribeConfig) => {
+            print!("{}", broker::configuration_page());
+            return ExitCode::SUCCESS;
+        }
+        None => {}
+    }
     logging::start(options.log_format, "info");
     program::run(broker(options))
 }
 
-async fn broker(options: Options) -> anyhow::Result<()> {
+fn defaults() -> Settings {
     let mut settings = Settings::default();
     // Java's default, so that a store is found where Java left it.
     if let Ok(home) = std::env::var("HOME") {
         settings.store.store_path_root_dir = format!("{home}/store");
     }
+    settings
+}
+
+async fn broker(options: Options) -> anyhow::Result<()> {
+    let mut settings = defaults();
     let given: Vec<_> =
         options.namesrv_addr.map(|list| ("namesrvAddr", list)).into_iter().collect();
     let warnings = program::configure(&mut settings, &options.config_file, &given)?;

@@ -30,6 +30,12 @@ pub struct BrokerConfig {
     /// Interval of asking it, in ms.
     #[property(default = 10_000, restart, range = 100..=86_400_000)]
     pub fetch_namesrv_addr_interval: i64,
+    /// Host of the address server, with a port unless it is 8080.
+    #[property(default = domain(), fixed)]
+    pub rmq_address_server_domain: String,
+    /// Last part of the path it is asked for.
+    #[property(default = sub_group(), fixed)]
+    pub rmq_address_server_sub_group: String,
     /// Further keys that no request may change, separated by semicolons.
     #[property(default = "configBlackList;brokerConfigPath", fixed)]
     pub config_black_list: String,
@@ -188,4 +194,12 @@ fn backlog() -> u32 {
 /// A system property of Java or, without it, a variable of the environment.
 fn given(property: &str, variable: &str) -> Option<String> {
     system_property(property).or_else(|| std::env::var(variable).ok())
+}
+
+fn domain() -> String {
+    system_property("rocketmq.namesrv.domain").unwrap_or_else(|| "jmenv.tbsite.net".to_owned())
+}
+
+fn sub_group() -> String {
+    system_property("rocketmq.namesrv.domain.subgroup").unwrap_or_else(|| "nsaddr".to_owned())
 }

@@ -5,7 +5,9 @@
 //! asks for safety we do not provide (replicas, access control) stops the start.
 
 mod broker;
+pub(crate) mod check;
 mod current;
+pub(crate) mod docs;
 mod live;
 
 use std::collections::BTreeMap;
@@ -120,8 +122,7 @@ impl Settings {
             }
         }
         for server in self.name_servers() {
-            let port = server.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-            if !matches!(port, Some(Ok(1..))) {
+            if !is_address(server) {
                 let value = self.broker.namesrv_addr.clone().unwrap_or_default();
                 let expected = "host:port, separated by ; as in 127.0.0.1:9876;192.168.0.1:9876";
                 return Err(ConfigError::Illegal { key: "namesrvAddr", value, expected });
@@ -191,6 +192,12 @@ impl Settings {
 /// The addresses of a list as Java writes it.
 pub(crate) fn split_name_servers(list: &str) -> Vec<&str> {
     list.split(';').map(str::trim).filter(|server| !server.is_empty()).collect()
+}
+
+/// Tells whether a text is a host with a port.
+pub(crate) fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && matches!(port.parse::<u16>(), Ok(1..)))
 }
 
 /// Reads a file of Java properties.

@@ -5,6 +5,7 @@
 //! a settings struct declares the key; the others carry the reason why none does.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::LazyLock;
 
 /// One key of one Java configuration class.
@@ -123,6 +124,17 @@ impl JavaKey {
         let there = VERSIONS.iter().zip(self.defaults).filter(|(_, default)| *default != "-");
         let there: Vec<&str> = there.map(|(version, _)| *version).collect();
         (there.len() < VERSIONS.len()).then(|| there.join(", "))
+    }
+}
+
+impl fmt::Display for Unsafe {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unsafe::On => out.write_str("`true`"),
+            Unsafe::AboveOne => out.write_str("above 1"),
+            Unsafe::Text => out.write_str("any text"),
+            Unsafe::Unlike(safe) => write!(out, "all but `{safe}`"),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! reason), unknown (with the nearest key we know), unparsable (the default stays, as in Java), or
 //! one that stops the start. Nothing is dropped silently and nothing unknown stops a start.
 
+pub mod check;
 mod edit;
 mod java_keys;
 mod nearest;

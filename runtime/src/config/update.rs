@@ -6,7 +6,7 @@ use super::report::one_line;
 use super::{Change, Fate, Outcome, Process, Properties, PropertiesError, State, parse_bytes};
 
 /// What is shown of a secret.
-const MASK: &str = "******";
+pub(super) const MASK: &str = "******";
 
 /// Why a request changes nothing.
 #[derive(Debug, thiserror::Error)]
