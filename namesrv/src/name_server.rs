@@ -24,7 +24,8 @@ use crate::route_table::RouteTable;
 #[derive(Debug)]
 pub struct NameServer {
     pub(crate) settings: RwLock<Settings>,
-    /// The file that the operator gave, the last of several; only it is rewritten when a setting changes.
+    /// The file that the operator gave, the last of several; only it is rewritten when a setting
+    /// changes.
     pub(crate) config_file: Option<PathBuf>,
     pub(crate) kv: Kv,
     pub(crate) started_ms: i64,

@@ -14,8 +14,8 @@ const HEAD: &str = "\
 Made by `cargo xtask docs`; a test fails when it is not current.
 
 Files have Java's `.properties` form. `-c FILE` may be given several times, later files count more;
-`-n` counts most. Values are read as Java reads them: integers are not trimmed, and a text that is no
-number leaves the default, with a warning; only `true`, in any case, is true. Java drops the same
+`-n` counts most. Values are read as Java reads them: integers are not trimmed, and a text that is
+no number leaves the default, with a warning; only `true`, in any case, is true. Java drops the same
 values without a word. A number out of its range, a name that does not exist where durability
 depends on it, and what cannot be honoured and must not be ignored stop the start with one line.
 
