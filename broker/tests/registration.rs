@@ -13,6 +13,8 @@ use remoting::net::{Client, ClientOptions};
 use remoting::protocol::body::{Body, TopicRouteData};
 use remoting::protocol::code::{RequestCode, ResponseCode};
 use remoting::protocol::header::GetRouteInfoRequestHeader;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 async fn route(client: &Client, name_server: SocketAddr, topic: &str) -> Option<TopicRouteData> {
     let header = GetRouteInfoRequestHeader { topic: topic.into(), ..Default::default() };
@@ -53,6 +55,50 @@ async fn every_name_server_knows_the_broker_until_it_stops() {
     for server in [first, second] {
         assert!(route(&client, server, "T").await.is_none());
     }
+    client.close();
+    first_services.stop(PATIENCE).await;
+    second_services.stop(PATIENCE).await;
+}
+
+/// Answers every question with the list that is given.
+async fn tell(listener: &TcpListener, list: &str) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        let len = stream.read(&mut request).await.unwrap();
+        assert!(request[..len].starts_with(b"GET /rocketmq/mine HTTP/1.0\r\n"));
+        let answer = format!("HTTP/1.1 200 OK\r\n\r\n{list}\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn name_servers_are_found_by_an_address_server_and_change_with_it() {
+    let roots = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let (first, first_services) = name_server::start(roots[0].path(), 0);
+    let (second, second_services) = name_server::start(roots[1].path(), 0);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let text = format!(
+        "fetchNamesrvAddrByAddressServer=true\nfetchNamesrvAddrInterval=100\n\
+         rmqAddressServerDomain={}\nrmqAddressServerSubGroup=mine",
+        listener.local_addr().unwrap()
+    );
+    let bench = Bench::with(roots[2].path(), &text).await;
+    let client = Client::new(ClientOptions::default());
+    for server in [first, second] {
+        let known = async {
+            while route(&client, server, "TBW102").await.is_none() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let list = server.to_string();
+        tokio::select! {
+            () = tell(&listener, &list) => {}
+            known = tokio::time::timeout(PATIENCE, known) => known.unwrap(),
+        }
+    }
+    bench.stop().await;
+    assert!(route(&client, second, "TBW102").await.is_none());
     client.close();
     first_services.stop(PATIENCE).await;
     second_services.stop(PATIENCE).await;

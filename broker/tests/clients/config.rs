@@ -128,7 +128,7 @@ async fn every_key_with_every_text_changes_wholly_or_not_at_all() {
         let default = before.get(key).cloned().unwrap_or_default();
         // What a key without effect is given is looked at by its type only.
         let own = broker::Settings::properties().any(|property| property.key == key);
-        let texts = if own { &HOSTILE[..] } else { &HOSTILE[8..] };
+        let texts = if own { &HOSTILE[..] } else { &HOSTILE[11..] };
         for value in texts.iter().copied().chain([default.as_str(), long.as_str()]) {
             // Beside a good change, which counts only if all do.
             let hours = if before["fileReservedTime"] == "1" { "2" } else { "1" };

@@ -73,7 +73,8 @@ impl Servers {
             config_store_path: path("namesrv/namesrv.properties"),
             ..NamesrvConfig::default()
         };
-        let name_server = NameServer::open(namesrv::Settings { config, ..Default::default() }, None).unwrap();
+        let settings = namesrv::Settings { config, ..Default::default() };
+        let name_server = NameServer::open(settings, None).unwrap();
         let namesrv = name_server.start(&mut services).unwrap().to_string();
         let mut settings = Settings::default();
         settings.broker.namesrv_addr = Some(namesrv.clone());
