@@ -13,7 +13,7 @@ use crate::clients::Client;
 /// Writes numbers of clients, topics and groups.
 pub(super) fn write(broker: &Broker, page: &mut Page<'_, '_>) -> fmt::Result {
     let one = |value: f64| [(Labels::new(), value)];
-    let permission = f64::from(broker.config.broker_permission);
+    let permission = f64::from(broker.live().broker_permission);
     page.gauge("rocketmq_broker_permission", "Permission bits of the broker", one(permission))?;
     let topics = broker.topics.all().len() as f64;
     page.gauge("rocketmq_topic_number", "Topics, those of the system too", one(topics))?;
