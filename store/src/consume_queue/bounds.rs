@@ -253,10 +253,9 @@ impl Queue {
             if !self.gone_before(end, min_physical_offset)? {
                 break;
             }
-            if deleted == 0 {
-                // The queue's offsets go on from a later file: its name must outlive this one.
-                self.sync(false)?;
-            }
+            // The queue's offsets go on from a later file, whose name must outlive this one's; and
+            // the name of one before must not, or a start would find a gap.
+            self.sync(false)?;
             self.lock().files.remove_first(&self.place())?;
             deleted += 1;
         }
