@@ -55,13 +55,14 @@ impl CommitLog {
         }
     }
 
-    /// The interval counts from one flush's begin to the next: what a slow sync takes is not added
-    /// to what a power cut can lose.
+    /// The interval counts from one flush's begin to the next one's end, as long as the last sync
+    /// took: so much a power cut can lose.
     fn flush_by_time_until(&self, stop: &Stop, times: FlushTimes) {
         let mut last = Instant::now();
-        let mut tick = last;
+        let mut begun = last;
+        let mut took = Duration::ZERO;
         while !stop.stopped() && !self.poisoned() {
-            let rest = times.interval.saturating_sub(tick.elapsed());
+            let rest = times.interval.saturating_sub(begun.elapsed() + took);
             if times.timed {
                 if stop.wait_timeout(rest) {
                     return;
@@ -69,12 +70,14 @@ impl CommitLog {
             } else {
                 self.flush_signal.take(rest);
             }
-            tick = Instant::now();
+            begun = Instant::now();
+            took = Duration::ZERO;
             let dirty = self.end() - self.flushed.position();
             if dirty >= times.least_bytes.max(1) || (dirty > 0 && last.elapsed() >= times.thorough)
             {
                 let _ = self.flush();
-                last = tick;
+                last = begun;
+                took = begun.elapsed();
             }
         }
     }
