@@ -132,8 +132,8 @@ impl Site {
             // Java takes no higher levels than these, whatever `DISK_LEVELS` says.
             ("diskMaxUsedSpaceRatio", "95".to_owned()),
             ("cleanFileForciblyEnable", "false".to_owned()),
-            // 5.5.0 reads no more than the last ten files; a disk in memory takes a thousand of these
-            // small ones within the second that units of queues may wait.
+            // 5.5.0 reads no more than the last ten files; a disk in memory takes a thousand of
+            // these small ones within the second that units of queues may wait.
             ("commitLogRecoverMaxNum", "1000000".to_owned()),
         ];
         if special.two_logs {
