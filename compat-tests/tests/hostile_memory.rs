@@ -23,7 +23,8 @@ const IDLE: usize = 5_000;
 const IDLE_KIB_MAX: i64 = 20 * 1024;
 
 const HALVES: usize = 1_000;
-const HALVES_KIB_MAX: i64 = 4 * 1024;
+/// Half of it is 2 MiB more for each of two threads that begin to allocate meanwhile.
+const HALVES_KIB_MAX: i64 = 8 * 1024;
 
 /// Anonymous memory of this process.
 fn anonymous_kib() -> i64 {
