@@ -138,21 +138,7 @@ async fn fill(link: &Link) -> Result<()> {
 }
 
 fn send(topic: &str, queue_id: i32, body: Vec<u8>) -> Request {
-    Request::new("send", 310)
-        .with("a", "compare-producer")
-        .with("b", topic)
-        .with("c", "TBW102")
-        .with("d", QUEUES)
-        .with("e", queue_id)
-        .with("f", 0)
-        .with("g", 1)
-        .with("h", 0)
-        .with("i", "TAGS\u{1}T\u{2}")
-        .with("j", 0)
-        .with("k", false)
-        .with("l", 16)
-        .with("m", false)
-        .carrying(body)
+    Request::send("send").with("b", topic).with("d", QUEUES).with("e", queue_id).carrying(body)
 }
 
 async fn ok(link: &Link, request: &Request) -> Result<()> {

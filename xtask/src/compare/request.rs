@@ -16,6 +16,25 @@ pub struct Request {
 }
 
 impl Request {
+    /// A plain message to queue 0 of a topic of four queues.
+    pub fn send(name: &str) -> Self {
+        Request::new(name, 310)
+            .with("a", "compare-producer")
+            .with("b", "ComparePlain")
+            .with("c", "TBW102")
+            .with("d", 4)
+            .with("e", 0)
+            .with("f", 0)
+            .with("g", 1)
+            .with("h", 0)
+            .with("i", "TAGS\u{1}T\u{2}")
+            .with("j", 0)
+            .with("k", false)
+            .with("l", 16)
+            .with("m", false)
+            .carrying("body")
+    }
+
     /// A request without fields and body.
     pub fn new(name: &str, code: i32) -> Self {
         Request { name: name.to_owned(), code, fields: Vec::new(), body: Vec::new() }

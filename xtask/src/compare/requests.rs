@@ -24,23 +24,7 @@ fn good() -> Vec<Request> {
             .with("order", false)
             .with("attributes", attributes)
     };
-    let send = |name: &str| {
-        Request::new(name, 310)
-            .with("a", "compare-producer")
-            .with("b", "ComparePlain")
-            .with("c", "TBW102")
-            .with("d", 4)
-            .with("e", 0)
-            .with("f", 0)
-            .with("g", 1)
-            .with("h", 0)
-            .with("i", "TAGS\u{1}T\u{2}")
-            .with("j", 0)
-            .with("k", false)
-            .with("l", 16)
-            .with("m", false)
-            .carrying("body")
-    };
+    let send = Request::send;
     vec![
         queue("max offset", 30),
         queue("min offset", 31),

@@ -109,8 +109,9 @@ fn store(
         scratch.properties.push(property::INNER_NUM, itoa::Buffer::new().format(count));
     }
 
+    let topic = redirect.as_deref().unwrap_or(header.topic);
     let message = NewMessage {
-        topic: redirect.as_deref().unwrap_or(header.topic),
+        topic,
         queue_id: if redirect.is_some() { 0 } else { queue_id },
         flag: header.flag,
         sys_flag: header.sys_flag | shape.sys_flag() | facts.message_sys_flag(),
@@ -128,9 +129,8 @@ fn store(
         Shape::Batch => broker.put_batch_due(&NewBatch { message }, due),
         Shape::InnerBatch(count) => broker.put_inner_batch(&message, count, due),
     }?;
-    count(broker, header, &stamped, due, redirect.as_deref().unwrap_or(header.topic), &put);
+    count(broker, header, &stamped, due, topic, &put);
     write_ids(broker, &put, &mut scratch.message_id);
-    let topic = redirect.as_deref().unwrap_or(header.topic);
     let unique = &scratch.properties.as_str()[stamped.unique_key];
     let unique = (!unique.is_empty()).then_some(unique);
     let key = unique.filter(|_| !header.batch && !topics::is_retry_topic(topic));

@@ -2,6 +2,12 @@
 
 use super::*;
 
+/// Nothing about commits is written before a kill.
+fn lazy(settings: &mut Settings) {
+    quiet(settings);
+    settings.broker.transaction_op_batch_interval = 3_600_000;
+}
+
 #[tokio::test]
 async fn a_stop_keeps_what_is_open_and_what_has_ended() {
     let dir = tempfile::tempdir().unwrap();
@@ -33,11 +39,6 @@ async fn a_stop_keeps_what_is_open_and_what_has_ended() {
 async fn a_kill_brings_nothing_back() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("store");
-    let lazy = |settings: &mut Settings| {
-        quiet(settings);
-        // Nothing about commits is written before the kill.
-        settings.broker.transaction_op_batch_interval = 3_600_000;
-    };
     let kit = Kit::start_with(&root, lazy).await;
     let (a, p) = (kit.client(), Producer::start(&kit, "p").await);
     let rolled_back = p.half("T", "rolled back", "").await;
@@ -79,10 +80,6 @@ async fn a_kill_brings_nothing_back() {
 async fn a_kill_does_not_bring_back_the_first_record_of_a_log() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("store");
-    let lazy = |settings: &mut Settings| {
-        quiet(settings);
-        settings.broker.transaction_op_batch_interval = 3_600_000;
-    };
     let kit = Kit::start_with(&root, lazy).await;
     let p = Producer::start(&kit, "p").await;
     let half = p.half("T", "once", "").await;
