@@ -30,6 +30,8 @@ use crate::{OpenError, StoreConfig};
 
 /// Newest files whose first record is looked at; older ones were when they were new.
 const HEADS_CHECKED: usize = 8;
+/// So much of the log read again by a start is worth a checkpoint, before anything is served.
+const REMEMBER_BYTES: i64 = 32 << 20;
 
 /// What recovery works on.
 pub struct Recovery<'a> {
@@ -88,9 +90,7 @@ impl Recovery<'_> {
             clean = self.clean,
             "recovered the log"
         );
-        if !self.clean || end.records > 0 || marks.position.is_none() {
-            self.remember(&end)?;
-        }
+        self.remember(&end)?;
         if !self.clean
             && let Err(error) = self.queues.date_files(from, &|at| self.log.store_time(at))
         {
@@ -311,6 +311,12 @@ impl Recovery<'_> {
         if self.clean && !ours {
             self.cut_foreign_units()?;
         }
+        if self.clean {
+            // After a crash the log is given to the queues from there on, which shows a wrong end.
+            self.queues
+                .settle_ends(&|topic, id, unit| self.behind(topic, id, unit))
+                .map_err(view)?;
+        }
         // Only behind a checkpoint of our own it is known that no queue lacks any unit.
         let later = ours && self.queues.too_many();
         let load = || if later { Ok(()) } else { self.queues.load_all() };
@@ -392,6 +398,15 @@ impl Recovery<'_> {
         })
     }
 
+    /// The offset that follows upon the record of a unit, as the log says.
+    fn behind(&self, topic: &str, id: i32, unit: &Unit) -> Option<i64> {
+        let slice = self.log.read(unit.physical_offset)?;
+        let record = Record::decode(slice.as_ref()).ok()?;
+        let request = DispatchRequest::of(&record, self.delays);
+        let here = request.topic == topic && request.queue_id == id;
+        here.then(|| request.queue_offset + i64::from(request.batch_size.max(1)))
+    }
+
     /// Takes the checkpoint's word back: after a crash in the middle of the building all records
     /// must be given to the queues once more.
     fn forget(&self) -> Result<(), OpenError> {
@@ -399,11 +414,12 @@ impl Recovery<'_> {
         self.flush_checkpoint()
     }
 
-    /// Writes down what has been found, so that a crash right now costs nothing again. With very
-    /// many queues to sync the start does not wait for that: the next checkpoint says it.
+    /// Writes down what has been found, so that a crash right now costs nothing again. The start
+    /// does not wait for that where an earlier checkpoint stands not far back, or with very many
+    /// queues to sync: the next checkpoint says it.
     fn remember(&self, end: &End) -> Result<(), OpenError> {
-        let many = self.queues.too_many();
-        if self.checkpoint.marks().position.is_some() && many {
+        let near = |position| end.position - position < REMEMBER_BYTES || self.queues.too_many();
+        if self.checkpoint.marks().position.is_some_and(near) {
             return Ok(());
         }
         self.queues.flush().map_err(|error| self.view(error))?;

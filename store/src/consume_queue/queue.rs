@@ -333,6 +333,24 @@ impl Queue {
         })
     }
 
+    /// The same, once the log can be asked: `behind` says which offset follows upon a unit's record.
+    /// Either of the last two units may be the damaged one.
+    pub(super) fn settle_end(
+        &self,
+        behind: &dyn Fn(&str, i32, &Unit) -> Option<i64>,
+    ) -> Result<(), ViewError> {
+        let (before, last) =
+            (self.unit_at(self.end_index() - 2)?, self.unit_at(self.end_index() - 1)?);
+        if let (QueueKind::Batch, Some(before), Some(last)) = (self.kind(), before, last)
+            && before.next_offset() != last.queue_offset
+            && let Some(next) = behind(&self.topic, self.id, &last)
+        {
+            self.loaded.store(next, Ordering::Relaxed);
+            self.next.store(next, Ordering::Release);
+        }
+        Ok(())
+    }
+
     /// Numbers of the units that the files hold, counted from the queue's very first.
     pub fn unit_numbers(&self) -> std::ops::Range<i64> {
         self.first_index()..self.end_index()

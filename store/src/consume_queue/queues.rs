@@ -317,6 +317,18 @@ impl Queues {
         Ok(units)
     }
 
+    /// Finds the end of the batch queues whose last units do not follow one another: `behind` reads
+    /// from the log which offset follows upon the record of a unit.
+    pub fn settle_ends(
+        &self,
+        behind: &dyn Fn(&str, i32, &Unit) -> Option<i64>,
+    ) -> Result<(), ViewError> {
+        self.known_all()
+            .iter()
+            .filter(|queue| queue.is_loaded())
+            .try_for_each(|queue| queue.settle_end(behind))
+    }
+
     /// Moves the first offset of every queue past records before `min_physical_offset`.
     pub fn correct_min_offsets(&self, min_physical_offset: i64) -> Result<(), ViewError> {
         if min_physical_offset <= 0 {

@@ -27,6 +27,7 @@ const TOPICS: u32 = 200;
 const QUEUES: u32 = 1000;
 const IN_FLIGHT: usize = 256;
 const LOAD: Duration = Duration::from_secs(5);
+const IN_BETWEEN: Duration = Duration::from_millis(200);
 const TIMEOUT: Duration = Duration::from_secs(20);
 const MANY_QUEUES_MAX: Duration = Duration::from_secs(3);
 const STOP_MAX: Duration = Duration::from_secs(2);
@@ -60,8 +61,13 @@ fn many_queues(binary: &Path) -> Result<bool> {
     let on_disk = begun.elapsed();
     println!("{} queues made in {made:.1?}, on disk after {on_disk:.1?}", TOPICS * QUEUES);
     let mut held = true;
-    for end in [End::Kill, End::Kill, End::Stop, End::Stop] {
-        held &= end_and_start(&mut server, end)?;
+    for (end, load) in [
+        (End::Kill, Load::EachQueue),
+        (End::Kill, Load::Time),
+        (End::Stop, Load::EachQueue),
+        (End::Stop, Load::Time),
+    ] {
+        held &= end_and_start(&mut server, end, load)?;
     }
     server.kill()?;
     Ok(held)
@@ -74,10 +80,26 @@ enum End {
     Stop,
 }
 
-/// Sends to all queues, ends the server under that load, starts it and sends again.
-fn end_and_start(server: &mut Server, end: End) -> Result<bool> {
+/// What is sent before the end.
+#[derive(Clone, Copy)]
+enum Load {
+    /// To the queues in turn, until each has a message.
+    EachQueue,
+    /// For a short time.
+    Time,
+}
+
+/// Sends to the queues, ends the server while sends go on, starts it and sends again.
+fn end_and_start(server: &mut Server, end: End, load: Load) -> Result<bool> {
     let (before, _) = server.usage()?;
-    let sent = Sender::new(server)?.send_each(Some(LOAD))?;
+    let begun = Instant::now();
+    let time = matches!(load, Load::Time).then_some(LOAD);
+    let sent = Sender::new(server)?.send_each(time)?;
+    let sending = begun.elapsed();
+    let meanwhile = Sender::new(server)?;
+    // Ends with an error, when the server does.
+    let meanwhile = thread::spawn(move || meanwhile.send_each(Some(TIMEOUT)).is_err());
+    thread::sleep(IN_BETWEEN);
     let (ended, stop) = match end {
         End::Kill => {
             server.kill()?;
@@ -88,6 +110,7 @@ fn end_and_start(server: &mut Server, end: End) -> Result<bool> {
             (format!("SIGTERM, ended after {took:.2?}"), took)
         }
     };
+    ensure!(meanwhile.join().is_ok_and(|failed| failed), "the server took sends after its end");
     let begun = Instant::now();
     server.start()?;
     let ready = begun.elapsed();
@@ -95,7 +118,7 @@ fn end_and_start(server: &mut Server, end: End) -> Result<bool> {
     let stored = begun.elapsed();
     let (after, _) = server.usage()?;
     println!(
-        "{} queues, {sent} messages in {LOAD:?}, {ended}: ready in {ready:.2?}, first message \
+        "{} queues, {sent} messages in {sending:.1?}, {ended}: ready in {ready:.2?}, first message \
          stored after {stored:.2?}; {} MiB anonymous memory before, {} MiB after",
         TOPICS * QUEUES,
         before >> 20,
