@@ -14,7 +14,7 @@ use remoting::protocol::header::{
     RegisterTopicRequestHeader, WipeWritePermOfBrokerRequestHeader,
     WipeWritePermOfBrokerResponseHeader,
 };
-use runtime::config::{UpdateError, all_or_nothing, change_file, read_update, to_text};
+use runtime::config::{Process, UpdateError, all_or_nothing, change_file, read_update, to_text};
 use std::sync::PoisonError;
 use tracing::info;
 
@@ -167,7 +167,7 @@ pub(crate) fn update_config(call: &Call<'_>, out: &mut Responder<'_>) -> Answer 
     let mut settings = name_server.settings.write().unwrap_or_else(PoisonError::into_inner);
     let pairs = read_update(call.frame.body(), |key| settings.change(key))?;
     let mut changed = settings.clone();
-    all_or_nothing(changed.apply(&pairs))?;
+    all_or_nothing(Process::NameServer, changed.apply(&pairs))?;
     if let Some(file) = &name_server.config_file {
         change_file(file, &pairs)
             .map_err(|error| UpdateError::File { file: file.display().to_string(), error })?;

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use remoting::protocol::body::DataVersion;
 use runtime::clock::now_ms;
-use runtime::config::{UpdateError, all_or_nothing, change_file, read_update};
+use runtime::config::{Process, UpdateError, all_or_nothing, change_file, read_update};
 
 use super::Settings;
 
@@ -46,7 +46,7 @@ impl Current {
         let mut state = self.lock();
         let pairs = read_update(body, |key| state.settings.change(key))?;
         let mut changed = state.settings.clone();
-        all_or_nothing(changed.outcomes(&pairs))?;
+        all_or_nothing(Process::Broker, changed.outcomes(&pairs))?;
         changed.validate().map_err(|error| UpdateError::Contradiction(error.to_string()))?;
         let store = changed.store.validate();
         store.map_err(|error| UpdateError::Contradiction(error.to_string()))?;

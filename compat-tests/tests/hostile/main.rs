@@ -11,6 +11,7 @@ mod kinds;
 mod kit;
 mod lights;
 mod names;
+mod operators;
 mod pops;
 mod replies;
 mod timers;

@@ -61,13 +61,24 @@ pub fn read_update(
     }
 }
 
-/// Refuses an update of which a part did not apply.
+/// Refuses an update of which a part did not apply. Other than in a file, where Java takes every
+/// text but `true` for false, a boolean must be one of both.
 ///
 /// # Errors
 /// Returns the first key that did not.
-pub fn all_or_nothing(outcomes: Vec<Outcome>) -> Result<(), UpdateError> {
-    let fine = |fate: &Fate| matches!(fate, Fate::Applied | Fate::Unused(_));
-    match outcomes.into_iter().find(|outcome| !fine(&outcome.fate)) {
+pub fn all_or_nothing(process: Process, outcomes: Vec<Outcome>) -> Result<(), UpdateError> {
+    let boolean = |key: &str| process.key(key).is_some_and(|known| known.kind == "boolean");
+    let vague = |Outcome { key, value, .. }: &Outcome| {
+        boolean(key) && !["true", "false"].iter().any(|word| value.eq_ignore_ascii_case(word))
+    };
+    let fine = |outcome: &Outcome| {
+        matches!(outcome.fate, Fate::Applied | Fate::Unused(_)) && !vague(outcome)
+    };
+    match outcomes.into_iter().find(|outcome| !fine(outcome)) {
+        Some(Outcome { key, value, fate: Fate::Applied | Fate::Unused(_) }) => {
+            let fate = Fate::Outside("true or false".to_owned());
+            Err(UpdateError::Bad(Outcome { key, value, fate }))
+        }
         Some(Outcome { key, value, fate: Fate::Unparsable(kind) }) => {
             let fate = Fate::Outside(format!("of type {kind}"));
             Err(UpdateError::Bad(Outcome { key, value, fate }))

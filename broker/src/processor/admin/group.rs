@@ -20,7 +20,7 @@ use crate::broker::Broker;
 use crate::call::Call;
 use crate::groups::legal_name;
 use crate::reject::Reject;
-use crate::topics::QUEUES_MAX;
+use crate::topics::{QUEUES_MAX, validate_topic};
 
 /// Creates or changes a group.
 pub(crate) fn create_or_update(
@@ -53,17 +53,23 @@ fn update(
     Ok(saved(broker, out.tag(), |out| out.ok_empty()))
 }
 
+fn check_name(broker: &Broker, name: &str) -> Result<(), Reject> {
+    // A group that Java's files brought may still be changed.
+    if legal_name(name) || broker.groups.contains(name) {
+        return Ok(());
+    }
+    let remark = format!(
+        "The specified group: {name}, is blank, longer than 255 or contains illegal characters, \
+         allowing only ^[%|a-zA-Z0-9_-]+$"
+    );
+    Err(Reject::new(ResponseCode::InvalidParameter, remark))
+}
+
 /// Better than Java, which takes any name and then makes a retry topic of it.
 fn check(broker: &Broker, config: &SubscriptionGroupConfig) -> Result<(), Reject> {
     let invalid = |remark: String| Err(Reject::new(ResponseCode::InvalidParameter, remark));
-    let (name, queues) = (&config.group_name, config.retry_queue_nums);
-    // A group that Java's files brought may still be changed.
-    if !legal_name(name) && !broker.groups.contains(name) {
-        return invalid(format!(
-            "The specified group: {name}, is blank, longer than 255 or contains illegal \
-             characters, allowing only ^[%|a-zA-Z0-9_-]+$"
-        ));
-    }
+    let queues = config.retry_queue_nums;
+    check_name(broker, &config.group_name)?;
     if !(0..=QUEUES_MAX).contains(&queues) {
         return invalid(format!(
             "retryQueueNums={queues}: expected a number from 0 to {QUEUES_MAX}"
@@ -147,6 +153,9 @@ pub(crate) fn read_forbidden(
 ) -> Result<Outcome, Reject> {
     let UpdateGroupForbiddenRequestHeader { group, topic, readable } = call.header()?;
     if let Some(readable) = readable {
+        check_name(broker, &group)?;
+        validate_topic(&topic)
+            .map_err(|error| Reject::new(ResponseCode::InvalidParameter, error.to_string()))?;
         broker.groups.set_read_forbidden(&group, &topic, !readable, now_ms());
     }
     let readable = Some(!broker.groups.read_forbidden(&group, &topic));

@@ -7,6 +7,9 @@ use crate::protocol::code::ResponseCode;
 use crate::protocol::encoding::Encoding;
 use crate::protocol::header::{EncodeHeader, NoHeader};
 
+/// Bytes of a remark: a request may have put a megabyte into what it quotes.
+const REMARK_MAX: usize = 4096;
+
 /// What an answer repeats of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseTag {
@@ -80,7 +83,7 @@ impl<'o> Responder<'o> {
             code: code.into(),
             opaque: self.tag.opaque,
             flag: FLAG_RESPONSE,
-            remark,
+            remark: remark.map(|text| &text[..text.floor_char_boundary(REMARK_MAX)]),
             encoding: self.tag.encoding,
             ..Head::default()
         };
