@@ -1,0 +1,8 @@
+//! `mqadmin` against a name server and a broker of ours.
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+mod commands;
+mod offsets;
+mod own;
+mod site;
+mod tables;

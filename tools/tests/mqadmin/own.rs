@@ -1,0 +1,78 @@
+//! Commands that Java does not have.
+
+use remoting::net::{Client, ClientOptions};
+use remoting::protocol::code::RequestCode;
+use remoting::protocol::header::ConsumerSendMsgBackRequestHeader;
+
+use crate::site::{PATIENCE, Site};
+
+/// Gives a message of a topic up in the name of a group.
+async fn give_up(site: &Site, group: &str, topic: &str, physical_offset: i64) {
+    let header = ConsumerSendMsgBackRequestHeader {
+        offset: physical_offset,
+        group: group.to_owned(),
+        delay_level: -1,
+        origin_topic: Some(topic.to_owned()),
+        ..Default::default()
+    };
+    let client = Client::new(ClientOptions::default());
+    let code = RequestCode::ConsumerSendMsgBack;
+    let answer = client.call(&site.broker, code, &header, &[], &[], PATIENCE).await.unwrap();
+    assert_eq!(answer.code(), 0, "{:?}", answer.remark());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_listed_replayed_once_and_purged() {
+    let site = Site::start().await;
+    site.ok("updateTopic -t T -b @ -r 1 -w 1").await;
+    site.ok("updateSubGroup -b @ -g g").await;
+    site.ok("sendMessage -t T -p lost -k k -c Tag").await;
+    site.registered().await;
+    // The retry topic is made when a member comes.
+    let member = site.member("g", "T").await;
+    let message = site.ok("queryMsgByOffset -t T -b b -i 0 -o 0 --output json").await;
+    let message: serde_json::Value = serde_json::from_str(&message).unwrap();
+    give_up(&site, "g", "T", message["commitLogOffset"].as_i64().unwrap()).await;
+    site.registered().await;
+    let groups = site.json("dlq list").await;
+    assert_eq!((&groups[0]["messages"], &groups[0]["notReplayed"]), (&1.into(), &1.into()));
+    let letters = site.json("dlq list g").await;
+    assert_eq!((&letters[0]["topic"], &letters[0]["keys"]), (&"T".into(), &"k".into()));
+
+    assert_eq!(site.json("dlq replay g --dry-run").await["sent"], 1);
+    let replayed = site.ok("dlq replay g --yes").await;
+    assert_eq!(replayed, "1 messages sent to %RETRY%g\n");
+    assert_eq!(site.json("dlq replay g --yes").await["sent"], 0, "only once");
+    assert_eq!(site.json("dlq list").await[0]["notReplayed"], 0);
+    let retried = site.ok("printMsg -t %RETRY%g").await;
+    assert!(retried.contains("RETRY_TOPIC=T") && retried.contains("BODY: lost\n"), "{retried}");
+    assert_eq!(site.json("dlq replay g --to-topic --from-start --yes").await["sent"], 1);
+    let status = site.json("topicStatus -t T").await;
+    assert_eq!(status["queues"][0]["maxOffset"], 2);
+    assert_eq!(site.run("dlq replay g --id missing --yes").await.code, 2);
+
+    site.ok("dlq purge g --yes").await;
+    assert_eq!(site.json("dlq list").await, serde_json::json!([]));
+    member.close();
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_keep_their_messages_for_their_own_time() {
+    let site = Site::start().await;
+    site.ok("updateTopic -t T -b @ -r 3 -w 5 -a +message.type=FIFO").await;
+    site.registered().await;
+    assert_eq!(site.json("topic retention").await, serde_json::json!([]));
+    let set = site.ok("topic retention T --hours 24").await;
+    assert_eq!(set, format!("T keeps its messages for 24 hours on {}\n", site.broker));
+    let shown = site.json("topic retention").await;
+    assert_eq!((&shown[0]["hours"], &shown[0]["ofBroker"]), (&24.into(), &72.into()));
+    let route = site.json("topicRoute -t T").await;
+    let queues = &route["queueDatas"][0];
+    assert_eq!((&queues["readQueueNums"], &queues["writeQueueNums"]), (&3.into(), &5.into()));
+    site.ok("topic retention T --default").await;
+    assert_eq!(site.json("topic retention T").await[0]["hours"], serde_json::Value::Null);
+    assert_eq!(site.run("topic retention T --hours 0").await.code, 2);
+    assert_eq!(site.run("topic retention missing").await.code, 2);
+    site.stop().await;
+}
