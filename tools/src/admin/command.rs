@@ -7,11 +7,15 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use super::client::Admin;
 use super::output::{Format, Out};
-use super::{broker, cluster, dlq, group, message, namesrv, offsets, queue, stats, store, topic};
+use super::{
+    broker, cluster, dlq, doctor, exit, group, message, namesrv, offsets, queue, stats, store, top,
+    topic,
+};
 
 /// Looks at brokers, name servers and stores, and changes them.
 ///
-/// Ends with 0 when done, 1 when the command line is wrong, 2 when the command failed.
+/// Ends with 0 when done, 1 when the command line is wrong, 2 when the command failed, 3 when the
+/// doctor has findings.
 #[derive(Debug, Parser)]
 #[command(name = "mqadmin", version, infer_long_args = true)]
 pub struct Line {
@@ -53,6 +57,10 @@ macro_rules! commands {
             /// Compares, copies and restores offsets of groups.
             #[command(name = "offsets", subcommand)]
             Offsets(offsets::OffsetsCommand),
+            #[command(name = "doctor")]
+            Doctor(doctor::Doctor),
+            #[command(name = "top")]
+            Top(top::Top),
             /// Lists, replays and deletes messages that groups gave up.
             #[command(name = "dlq", subcommand)]
             Dlq(dlq::DlqCommand),
@@ -76,6 +84,11 @@ macro_rules! commands {
                 match self {
                     $(Self::$variant(args) => args.$run(admin, out).await?,)*
                     Self::Offsets(command) => command.run(admin, out).await?,
+                    Self::Doctor(doctor) => {
+                        let healthy = doctor.run(admin, out).await?;
+                        return Ok(if healthy { ExitCode::SUCCESS } else { exit::FINDINGS.into() });
+                    }
+                    Self::Top(top) => top.run(admin, out).await?,
                     Self::Dlq(command) => command.run(admin, out).await?,
                     Self::Topic(command) => command.run(admin, out).await?,
                     Self::Store(command) => return store::run(command),

@@ -16,6 +16,7 @@ mod client;
 mod cluster;
 mod command;
 mod dlq;
+mod doctor;
 mod group;
 mod java;
 mod java_json;
@@ -28,6 +29,7 @@ mod stats;
 mod store;
 mod store_check;
 mod table;
+mod top;
 mod topic;
 
 use std::process::ExitCode;
@@ -47,6 +49,8 @@ mod exit {
     pub const USAGE: u8 = 1;
     /// The command failed, at least in part.
     pub const FAILED: u8 = 2;
+    /// The doctor has findings.
+    pub const FINDINGS: u8 = 3;
 }
 
 /// Carries out a command line without the program's name.

@@ -36,6 +36,10 @@ async fn command_lines_of_java_are_read() {
     ] {
         assert!(site.ok(line).await.contains("topicName=A,"), "{line}");
     }
+    for (value, order) in [("true", true), ("TRUE", true), ("false", false), ("x", false)] {
+        let made = site.ok(&format!("updateTopic -t A -b @ -o {value}")).await;
+        assert!(made.contains(&format!("order={order},")), "{value}: {made}");
+    }
     site.registered().await;
     assert!(site.ok("topicList").await.lines().any(|line| line == "A"));
     assert!(site.ok("help topicRoute").await.contains("--topic"));

@@ -76,3 +76,63 @@ async fn topics_keep_their_messages_for_their_own_time() {
     assert_eq!(site.run("topic retention missing").await.code, 2);
     site.stop().await;
 }
+
+/// What the doctor finds; it ends with 3 if that is anything.
+async fn findings(site: &Site) -> Vec<serde_json::Value> {
+    let ended = site.run("doctor --output json").await;
+    let diagnosis: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    let findings = diagnosis["findings"].as_array().unwrap().clone();
+    assert_eq!(ended.code, if findings.is_empty() { 0 } else { 3 }, "{ended:?}");
+    findings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_names_cause_and_cure() {
+    let site = Site::start().await;
+    let others = findings(&site).await;
+    // How full the disk of the machine is does not depend on the broker.
+    assert!(others.iter().all(|one| one["what"].as_str().unwrap().contains("disk")), "{others:?}");
+    site.ok("updateTopic -t T -b @ -r 1 -w 2").await;
+    site.ok("updateTopic -t Closed -b @ -p 0").await;
+    site.ok("updateSubGroup -b @ -g g -s false").await;
+    site.ok("updateBrokerConfig -b @ -k brokerPermission -v 4").await;
+    site.registered().await;
+    let member = site.member("g", "T").await;
+    let ended = site.run("doctor").await;
+    assert_eq!(ended.code, 3, "{ended:?}");
+    for cure in [
+        "mqadmin updateTopic -b @ -t T -r 2 -w 2",
+        "mqadmin updateTopicPerm -b @ -t Closed -p 6",
+        "mqadmin updateSubGroup -b @ -g g -s true",
+        "mqadmin updateBrokerConfig -b @ -k brokerPermission -v 6",
+    ] {
+        let cure = cure.replace('@', &site.broker);
+        assert!(ended.out.contains(&format!("        cure:  {cure}\n")), "{cure}: {}", ended.out);
+        // The cure is a command of this tool, and cures.
+        site.ok(cure.strip_prefix("mqadmin ").unwrap()).await;
+    }
+    site.registered().await;
+    let cured = findings(&site).await;
+    assert_eq!(cured.len(), others.len(), "{cured:?}");
+    let unreachable = site.run("doctor -n 127.0.0.1:1").await;
+    assert_eq!(unreachable.code, 3, "{unreachable:?}");
+    assert!(unreachable.out.contains("connect to 127.0.0.1:1 failed"), "{unreachable:?}");
+    member.close();
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_look_at_the_top_shows_brokers_and_groups() {
+    let site = Site::start().await;
+    site.ok("updateTopic -t T -b @ -r 1 -w 1").await;
+    site.ok("updateSubGroup -b @ -g g").await;
+    site.ok("sendMessage -t T -p x -b b -i 0").await;
+    site.ok("resetOffsetByTime -g g -t T -s 0").await;
+    let view = site.ok("top --once -i 1").await;
+    assert!(!view.contains('\u{1b}'), "{view}");
+    let row = view.lines().find(|line| line.trim_start().starts_with("g ")).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells, ["g", "T", "1", "0", "0.0", "0.0"], "{view}");
+    assert!(view.contains(&site.broker), "{view}");
+    site.stop().await;
+}

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::Args;
+use clap::{ArgAction, Args};
 use remoting::protocol::body::{Body, ConsumeStatsList, MessageQueue};
 use remoting::protocol::code::RequestCode;
 use remoting::protocol::header::GetConsumeStatsInBrokerHeader;
@@ -75,7 +75,7 @@ pub struct BrokerConsumeStats {
     #[arg(short, long, default_value_t = 0)]
     level: i64,
     /// Only groups that consume in order (true or false).
-    #[arg(short, long, value_parser = java::truth, default_value = "false")]
+    #[arg(short, long, action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     order: bool,
 }
 

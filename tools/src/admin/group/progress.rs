@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use anyhow::Result;
-use clap::Args;
+use clap::{ArgAction, Args};
 use remoting::protocol::body::{ConsumeStats, ConsumeType, ConsumerConnection, MessageQueue};
 use remoting::protocol::code::version_name;
 use serde::Serialize;
@@ -23,7 +23,7 @@ pub struct ConsumerProgress {
     #[arg(short, long = "topicName")]
     topic: Option<String>,
     /// With the address of the member that has each queue (true or false).
-    #[arg(short, long = "showClientIP", value_parser = java::truth, default_value = "false")]
+    #[arg(short, long = "showClientIP", action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     show_client_ip: bool,
     /// Name of a cluster, or of the topic that a light queue belongs to.
     #[arg(short, long)]

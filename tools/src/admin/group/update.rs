@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use remoting::protocol::body::{
     Body, GroupRetryPolicy, MessageRequestMode, SetMessageRequestModeRequestBody,
     SubscriptionGroupConfig, SubscriptionGroupList,
@@ -26,19 +26,19 @@ pub struct UpdateSubGroup {
     #[arg(short, long = "groupName")]
     group: String,
     /// Whether it may consume (true or false).
-    #[arg(short = 's', value_parser = java::truth, default_value = "true")]
+    #[arg(short = 's', action = ArgAction::Set, value_parser = java::truth, default_value = "true")]
     #[arg(long = "consumeEnable")]
     consume_enable: bool,
     /// Whether it may begin with the first message (true or false).
-    #[arg(short = 'm', value_parser = java::truth, default_value = "false")]
+    #[arg(short = 'm', action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     #[arg(long = "consumeFromMinEnable")]
     consume_from_min_enable: bool,
     /// Whether each member may get every message (true or false).
-    #[arg(short = 'd', value_parser = java::truth, default_value = "false")]
+    #[arg(short = 'd', action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     #[arg(long = "consumeBroadcastEnable")]
     consume_broadcast_enable: bool,
     /// Whether it consumes in order (true or false).
-    #[arg(short = 'o', value_parser = java::truth, default_value = "false")]
+    #[arg(short = 'o', action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     #[arg(long = "consumeMessageOrderly")]
     consume_message_orderly: bool,
     /// Queues of its retry topic.
@@ -57,7 +57,7 @@ pub struct UpdateSubGroup {
     #[arg(short = 'w', long = "whichBrokerWhenConsumeSlowly", default_value_t = 1)]
     slow_broker_id: i64,
     /// Whether members are told when others come and go (true or false).
-    #[arg(short = 'a', value_parser = java::truth, default_value = "true")]
+    #[arg(short = 'a', action = ArgAction::Set, value_parser = java::truth, default_value = "true")]
     #[arg(long = "notifyConsumerIdsChanged")]
     notify: bool,
     /// Changes of attributes: `+key=value` sets one, `-key` removes one, commas between.
@@ -210,7 +210,7 @@ pub struct DeleteSubGroup {
     #[arg(short, long = "groupName")]
     group: String,
     /// With its offsets (true or false).
-    #[arg(short, long = "removeOffset", value_parser = java::truth, default_value = "false")]
+    #[arg(short, long = "removeOffset", action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     remove_offset: bool,
 }
 

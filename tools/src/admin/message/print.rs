@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{ArgAction, Args};
 use indicatif::{ProgressBar, ProgressStyle};
 use remoting::protocol::body::MessageQueue;
 use serde::Serialize;
@@ -132,7 +132,7 @@ pub struct PrintMsg {
     #[arg(short, long = "endTimestamp")]
     end: Option<String>,
     /// With bodies (true or false).
-    #[arg(short = 'd', long = "printBody", value_parser = java::truth, default_value = "true")]
+    #[arg(short = 'd', long = "printBody", action = ArgAction::Set, value_parser = java::truth, default_value = "true")]
     bodies: bool,
     /// The topic that a light queue belongs to.
     #[arg(short, long = "lmqParentTopic")]
@@ -203,13 +203,13 @@ pub struct PrintMsgByQueue {
     #[arg(short, long = "endTimestamp")]
     end: Option<String>,
     /// Prints the messages (true or false).
-    #[arg(short, long = "print", value_parser = java::truth, default_value = "false")]
+    #[arg(short, long = "print", action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     print: bool,
     /// With bodies (true or false).
-    #[arg(short = 'd', long = "printBody", value_parser = java::truth, default_value = "false")]
+    #[arg(short = 'd', long = "printBody", action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     bodies: bool,
     /// Counts the messages by tag (true or false).
-    #[arg(short = 'f', long = "calculate", value_parser = java::truth, default_value = "false")]
+    #[arg(short = 'f', long = "calculate", action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     count: bool,
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{ArgAction, Args};
 use remoting::protocol::body::{Body, MessageQueue, ResetOffsetBody};
 use remoting::protocol::code::{RequestCode, ResponseCode};
 use remoting::protocol::header::{
@@ -34,7 +34,7 @@ pub struct ResetOffsetByTime {
     #[arg(short = 's', long)]
     timestamp: String,
     /// Whether a group that is behind may be set forward (true or false).
-    #[arg(short, long, value_parser = java::truth, default_value = "true")]
+    #[arg(short, long, action = ArgAction::Set, value_parser = java::truth, default_value = "true")]
     force: bool,
     /// Address of a broker, with -q for one queue.
     #[arg(short, long)]
@@ -130,7 +130,7 @@ pub struct SkipAccumulatedMessage {
     #[arg(short, long)]
     topic: String,
     /// Whether a group that is behind may be set forward (true or false).
-    #[arg(short, long, value_parser = java::truth, default_value = "true")]
+    #[arg(short, long, action = ArgAction::Set, value_parser = java::truth, default_value = "true")]
     force: bool,
     /// Name of a cluster, or of the topic that a light queue belongs to.
     #[arg(short, long)]

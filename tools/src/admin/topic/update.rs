@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{ArgAction, Args};
 use remoting::protocol::body::TopicConfig;
 use remoting::protocol::code::RequestCode;
 use remoting::protocol::header::{DeleteTopicFromNamesrvRequestHeader, DeleteTopicRequestHeader};
@@ -33,13 +33,13 @@ pub struct UpdateTopic {
     #[arg(short, long, default_value_t = 6)]
     perm: i32,
     /// Whether its queues are kept in order over all brokers (true or false).
-    #[arg(short, long, value_parser = java::truth, default_value = "false")]
+    #[arg(short, long, action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     order: bool,
     /// Whether it belongs to a unit (true or false).
-    #[arg(short, long, value_parser = java::truth, default_value = "false")]
+    #[arg(short, long, action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     unit: bool,
     /// Whether another unit subscribes to it (true or false).
-    #[arg(short = 's', long = "hasUnitSub", value_parser = java::truth, default_value = "false")]
+    #[arg(short = 's', long = "hasUnitSub", action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     has_unit_sub: bool,
     /// Changes of attributes: `+key=value` sets one, `-key` removes one, commas between.
     #[arg(short, long)]
