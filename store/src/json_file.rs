@@ -46,6 +46,20 @@ impl JsonFile {
         }
     }
 
+    /// Says why a load would fail; changes nothing.
+    pub fn loadable<T: DeserializeOwned>(path: &Path) -> Result<(), JsonFileError> {
+        let damage = match read::<T>(path) {
+            Ok(Content::Value(_)) => return Ok(()),
+            Ok(Content::Nothing) => None,
+            Err(damage @ JsonFileError::Damaged { .. }) => Some(damage),
+            Err(error) => return Err(error),
+        };
+        match (damage, read::<T>(&with_suffix(path, ".bak"))?) {
+            (Some(damage), Content::Nothing) => Err(damage),
+            _ => Ok(()),
+        }
+    }
+
     /// Replaces `path`, keeping the former content as `path.bak`; makes the directory if need be.
     ///
     /// At any moment `path` or `path.bak` is whole on disk. Two saves of one path at a time are

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use rustix::fs::FlockOperation;
+use rustix::process::{Flock, FlockType};
 
 use crate::OpenError;
 use crate::disk_file::{self, DiskFile, sync_directory_of};
@@ -26,6 +27,27 @@ pub struct LockFile {
 }
 
 impl LockFile {
+    /// Says who else the lock of `root` belongs to, without taking it.
+    pub fn look(root: &Path) -> Result<(), OpenError> {
+        let path = root.join("lock");
+        let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(meta) = std::fs::metadata(&path) else { return Ok(()) };
+        if held.contains(&(meta.dev(), meta.ino())) {
+            return Err(OpenError::Locked { path });
+        }
+        let io = |action| {
+            let path = path.clone();
+            move |source| OpenError::Io { path, action, source }
+        };
+        let file = DiskFile::open_to_read(&path).map_err(io("open"))?;
+        let wanted = Flock::from(FlockType::WriteLock);
+        match rustix::process::fcntl_getlk(file.as_file(), &wanted) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(OpenError::Locked { path }),
+            Err(error) => Err(io("look at the lock of")(error.into())),
+        }
+    }
+
     /// Takes the lock of `root`, or says who else it belongs to.
     pub fn take(root: &Path) -> Result<LockFile, OpenError> {
         let path = root.join("lock");

@@ -1,8 +1,14 @@
 //! What an operator should know of settings before a start, as a table and an exit code.
 
 use std::fmt::Write as _;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use rustix::fs::Access;
 
 use super::{Fate, Outcome, Process};
+use crate::failure::{cure_of_file, cure_of_listening};
 
 /// How much a finding matters; the largest one of a check is its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +81,37 @@ impl Finding {
         }
         let secret = known.is_some_and(|known| known.secret) && !value.is_empty();
         let value = if secret { super::update::MASK } else { value };
+        let key = super::report::one_line(key);
         Finding::new(level, key, super::report::one_line(value), said)
+    }
+}
+
+/// Whether a port can be listened on; it is let go again.
+#[must_use]
+pub fn port(address: SocketAddr) -> Finding {
+    let (level, said) = match TcpListener::bind(address) {
+        Ok(_) => (Level::Fine, "free".to_owned()),
+        Err(error) => (Level::Stops, format!("{error}; {}", cure_of_listening(&error))),
+    };
+    Finding::new(level, "port", address.to_string(), said)
+}
+
+/// Whether a directory, or the nearest one above it that is there, can be written to.
+#[must_use]
+pub fn directory(path: &Path) -> Finding {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = absolute.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let shown = path.display().to_string();
+    let problem = |error: &io::Error| {
+        let said = format!("{}: {error}; {}", there.display(), cure_of_file(error));
+        Finding::new(Level::Stops, "directory", shown.clone(), said)
+    };
+    if !there.is_dir() {
+        return problem(&io::ErrorKind::NotADirectory.into());
+    }
+    match rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => Finding::new(Level::Fine, "directory", shown, "writable"),
+        Err(error) => problem(&error.into()),
     }
 }
 

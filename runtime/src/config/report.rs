@@ -70,7 +70,8 @@ pub(super) fn one_line(text: &str) -> String {
     const LETTERS_MAX: usize = 200;
     let mut line = String::new();
     for letter in text.chars().take(LETTERS_MAX) {
-        match letter.is_control() {
+        // A byte order mark is no control letter, and as hard to see.
+        match letter.is_control() || letter == '\u{feff}' {
             true => line.extend(letter.escape_default()),
             false => line.push(letter),
         }

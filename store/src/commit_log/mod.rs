@@ -65,6 +65,11 @@ pub struct CommitLog {
 }
 
 impl CommitLog {
+    /// Says which file an open would refuse by its name or length; changes nothing.
+    pub fn look(config: &StoreConfig) -> Result<(), OpenError> {
+        paths::look(config)
+    }
+
     /// Opens the files that are there; recovery then finds the end.
     pub fn open(config: &StoreConfig) -> Result<CommitLog, OpenError> {
         let paths = Paths::of(config)?;

@@ -14,6 +14,8 @@ use crate::segment::Segment;
 use crate::{OpenError, StoreConfig};
 
 const NAME_LEN: usize = 20;
+/// The setting that says how long a file of the log is.
+const SIZE_KEY: &str = "mappedFileSizeCommitLog";
 
 /// The directories of the log.
 #[derive(Debug, Default)]
@@ -60,7 +62,7 @@ impl Paths {
     /// Opens all files, oldest first.
     pub fn load(&self, segment_size: usize) -> Result<Vec<Arc<Segment>>, OpenError> {
         let directories = self.writable.iter().chain(&self.read_only).map(PathBuf::as_path);
-        load_segments(directories, segment_size, "mappedFileSizeCommitLog")
+        load_segments(directories, segment_size, SIZE_KEY)
     }
 }
 
@@ -91,6 +93,26 @@ pub(crate) fn load_segments<'a>(
         segments.push(Arc::new(Segment::open(&path, base, segment_size, size_key)?));
     }
     Ok(segments)
+}
+
+/// Says which file of the log an open would refuse by its name or length; changes nothing.
+pub(crate) fn look(config: &StoreConfig) -> Result<(), OpenError> {
+    let size = config.segment_size() as u64;
+    let mut files = Vec::new();
+    for directory in config.commit_log_paths().iter().chain(&config.read_only_paths()) {
+        if directory.exists() {
+            list(directory, &mut files)?;
+        }
+    }
+    files.sort();
+    for (_, path) in files {
+        let meta = std::fs::metadata(&path).map_err(|error| OpenError::io(&path, "read", error))?;
+        // An empty last file is removed by the open.
+        if meta.len() != size && meta.len() != 0 {
+            return Err(Segment::of_other_length(path, meta.len(), size, SIZE_KEY));
+        }
+    }
+    Ok(())
 }
 
 /// Opens the files of a log for reading; they are as long as the first one.

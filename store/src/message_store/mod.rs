@@ -100,6 +100,15 @@ impl MessageStore {
         LockFile::take(root)
     }
 
+    /// Says why an open would fail, as far as the names and lengths of files tell and whoever has
+    /// the lock; changes nothing.
+    pub fn look(config: &StoreConfig) -> Result<(), OpenError> {
+        config.validate()?;
+        foreign::refuse(config.root())?;
+        LockFile::look(config.root())?;
+        CommitLog::look(config)
+    }
+
     /// Opens a store whose lock was taken before.
     pub fn open_locked(
         lock: LockFile,

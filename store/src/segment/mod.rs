@@ -14,7 +14,7 @@
 //! module with unsafe code.
 
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -91,18 +91,23 @@ impl Segment {
         let file = DiskFile::open(path).map_err(io("open for writing"))?;
         let len = file.len().map_err(io("read the length"))?;
         if len != size as u64 {
-            return Err(OpenError::Damaged {
-                path: path.to_owned(),
-                offset: len.min(size as u64),
-                expected: format!("a file of {size} bytes ({size_key})"),
-                got: format!("{len} bytes"),
-            });
+            return Err(Segment::of_other_length(path.to_owned(), len, size as u64, size_key));
         }
         let segment = Segment::map(base, size, file).map_err(io("map"))?;
         segment.written.store(size, Ordering::Release);
         segment.own_from.store(size, Ordering::Release);
         segment.reserved.store(size, Ordering::Release);
         Ok(segment)
+    }
+
+    /// A file that is not as long as the setting `size_key` says.
+    pub(crate) fn of_other_length(path: PathBuf, len: u64, size: u64, size_key: &str) -> OpenError {
+        OpenError::Damaged {
+            path,
+            offset: len.min(size),
+            expected: format!("a file of {size} bytes ({size_key})"),
+            got: format!("{len} bytes"),
+        }
     }
 
     /// Opens an existing file of any length for reading; nothing else of it may be called than
