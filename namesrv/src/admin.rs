@@ -19,6 +19,7 @@ use std::sync::PoisonError;
 use tracing::info;
 
 use crate::dispatch::{Answer, Call, Reject};
+use crate::networks::Origin;
 use crate::route_table::{TOPIC_UNIT, TOPIC_UNIT_SUB};
 
 pub(crate) fn put_kv(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
@@ -62,7 +63,7 @@ pub(crate) fn kv_list(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
 }
 
 pub(crate) fn cluster_info(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
-    let info = call.name_server.routes().cluster_info();
+    let info = call.name_server.routes().cluster_info(Origin::of(call.peer));
     out.ok_body(&info.encode());
     Ok(())
 }
@@ -95,7 +96,7 @@ pub(crate) fn topics_of_cluster(call: &Call<'_>, out: &mut Responder<'_>) -> Ans
 }
 
 pub(crate) fn system_topics(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
-    let (topics, addr) = call.name_server.routes().system_topics();
+    let (topics, addr) = call.name_server.routes().system_topics(Origin::of(call.peer));
     answer_topics(topics, addr, out)
 }
 

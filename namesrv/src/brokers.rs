@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use remoting::net::Peer;
+use remoting::protocol::advertised::Advertised;
 use remoting::protocol::body::{
     BrokerData, DataVersion, MASTER_ID, QueueData, RegisterBrokerBody, TopicConfig,
 };
@@ -25,6 +26,8 @@ pub(crate) struct LiveBroker {
     pub last_update_ms: i64,
     pub timeout_ms: i64,
     pub filter_servers: Vec<String>,
+    /// Its addresses for other networks.
+    pub advertised: Option<Advertised>,
 }
 
 /// Names a running broker: addresses are told apart per cluster.
@@ -44,6 +47,7 @@ impl BrokerKey {
 pub(crate) struct Registration<'a> {
     pub header: &'a RegisterBrokerRequestHeader,
     pub zone_name: Option<&'a str>,
+    pub advertised: Option<Advertised>,
     pub body: RegisterBrokerBody,
     pub peer: &'a Arc<Peer>,
 }
@@ -82,7 +86,7 @@ impl RouteTable {
         config: &NamesrvConfig,
         now_ms: i64,
     ) -> (Registered, Option<MinBrokerChanged>) {
-        let Registration { header, zone_name, body, peer } = registration;
+        let Registration { header, zone_name, advertised, body, peer } = registration;
         let done = |master_addr, ha_server_addr| Registered::Done { master_addr, ha_server_addr };
         let key = BrokerKey::new(&header.cluster_name, &header.broker_addr);
         let version = body.topic_config_serialize_wrapper.data_version.clone();
@@ -105,8 +109,9 @@ impl RouteTable {
         self.join_group(header, zone_name);
         let changed = !known_id || self.live_version(&key) != Some(&version);
         self.take_topics(header, &body, changed, config);
-        self.live.insert(
-            key.clone(),
+        self.advertises |= advertised.is_some();
+        let former = self.live.insert(
+            key,
             LiveBroker {
                 broker_name: header.broker_name.clone(),
                 peer: Arc::clone(peer),
@@ -115,8 +120,13 @@ impl RouteTable {
                 last_update_ms: now_ms,
                 timeout_ms: header.heartbeat_timeout_millis.unwrap_or(EXPIRY_MS),
                 filter_servers: body.filter_server_list,
+                advertised,
             },
         );
+        if former.is_none() {
+            let (broker, addr, id) = (&header.broker_name, &header.broker_addr, header.broker_id);
+            info!(broker, addr, id, cluster = header.cluster_name, "broker registered");
+        }
         let answer = match self.master_of(header) {
             Some((addr, ha_server_addr)) => done(Some(addr), Some(ha_server_addr)),
             None => done(None, None),
@@ -332,7 +342,8 @@ mod tests {
             topics.insert(name.to_owned(), TopicConfig::new(name, 8, 6));
         }
         let peer = &Arc::new(Peer::unconnected(([127, 0, 0, 1], 1).into()));
-        let registration = Registration { header: &header, zone_name: None, body, peer };
+        let registration =
+            Registration { header: &header, zone_name: None, advertised: None, body, peer };
         table.register(registration, &NamesrvConfig::default(), 0);
         BrokerKey::new("c", "1.1.1.1:1")
     }

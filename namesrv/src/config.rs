@@ -1,8 +1,13 @@
 //! The settings of a name server, with Java's keys and defaults.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use runtime::config::{self, Change, Outcome, Process, Properties, system_property};
+use runtime::config::{
+    self, BadText, Change, Outcome, Process, Properties, PropertyValue, system_property,
+};
+
+use crate::start_error::StartError;
 
 /// Where Java keeps the files of a name server, below the home directory of the user.
 const HOME_DIRECTORY: &str = "namesrv";
@@ -13,9 +18,16 @@ pub struct NamesrvConfig {
     /// TCP port; 0 lets the system choose.
     #[property(default = 9876, fixed)]
     pub listen_port: u16,
+    /// Further ports, separated by commas, so that brokers can tell networks apart by the port
+    /// that their clients come to (`advertisedNetworks`).
+    #[property(default = Ports::default(), fixed)]
+    pub further_listen_ports: Ports,
     /// Address to listen on.
     #[property(default = "0.0.0.0", fixed)]
     pub bind_address: String,
+    /// Port where `/health/live` and `/health/ready` answer over HTTP; nowhere unless set.
+    #[property(fixed)]
+    pub health_port: Option<u16>,
     /// File of the key-value configuration.
     #[property(default = in_home("kvConfig.json"), fixed)]
     pub kv_config_path: String,
@@ -72,6 +84,24 @@ pub struct NamesrvConfig {
     pub delete_topic_with_broker_registration: bool,
 }
 
+/// A list of ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ports(pub Vec<u16>);
+
+impl PropertyValue for Ports {
+    const KIND: &'static str = "String";
+
+    fn parse(text: &str) -> Result<Ports, BadText> {
+        let ports = text.split(',').map(str::trim).filter(|port| !port.is_empty());
+        let ports: Result<_, _> = ports.map(str::parse).collect();
+        ports.map(Ports).map_err(|_| BadText::Outside("ports, separated by commas".to_owned()))
+    }
+
+    fn show(&self) -> String {
+        self.0.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
 /// The settings with what else was given.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -82,6 +112,21 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Applies a file of Java properties, which is then the one that changes are written to, as in
+    /// Java; returns what someone should read.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be read or a key asks for what cannot be had.
+    pub fn load(&mut self, path: &Path) -> Result<Vec<String>, StartError> {
+        let outcomes = self.apply(&read(path)?);
+        self.config.config_store_path = path.display().to_string();
+        let warnings = config::warnings(&outcomes);
+        match outcomes.into_iter().find(|outcome| outcome.fate.stops()) {
+            Some(outcome) => Err(StartError::Stopped(outcome)),
+            None => Ok(warnings),
+        }
+    }
+
     /// Applies keys and values; returns what became of each.
     pub fn apply(&mut self, pairs: &[(String, String)]) -> Vec<Outcome> {
         let outcomes = config::apply_all(Process::NameServer, &mut [&mut self.config], pairs);
@@ -110,6 +155,13 @@ impl Settings {
     }
 }
 
+/// Reads a file of Java properties.
+pub(crate) fn read(path: &Path) -> Result<Vec<(String, String)>, StartError> {
+    let bytes =
+        std::fs::read(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
+    config::parse_bytes(&bytes).map_err(|source| StartError::Text { path: path.to_owned(), source })
+}
+
 fn home() -> Option<String> {
     system_property("rocketmq.home.dir").or_else(|| std::env::var("ROCKETMQ_HOME").ok())
 }
@@ -134,7 +186,8 @@ mod tests {
             assert_eq!(known.state == State::Applied, applied, "{known:?}");
         }
         for key in declared {
-            assert!(Process::NameServer.key(key).is_some(), "{key}");
+            let ours = ["healthPort", "furtherListenPorts"].contains(&key);
+            assert_eq!(Process::NameServer.key(key).is_none(), ours, "{key}");
         }
         let mut config = NamesrvConfig::default();
         assert_eq!(config.apply("listenPort", "1"), Applied::Applied);

@@ -21,6 +21,7 @@ use crate::admin;
 use crate::brokers::{BrokerKey, Registered, Registration};
 use crate::kv::{KvError, ORDER_TOPIC_CONFIG};
 use crate::name_server::NameServer;
+use crate::networks::{Origin, advertised};
 use crate::route_table::keep_zone;
 
 /// Clients from this version on (4.9.4) read routes as standard JSON.
@@ -127,14 +128,12 @@ pub(crate) fn dispatch(
 
 fn route(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
     let header: GetRouteInfoRequestHeader = call.frame.header()?;
+    if call.name_server.waits_for_brokers(now_ms()) {
+        return Err(Reject::error("name server not ready"));
+    }
     let (acting_master, ordered) = {
         let settings = call.name_server.settings();
-        let config = &settings.config;
-        let wait_ms = i64::from(config.wait_seconds_for_service) * 1000;
-        if config.need_wait_for_service && now_ms() - call.name_server.started_ms < wait_ms {
-            return Err(Reject::error("name server not ready"));
-        }
-        (config.support_acting_master, config.order_message_enable)
+        (settings.config.support_acting_master, settings.config.order_message_enable)
     };
     let route = call.name_server.routes().route(&header.topic, acting_master);
     let mut route = route.ok_or_else(|| {
@@ -154,6 +153,7 @@ fn route(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
         // Java quirk: what the zone filter rewrites is no standard JSON, whoever asks.
         dialect = Dialect::BareNumbers;
     }
+    call.name_server.routes().translate(&mut route.broker_datas, Origin::of(call.peer));
     out.ok_body(&route.encode_as(dialect));
     Ok(())
 }
@@ -183,7 +183,9 @@ fn register(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
         let settings = call.name_server.settings();
         let config = &settings.config;
         let zone_name = call.frame.field("__ZONE_NAME");
-        let registration = Registration { header: &header, zone_name, body, peer: call.peer };
+        let advertised = advertised(call.frame, &header.broker_name);
+        let registration =
+            Registration { header: &header, zone_name, advertised, body, peer: call.peer };
         call.name_server.routes_mut().register(registration, config, now_ms())
     };
     call.name_server.notify(change.as_slice());

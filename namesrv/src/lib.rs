@@ -6,12 +6,18 @@
 
 mod admin;
 mod brokers;
+mod check;
 mod config;
 mod dispatch;
+mod health;
 mod kv;
 mod name_server;
+mod networks;
 mod route_table;
+mod start_error;
 
-pub use config::{NamesrvConfig, Settings};
+pub use check::check as check_config;
+pub use config::{NamesrvConfig, Ports, Settings};
 pub use kv::KvError;
 pub use name_server::NameServer;
+pub use start_error::StartError;

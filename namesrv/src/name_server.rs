@@ -1,6 +1,5 @@
 //! [`NameServer`], what a name server is made of, and its start.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,14 +10,17 @@ use remoting::protocol::code::RequestCode;
 use remoting::protocol::command::{Frame, Responder};
 use remoting::protocol::header::NotifyMinBrokerIdChangeRequestHeader;
 use runtime::clock::now_ms;
+use runtime::config::{Change, all_or_nothing};
 use runtime::services::Services;
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
 use crate::brokers::MinBrokerChanged;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::dispatch;
+use crate::health;
 use crate::kv::{Kv, KvError};
 use crate::route_table::RouteTable;
+use crate::start_error::StartError;
 
 /// A name server; it serves nobody before [`NameServer::start`].
 #[derive(Debug)]
@@ -47,17 +49,22 @@ impl NameServer {
     }
 
     /// Listens and serves until the services are stopped; returns the address it listens on.
-    pub fn start(self: &Arc<Self>, services: &mut Services) -> io::Result<SocketAddr> {
+    ///
+    /// # Errors
+    /// Says which address cannot be listened on.
+    pub fn start(self: &Arc<Self>, services: &mut Services) -> Result<SocketAddr, StartError> {
         let config = self.settings().config.clone();
-        let ip: IpAddr = config.bind_address.trim().parse().map_err(|error| {
-            let problem = format!("bindAddress={}: {error}", config.bind_address);
-            io::Error::new(io::ErrorKind::InvalidInput, problem)
-        })?;
+        let bind = config.bind_address.trim();
+        let ip: IpAddr = bind.parse().map_err(|_| StartError::Bind(bind.to_owned()))?;
         let mut on = ServerConfig::on(SocketAddr::new(ip, config.listen_port));
+        let further = config.further_listen_ports.0.iter();
+        on.listen.extend(further.map(|&port| SocketAddr::new(ip, port)));
         on.backlog = i32::try_from(config.server_socket_backlog).unwrap_or(i32::MAX);
         on.limits.idle = Duration::from_secs(config.server_channel_max_idle_time_seconds.into());
-        let server = Server::bind(on, Arc::clone(self))?;
+        let server =
+            Server::bind(on, Arc::clone(self)).map_err(|source| StartError::Listen { source })?;
         let address = server.local_addr();
+        let further = server.local_addrs()[1..].to_vec();
         let name_server = Arc::clone(self);
         let period = Duration::from_millis(config.scan_not_active_broker_interval.max(1));
         services.every("broker-expiry", period, move || name_server.expire(now_ms()));
@@ -72,8 +79,32 @@ impl NameServer {
             };
             server.serve(ended).await;
         });
-        info!(%address, "name server listens");
+        info!(%address, ?further, "name server listens");
+        if let Some(port) = config.health_port {
+            health::start(self, SocketAddr::new(ip, port), services)?;
+        }
         Ok(address)
+    }
+
+    /// Reads the file of the settings again and takes over what may change while the name server
+    /// runs, all of it or nothing.
+    pub fn reload(&self) {
+        let Some(file) = &self.config_file else { return };
+        let pairs = match config::read(file) {
+            Ok(pairs) => pairs,
+            Err(error) => return error!(%error, "settings not read again"),
+        };
+        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        let pairs: Vec<_> = pairs
+            .into_iter()
+            .filter(|(key, _)| settings.change(key) == Some(Change::Running))
+            .collect();
+        let mut changed = settings.clone();
+        match all_or_nothing(changed.apply(&pairs)) {
+            Ok(()) => *settings = changed,
+            Err(error) => return error!(%error, "settings not read again"),
+        }
+        info!(file = %file.display(), "settings read again");
     }
 
     /// How long clients are told to go away before the name server stops.
@@ -84,6 +115,13 @@ impl NameServer {
             true => Duration::from_secs(seconds.into()),
             false => Duration::ZERO,
         }
+    }
+
+    /// Whether brokers still have time to register before routes are given.
+    pub(crate) fn waits_for_brokers(&self, now_ms: i64) -> bool {
+        let settings = self.settings();
+        let wait_ms = i64::from(settings.config.wait_seconds_for_service) * 1000;
+        settings.config.need_wait_for_service && now_ms - self.started_ms < wait_ms
     }
 
     /// Takes out brokers that have been silent for too long at `now_ms`.

@@ -14,6 +14,7 @@ use remoting::protocol::body::{
 };
 
 use crate::brokers::{BrokerKey, LiveBroker};
+use crate::networks::Origin;
 
 /// The permission bit for writing.
 pub(crate) const PERM_WRITE: i32 = 2;
@@ -39,6 +40,8 @@ pub(crate) struct RouteTable {
     pub(crate) clusters: BTreeMap<String, BTreeSet<String>>,
     /// Running brokers.
     pub(crate) live: BTreeMap<BrokerKey, LiveBroker>,
+    /// Whether a broker has ever named addresses for other networks.
+    pub(crate) advertises: bool,
 }
 
 impl RouteTable {
@@ -69,14 +72,13 @@ impl RouteTable {
         Some(route)
     }
 
-    /// Returns every broker and cluster.
-    pub fn cluster_info(&self) -> ClusterInfo {
+    /// Returns every broker and cluster, with the addresses for a client.
+    pub fn cluster_info(&self, origin: Origin) -> ClusterInfo {
         let names = |names: &BTreeSet<String>| names.iter().cloned().collect();
         let clusters = self.clusters.iter().map(|(cluster, set)| (cluster.clone(), names(set)));
-        ClusterInfo {
-            broker_addr_table: self.groups.clone(),
-            cluster_addr_table: clusters.collect(),
-        }
+        let mut broker_addr_table = self.groups.clone();
+        self.translate(broker_addr_table.values_mut(), origin);
+        ClusterInfo { broker_addr_table, cluster_addr_table: clusters.collect() }
     }
 
     /// Returns the brokers of one name, none if it is unknown.
@@ -111,15 +113,18 @@ impl RouteTable {
         topics.map(|(topic, _)| topic.clone()).collect()
     }
 
-    /// Returns the topics that are named after clusters and brokers, and one address.
-    pub fn system_topics(&self) -> (Vec<String>, Option<String>) {
+    /// Returns the topics that are named after clusters and brokers, and one address for a client.
+    pub fn system_topics(&self, origin: Origin) -> (Vec<String>, Option<String>) {
         let mut topics = Vec::new();
         for (cluster, names) in &self.clusters {
             topics.push(cluster.clone());
             topics.extend(names.iter().filter(|name| *name != cluster).cloned());
         }
-        let mut addrs = self.groups.values().flat_map(|group| group.broker_addrs.values());
-        (topics, addrs.next().cloned())
+        let first = self.groups.values().find(|group| !group.broker_addrs.is_empty()).cloned();
+        let mut first = first.into_iter().collect::<Vec<_>>();
+        self.translate(&mut first, origin);
+        let addr = first.into_iter().find_map(|mut group| group.broker_addrs.pop_first());
+        (topics, addr.map(|(_, addr)| addr))
     }
 
     /// Takes the queues of a topic as they are told, if all of their brokers are known.

@@ -1,17 +1,18 @@
 //! `mqnamesrv`: a name server, with the options of Java's script.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
-use clap::Parser;
-use namesrv::{NameServer, Settings};
-use runtime::config::{parse_bytes, to_text, warnings};
-use runtime::logging::{self, LogFormat};
+use clap::{Parser, Subcommand};
+use namesrv::{NameServer, Settings, StartError};
+use runtime::config::{check, to_text};
+use runtime::failure::StartFailed;
+use runtime::logging::{LogFormat, LogTarget};
+use runtime::process;
 use runtime::services::Services;
-use tokio::signal::unix::{SignalKind, signal};
+use runtime::signals::Signals;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -21,7 +22,7 @@ const STOP_DEADLINE: Duration = Duration::from_millis(1_500);
 
 /// Name server of RaptorMQ.
 #[derive(Parser)]
-#[command(name = "mqnamesrv", version)]
+#[command(name = "mqnamesrv", version, args_override_self = true)]
 struct Options {
     /// Name server config properties file; of several, later ones count more
     #[arg(short = 'c', long = "configFile", value_name = "FILE")]
@@ -33,68 +34,82 @@ struct Options {
     #[arg(short = 'n', long = "namesrvAddr", value_name = "LIST")]
     namesrv_addr: Option<String>,
     /// Form of log lines: plain or json
-    #[arg(long, default_value = "plain", value_parser = parse_format)]
+    #[arg(
+        long = "logFormat",
+        alias = "log-format",
+        value_name = "FORMAT",
+        default_value = "plain"
+    )]
     log_format: LogFormat,
+    /// Where the log goes: stdout, stderr or a file, which SIGHUP opens again
+    #[arg(long = "log", value_name = "TARGET", default_value = "stdout")]
+    log: LogTarget,
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
-fn parse_format(text: &str) -> Result<LogFormat, String> {
-    text.parse().map_err(|_| "expected plain or json".to_owned())
+#[derive(Subcommand)]
+enum Command {
+    /// Says what a start with these files would do: exit code 0 as wanted, 1 it starts but
+    /// something should be looked at, 2 it does not start
+    CheckConfig {
+        /// Configurations in Java's .properties form; later ones count more
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    logging::start(options.log_format, "info");
-    match run(options) {
-        Ok(()) => ExitCode::SUCCESS,
+    let options = match Options::try_parse() {
+        Ok(options) => options,
         Err(error) => {
-            eprintln!("mqnamesrv: {error:#}");
-            ExitCode::FAILURE
+            // Nobody is left to tell when the terminal is gone.
+            let _ = error.print();
+            let usage = ExitCode::from(process::USAGE);
+            return if error.use_stderr() { usage } else { ExitCode::SUCCESS };
         }
+    };
+    if let Some(Command::CheckConfig { files }) = &options.command {
+        let findings = namesrv::check_config(Settings::default(), files);
+        print!("{}", check::table(&findings, std::io::stdout().is_terminal()));
+        return ExitCode::from(check::exit_code(&findings));
     }
+    // What is printed is read by scripts.
+    let target = if options.print_config_item { LogTarget::Stderr } else { options.log.clone() };
+    process::run((options.log_format, target), run(options))
 }
 
-fn run(options: Options) -> anyhow::Result<()> {
-    let settings = read_settings(&options)?;
+async fn run(options: Options) -> anyhow::Result<()> {
+    let mut settings = Settings::default();
+    for file in &options.config_file {
+        let warnings = settings.load(file).map_err(StartFailed::from)?;
+        warnings.iter().for_each(|warning| tracing::warn!("configuration: {warning}"));
+        if !options.print_config_item {
+            // Word for word as Java says it.
+            println!("load config properties file OK, {}", file.display());
+        }
+    }
     if options.print_config_item {
         let entries = settings.entries();
         print!("{}", to_text(&entries.iter().collect::<Vec<_>>()));
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(settings, options.config_file.last().cloned()))
-}
-
-fn read_settings(options: &Options) -> anyhow::Result<Settings> {
-    let mut settings = Settings::default();
-    for file in &options.config_file {
-        let text = std::fs::read(file).with_context(|| file.display().to_string())?;
-        let pairs = parse_bytes(&text).with_context(|| file.display().to_string())?;
-        let outcomes = settings.apply(&pairs);
-        if let Some(outcome) = outcomes.iter().find(|outcome| outcome.fate.stops()) {
-            anyhow::bail!("{outcome}");
-        }
-        warnings(&outcomes).iter().for_each(|warning| tracing::warn!("{warning}"));
-        // As in Java: the file that was read is the one that changes are written to.
-        settings.config.config_store_path = file.display().to_string();
-    }
-    Ok(settings)
+    serve(settings, options.config_file.last().cloned()).await
 }
 
 async fn serve(settings: Settings, config_file: Option<PathBuf>) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::listen()?;
     let mut services = Services::new(tokio::runtime::Handle::current());
-    let name_server = NameServer::open(settings, config_file)?;
-    let address = name_server.start(&mut services)?;
+    let name_server = NameServer::open(settings, config_file)
+        .map_err(|error| StartFailed::from(StartError::from(error)))?;
+    let address = name_server.start(&mut services).map_err(StartFailed::from)?;
     let mut stdout = std::io::stdout();
     // Scripts of Java's distribution wait for the words before the comma.
     writeln!(stdout, "The Name Server boot success. serializeType=JSON, address {address}")?;
     stdout.flush()?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    let late = services.stop(name_server.farewell() + STOP_DEADLINE).await;
+    signals.stop_wanted(|| name_server.reload()).await;
+    let late = signals.stop(services.stop(name_server.farewell() + STOP_DEADLINE)).await;
     anyhow::ensure!(late.is_empty(), "did not stop in time: {}", late.join(", "));
+    tracing::info!("stopped");
     Ok(())
 }

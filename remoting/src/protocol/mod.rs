@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no runtime. Every decoder is total: it ends with a value or an error on
 //! any input, and takes memory in proportion to the input.
 
+pub mod advertised;
 pub mod body;
 pub mod code;
 pub mod command;
