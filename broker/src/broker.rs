@@ -4,7 +4,6 @@
 //! The order of the stop: unregister, refuse connections, wake held requests, drain, services
 //! backwards, then flush, checkpoint, and only then no abort marker.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -21,9 +20,9 @@ use remoting::protocol::message::properties::property;
 use runtime::clock::now_ms;
 use runtime::services::{Services, Stop};
 use store::json_file::JsonFileError;
-use store::{MessageStore, OpenError, StopError, retention};
+use store::{MessageStore, StopError, retention};
 use tokio::runtime::Handle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::address::Address;
 use crate::address_server;
@@ -31,7 +30,7 @@ use crate::admission::Admission;
 use crate::arrivals::Arrivals;
 use crate::clients::{Consumers, Producers};
 use crate::cold_reads::{self, ColdReads};
-use crate::config::{BrokerConfig, ConfigError, Current, LiveConfig, NetworkConfig, Settings};
+use crate::config::{BrokerConfig, Current, LiveConfig, NetworkConfig, Reloaded, Settings};
 use crate::dispatch::Frontend;
 use crate::filter::ConsumerFilters;
 use crate::groups::{self, Groups};
@@ -40,9 +39,12 @@ use crate::metrics;
 use crate::offsets::ConsumerOffsets;
 use crate::peers::{self, Peers};
 use crate::pop::{self, Orders, PopBuffer, Pops, Revive};
+use crate::quotas::Quotas;
+use crate::refusals::Refusals;
 use crate::request_modes::RequestModes;
 use crate::routes::{self, Routes};
-use crate::schedule::{self, LevelsError, Schedule};
+use crate::schedule::{self, Schedule};
+use crate::start_error::StartError;
 use crate::stats::Stats;
 use crate::topics::{SCHEDULE_TOPIC, Topics, revive_topic};
 use crate::traffic::Traffic;
@@ -71,6 +73,8 @@ pub struct Broker {
     pub(crate) consumers: Consumers,
     pub(crate) filters: Arc<ConsumerFilters>,
     pub(crate) admission: Admission,
+    pub(crate) refusals: Refusals,
+    pub(crate) quotas: Quotas,
     pub(crate) cold_reads: Arc<ColdReads>,
     pub(crate) locks: QueueLocks,
     pub(crate) arrivals: Arc<Arrivals>,
@@ -94,35 +98,6 @@ pub struct Broker {
     address: OnceLock<Address>,
     unique_keys: OnceLock<UniqueKeys>,
     turn: AtomicU32,
-}
-
-/// Why a broker does not start; one line each.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The settings cannot be worked with.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// `messageDelayLevel` is no list of delays.
-    #[error("messageDelayLevel: {0}")]
-    Levels(#[from] LevelsError),
-    /// A table of `config/` cannot be read.
-    #[error(transparent)]
-    Table(#[from] JsonFileError),
-    /// The store does not open.
-    #[error(transparent)]
-    Store(#[from] OpenError),
-    /// The addresses cannot be listened on.
-    #[error("cannot listen on {source}")]
-    Listen {
-        /// The system's answer, with the address.
-        source: io::Error,
-    },
-    /// The address to advertise does not resolve.
-    #[error("brokerIP1={0}: no such address")]
-    Advertised(String),
-    /// `bindAddress` is no address.
-    #[error("bindAddress={0}: not an IP address")]
-    Bind(String),
 }
 
 /// A started broker; `stop` it, or the store will recover at its next start.
@@ -249,6 +224,8 @@ impl Broker {
             consumers: Consumers::default(),
             filters: Arc::new(filters),
             admission: Admission::new(config.send_thread_pool_queue_capacity),
+            refusals: Refusals::default(),
+            quotas: Quotas::new(&settings.live),
             cold_reads: Arc::new(ColdReads::new(&config)),
             locks: QueueLocks::default(),
             arrivals,
@@ -297,6 +274,7 @@ impl Broker {
         let permission = self.live().broker_permission;
         self.topics.permit_auto_create(settings.live.auto_create_topic_enable, &self.config);
         self.store.reconfigure(settings.store.clone());
+        self.quotas.change(&settings.live);
         self.live.store(Arc::new(settings.live.clone()));
         if settings.live.broker_permission != permission {
             // Routes carry it.
@@ -503,6 +481,21 @@ impl Running {
     pub fn address(&self) -> (SocketAddr, String) {
         let why = self.broker.address.get().map(Address::why).unwrap_or_default();
         (self.broker.store_host(), why)
+    }
+
+    /// Reads the files of the settings again and says in the log which keys have changed.
+    pub fn reload(&self) {
+        let reloaded = self.broker.settings.reload(|settings| self.broker.reconfigure(settings));
+        match reloaded {
+            Ok(Reloaded { live, later }) => {
+                let keys: Vec<&str> = live.iter().map(|(key, _)| key.as_str()).collect();
+                info!(changed = keys.join(", "), "settings read again");
+                if !later.is_empty() {
+                    warn!(keys = later.join(", "), "changed in the file, counts after a restart");
+                }
+            }
+            Err(error) => error!(%error, "settings not read again"),
+        }
     }
 
     /// What handles the requests, for callers in this process.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use remoting::net::{Outcome, Peer, Service};
 use remoting::protocol::code::RequestCode;
 use remoting::protocol::command::{Frame, Responder};
+use runtime::clock::now_ms;
 
 use crate::broker::Broker;
 use crate::call::Call;
@@ -37,6 +38,7 @@ impl Service for Frontend {
     fn call(&self, peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Outcome {
         let call = Call { peer, frame: &frame };
         serve(&self.broker, &call, out).unwrap_or_else(|reject| {
+            self.broker.refusals.note(&call, &reject, now_ms());
             reject.write(out);
             Outcome::Done
         })

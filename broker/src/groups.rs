@@ -80,6 +80,11 @@ struct GroupFile {
 }
 
 impl Groups {
+    /// Says why a load would fail; changes nothing.
+    pub(crate) fn loadable(root: &Path) -> Result<(), JsonFileError> {
+        JsonFile::loadable::<GroupFile>(&root.join("config").join(FILE_NAME))
+    }
+
     /// Loads the groups of the store below `root` and adds the system groups.
     pub(crate) fn load(root: &Path) -> Result<Groups, JsonFileError> {
         let path = root.join("config").join(FILE_NAME);

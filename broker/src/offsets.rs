@@ -69,6 +69,12 @@ struct OffsetFile {
 }
 
 impl ConsumerOffsets {
+    /// Says why a load would fail; changes nothing.
+    pub(crate) fn loadable(root: &Path, light: bool) -> Result<(), JsonFileError> {
+        let name = if light { LIGHT_FILE_NAME } else { FILE_NAME };
+        JsonFile::loadable::<OffsetFile>(&root.join("config").join(name))
+    }
+
     /// Loads the offsets of the store below `root`; a missing file means none yet.
     pub(crate) fn load(
         root: &Path,

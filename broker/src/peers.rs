@@ -12,6 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use remoting::net::{CallError, Client, ClientOptions, NameServers};
+use remoting::protocol::advertised::{LISTENERS, NETWORKS};
 use remoting::protocol::body::{
     Body, BodyError, KVTable, RegisterBrokerBody, TopicConfig,
     TopicConfigAndMappingSerializeWrapper, TopicRouteData,
@@ -243,7 +244,13 @@ async fn register(
     let timeout = Duration::from_millis(broker.live().register_broker_timeout_mills.max(1) as u64);
     let code = RequestCode::RegisterBroker;
     let client = &broker.peers.client;
-    let answer = client.call(&server.address, code, &header, &[], &body, timeout).await?;
+    // A Java name server reads the fields that it knows and passes over these.
+    let further = [
+        (LISTENERS, config.advertised_listeners.as_str()),
+        (NETWORKS, config.advertised_networks.as_str()),
+    ];
+    let further = if config.advertised_listeners.is_empty() { &[][..] } else { &further };
+    let answer = client.call(&server.address, code, &header, further, &body, timeout).await?;
     if answer.code() != i32::from(ResponseCode::Success) {
         let remark = answer.remark().unwrap_or("").to_owned();
         return Err(RegisterError::Refused { code: answer.code(), remark });

@@ -1,4 +1,4 @@
-//! What the two programs share: settings from file and command line, and the life of a process.
+//! What the two programs share: command line, settings, and how they run.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -6,15 +6,24 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
-use runtime::config;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use runtime::failure::StartFailed;
+use runtime::logging::{LogFormat, LogTarget};
+use runtime::{config, process};
+use tracing::warn;
 
 use crate::{Settings, check_config};
 
-/// Exit code of a start that failed; scripts of Java's broker see 255.
-const START_FAILED: u8 = 255;
+/// Reads the command line, or says how it should look.
+///
+/// # Errors
+/// Returns the exit code of a program that has nothing more to do.
+pub fn options<T: clap::Parser>() -> Result<T, ExitCode> {
+    T::try_parse().map_err(|error| {
+        // Nobody is left to tell when the terminal is gone.
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::from(process::USAGE) } else { ExitCode::SUCCESS }
+    })
+}
 
 /// Applies the files of `-c`, later ones over earlier ones, and then keys of the command line.
 ///
@@ -27,10 +36,10 @@ pub fn configure(
 ) -> anyhow::Result<Vec<String>> {
     let mut warnings = Vec::new();
     for path in files {
-        warnings.extend(settings.load(path)?);
+        warnings.extend(settings.load(path).map_err(StartFailed::from)?);
     }
     let given: Vec<_> = given.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
-    warnings.extend(settings.apply(&given)?);
+    warnings.extend(settings.apply(&given).map_err(StartFailed::from)?);
     warnings.extend(settings.settle());
     Ok(warnings)
 }
@@ -55,51 +64,14 @@ pub fn warn_about(warnings: &[String]) {
     }
 }
 
-/// Runs a program to its end on all processors; an error is one line on stderr.
-pub fn run(program: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+/// Starts logging and runs a program to its end; an error is one line on stderr.
+pub fn run(
+    log: (LogFormat, LogTarget),
+    program: impl Future<Output = anyhow::Result<()>>,
+) -> ExitCode {
     #[cfg(feature = "faults")]
     if let Err(error) = store::faults::from_environment() {
-        eprintln!("{error}");
-        return ExitCode::from(START_FAILED);
+        return process::failed(&anyhow::Error::msg(error));
     }
-    let ended = match runtime.context("cannot start the runtime") {
-        Ok(runtime) => runtime.block_on(program),
-        Err(error) => Err(error),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::from(START_FAILED)
-        }
-    }
-}
-
-/// Signals that end a process; listens from the moment it is made.
-pub struct Termination {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Termination {
-    /// Starts listening.
-    ///
-    /// # Errors
-    /// Fails when the system refuses the handlers.
-    pub fn listen() -> anyhow::Result<Self> {
-        Ok(Termination {
-            terminate: signal(SignalKind::terminate()).context("SIGTERM")?,
-            interrupt: signal(SignalKind::interrupt()).context("SIGINT")?,
-        })
-    }
-
-    /// Waits for SIGTERM or SIGINT.
-    pub async fn wait(&mut self) {
-        let name = tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        };
-        info!(signal = name, "stopping");
-    }
+    process::run(log, program)
 }

@@ -46,6 +46,16 @@ impl Reject {
         Reject::new(ResponseCode::RequestCodeNotSupported, remark)
     }
 
+    /// The code of the answer.
+    pub(crate) fn code(&self) -> ResponseCode {
+        self.code
+    }
+
+    /// What it says to people.
+    pub(crate) fn remark(&self) -> &str {
+        &self.remark
+    }
+
     /// Adds a response field, unless the refusal stands for an exception.
     pub(crate) fn with(mut self, key: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         if !self.thrown {

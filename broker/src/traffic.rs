@@ -232,6 +232,7 @@ impl Broker {
         if messages > 0 {
             let system = self.topics.is_system(topic);
             self.traffic.got(group, topic, system, messages, got.bytes as u64);
+            self.has_got(group, messages);
         }
     }
 }

@@ -1,51 +1,16 @@
 //! The programs as processes: ready lines, signals, exit codes, settings.
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+#[path = "common/process.rs"]
+mod process;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use process::{MQBROKER, MQSERVER, Process};
+use rustix::process::Signal;
 use serde_json::Value;
-
-const MQSERVER: &str = env!("CARGO_BIN_EXE_mqserver");
-const MQBROKER: &str = env!("CARGO_BIN_EXE_mqbroker");
-
-/// A started program; killed when a test fails.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Gone already unless the test failed.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Process {
-    fn start(command: &mut Command) -> Process {
-        Process(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        BufReader::new(self.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        line
-    }
-
-    /// Sends a signal and returns whether it ended well and in time.
-    fn end(mut self, signal: Signal) {
-        let begun = Instant::now();
-        kill_process(Pid::from_child(&self.0), signal).unwrap();
-        let status = self.0.wait().unwrap();
-        assert!(status.success(), "{status}");
-        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-        let mut rest = String::new();
-        self.0.stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
-        assert_eq!(rest, "", "one line on stdout");
-    }
-}
 
 fn mqserver(data: &Path) -> Command {
     let mut command = Command::new(MQSERVER);
@@ -55,12 +20,7 @@ fn mqserver(data: &Path) -> Command {
 }
 
 fn failing(command: &mut Command) -> String {
-    let Output { status, stderr, stdout } = command.output().unwrap();
-    assert_eq!(status.code(), Some(255));
-    assert!(stdout.is_empty());
-    let text = String::from_utf8(stderr).unwrap();
-    // The log may say more before; the reason is the last line.
-    text.lines().last().unwrap().to_owned()
+    process::failing(command, 255)
 }
 
 #[test]
@@ -70,7 +30,7 @@ fn mqserver_says_when_it_is_ready_and_stops_at_a_signal() {
         let mut process = Process::start(&mut mqserver(data.path()));
         let ready: Value = serde_json::from_str(&process.line()).unwrap();
         assert_eq!(ready["event"], "ready");
-        assert_eq!(ready["pid"], process.0.id());
+        assert_eq!(ready["pid"], process.child.id());
         for key in ["namesrv", "broker"] {
             let address = ready[key].as_str().unwrap();
             assert!(address.starts_with("127.0.0.1:") && !address.ends_with(":0"), "{address}");
@@ -102,16 +62,20 @@ fn mqserver_takes_a_configuration() {
 fn a_start_that_fails_says_why_in_one_line() {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("broker.conf");
-    std::fs::write(&file, "brokerRole=SLAVE\n").unwrap();
+    std::fs::write(&file, "brokerRole=SLAVE\nbrokerId=1\n").unwrap();
     let reason = failing(mqserver(data.path()).arg("-c").arg(&file));
-    assert_eq!(reason, "brokerRole=SLAVE: replication is not supported");
+    assert_eq!(
+        reason,
+        "brokerRole=SLAVE: replication is not supported; take the key out, or keep the Java broker \
+         for it"
+    );
     let reason = failing(mqserver(data.path()).args(["-c", "/no/such/file"]));
     assert!(reason.starts_with("/no/such/file: "), "{reason}");
 
     let topics = data.path().join("config/topics.json");
     std::fs::create_dir_all(topics.parent().unwrap()).unwrap();
     std::fs::write(&topics, "{\"topicConfigTable\":").unwrap();
-    let reason = failing(&mut mqserver(data.path()));
+    let reason = process::failing(&mut mqserver(data.path()), 253);
     assert!(reason.contains("topics.json"), "{reason}");
     assert_eq!(std::fs::read_to_string(&topics).unwrap(), "{\"topicConfigTable\":");
 }
@@ -126,7 +90,7 @@ fn mqbroker_speaks_as_java_does() {
     );
     std::fs::write(&file, text).unwrap();
     let mut command = Command::new(MQBROKER);
-    command.arg("-c").arg(&file).env_remove("NAMESRV_ADDR");
+    command.args(["--log", "stderr", "-c"]).arg(&file).env_remove("NAMESRV_ADDR");
     let mut process = Process::start(&mut command);
     let line = process.line();
     assert!(line.starts_with("The broker[tested, 127.0.0.1:"), "{line}");
@@ -157,4 +121,110 @@ fn mqbroker_prints_its_settings() {
     let important = run("-m");
     assert!(important.lines().count() < all.lines().count());
     assert!(important.lines().any(|line| line == "brokerClusterName=DefaultCluster"));
+}
+
+/// The files in a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_server_for_a_test_leaves_nothing_behind() {
+    let root = tempfile::tempdir().unwrap();
+    let temporary = || {
+        let mut command = Command::new(MQSERVER);
+        command.args(["--temp", "--port", "0"]).env("TMPDIR", root.path());
+        command
+    };
+    let mut process = Process::start(&mut temporary());
+    let ready: Value = serde_json::from_str(&process.line()).unwrap();
+    for key in ["namesrv", "broker", "metrics"] {
+        let address = ready[key].as_str().unwrap();
+        assert!(address.starts_with("127.0.0.1:"), "{address}");
+        std::net::TcpStream::connect(address).unwrap();
+    }
+    let data = PathBuf::from(ready["data"].as_str().unwrap());
+    assert_eq!(files(root.path()).len(), 1);
+    assert!(data.starts_with(root.path().canonicalize().unwrap()) && data.join("lock").exists());
+    process.end(Signal::TERM);
+    assert_eq!(files(root.path()), Vec::<PathBuf>::new());
+    // Neither does one that does not start.
+    let reason = failing(temporary().args(["--bind", "nowhere"]));
+    assert!(reason.contains("bindAddress=nowhere"), "{reason}");
+    assert_eq!(files(root.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_second_signal_ends_a_stop_at_once() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("broker.conf");
+    std::fs::write(&file, "enableShutdownGracefully=true\nshutdownWaitTimeSeconds=60\n").unwrap();
+    let log = data.path().join("log");
+    for second in [Signal::TERM, Signal::INT] {
+        let mut command = mqserver(data.path());
+        let mut process = Process::start(command.arg("-c").arg(&file).arg("--log").arg(&log));
+        assert!(process.line().contains("ready"));
+        process.signal(Signal::TERM);
+        wait_for(&log, "stopping");
+        let begun = Instant::now();
+        process.signal(second);
+        let (status, _, _) = process.ended();
+        assert_eq!(status.code(), Some(143));
+        assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+        // As after a kill.
+        assert!(data.path().join("abort").exists());
+        std::fs::remove_file(&log).unwrap();
+    }
+}
+
+/// Waits until a file has a text.
+fn wait_for(file: &Path, text: &str) -> String {
+    let begun = Instant::now();
+    loop {
+        let content = std::fs::read_to_string(file).unwrap_or_default();
+        if content.contains(text) {
+            return content;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "no {text:?} in {content}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_hang_up_rotates_the_log_and_reads_the_settings_again() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("broker.conf");
+    let text = format!(
+        "listenPort=0\nbindAddress=127.0.0.1\nstorePathRootDir={}\nfileReservedTime=48\n",
+        data.path().display()
+    );
+    std::fs::write(&file, &text).unwrap();
+    let log = data.path().join("broker.log");
+    let mut command = Command::new(MQBROKER);
+    command.arg("-c").arg(&file).arg("--log").arg(&log).args(["--logFormat", "json"]);
+    let mut process = Process::start(command.env_remove("NAMESRV_ADDR"));
+    assert!(process.line().contains("boot success"));
+    let moved = data.path().join("broker.log.1");
+    std::fs::rename(&log, &moved).unwrap();
+    let changed = text.replace("=48", "=24").replace("listenPort=0", "listenPort=1");
+    std::fs::write(&file, format!("{changed}autoCreateTopicEnable=false\n")).unwrap();
+    process.signal(Signal::HUP);
+    let lines = wait_for(&log, "counts after a restart");
+    assert!(lines.contains("autoCreateTopicEnable, fileReservedTime"), "{lines}");
+    assert!(lines.contains("\"keys\":\"listenPort\""), "{lines}");
+    for line in lines.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let time = line["timestamp"].as_str().unwrap();
+        // RFC 3339, with the offset of the zone.
+        let zone = &time[time.len() - 6..];
+        assert!(time.ends_with('Z') || zone.starts_with(['+', '-']), "{time}");
+    }
+    assert!(!std::fs::read_to_string(&moved).unwrap().contains("SIGHUP"));
+    // What cannot be had changes nothing.
+    std::fs::write(&file, format!("{text}fileReservedTime=-1\n")).unwrap();
+    process.signal(Signal::HUP);
+    let lines = wait_for(&log, "settings not read again");
+    assert!(lines.contains("must be from 0 to 876000"), "{lines}");
+    process.end(Signal::TERM);
+    wait_for(&log, "\"stopped\"");
 }

@@ -143,3 +143,23 @@ async fn a_name_server_that_does_not_answer_holds_up_nothing() {
     bench.stop().await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn a_broker_of_several_networks_is_told_of_by_its_address_there() {
+    let roots = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (name_server, services) = name_server::start(roots[0].path(), 0);
+    let settings = format!(
+        "namesrvAddr={name_server}\nadvertisedListeners=in://192.0.2.7:10911,out://mq.test:30911\n\
+         advertisedNetworks=in:192.0.2.0/24,out:127.0.0.0/8"
+    );
+    let bench = Bench::with(roots[1].path(), &settings).await;
+    bench.running.registered(PATIENCE).await;
+    let client = Client::new(ClientOptions::default());
+    let found = route(&client, name_server, "TBW102").await.unwrap();
+    assert_eq!(found.broker_datas[0].broker_addrs[&0], "mq.test:30911");
+    // It leaves under the address that it came with.
+    bench.stop().await;
+    assert!(route(&client, name_server, "TBW102").await.is_none());
+    client.close();
+    services.stop(PATIENCE).await;
+}

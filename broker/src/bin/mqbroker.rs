@@ -6,14 +6,16 @@ use std::process::ExitCode;
 use broker::{Broker, Settings, program};
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
-use runtime::logging::{self, LogFormat};
+use runtime::failure::StartFailed;
+use runtime::logging::{LogFormat, LogTarget};
+use runtime::signals::Signals;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Starts a RocketMQ-compatible broker.
 #[derive(Parser)]
-#[command(name = "mqbroker", version)]
+#[command(name = "mqbroker", version, args_override_self = true)]
 struct Options {
     /// Broker configuration in Java's .properties form; of several, later ones count more.
     #[arg(short = 'c', long = "configFile", value_name = "FILE")]
@@ -30,6 +32,9 @@ struct Options {
     /// Log format: plain or json.
     #[arg(long = "logFormat", value_name = "FORMAT", default_value = "plain")]
     log_format: LogFormat,
+    /// Where the log goes: stdout, stderr or a file, which SIGHUP opens again.
+    #[arg(long = "log", value_name = "TARGET", default_value = "stdout")]
+    log: LogTarget,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -48,7 +53,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = match program::options::<Options>() {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
     match &options.command {
         Some(Command::CheckConfig { files }) => return program::check(defaults(), files),
         Some(Command::DescribeConfig) => {
@@ -57,8 +65,10 @@ fn main() -> ExitCode {
         }
         None => {}
     }
-    logging::start(options.log_format, "info");
-    program::run(broker(options))
+    // What is printed is read by scripts.
+    let prints = options.print_config_item || options.print_important_config;
+    let target = if prints { LogTarget::Stderr } else { options.log.clone() };
+    program::run((options.log_format, target), broker(options))
 }
 
 fn defaults() -> Settings {
@@ -84,9 +94,9 @@ async fn broker(options: Options) -> anyhow::Result<()> {
         return Ok(());
     }
     program::warn_about(&warnings);
-    let mut termination = program::Termination::listen()?;
+    let mut signals = Signals::listen()?;
     let name_servers = settings.name_servers().join(";");
-    let running = Broker::start(settings).await?;
+    let running = Broker::start(settings).await.map_err(StartFailed::from)?;
     let (address, _why) = running.address();
     let name = running.name();
     // Scripts wait for this line, word for word as Java prints it.
@@ -96,7 +106,8 @@ async fn broker(options: Options) -> anyhow::Result<()> {
         format!(" and name server is {name_servers}")
     };
     println!("The broker[{name}, {address}] boot success. serializeType=JSON{known}");
-    termination.wait().await;
-    running.stop().await?;
+    signals.stop_wanted(|| running.reload()).await;
+    signals.stop(running.stop()).await?;
+    tracing::info!("stopped");
     Ok(())
 }

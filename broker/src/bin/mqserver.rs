@@ -3,9 +3,9 @@
 //! Stdout carries one line, a JSON object that says where everything is; logs go to stderr.
 
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,14 +13,18 @@ use broker::{Broker, Running, Settings, program};
 use clap::Parser;
 use mimalloc::MiMalloc;
 use namesrv::{NameServer, NamesrvConfig};
-use runtime::logging::{self, LogFormat};
+use runtime::failure::{FAILED, StartFailed, cure_of_file};
+use runtime::logging::{LogFormat, LogTarget};
 use runtime::services::Services;
+use runtime::signals::Signals;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// Port of a name server unless another is given.
+const NAME_SERVER_PORT: u16 = 9876;
 /// Time the broker has to appear in its own name server before the ready line is printed anyway.
 const REGISTRATION: Duration = Duration::from_secs(5);
 /// Time the name server has to stop, after the broker.
@@ -28,17 +32,20 @@ const STOP_DEADLINE: Duration = Duration::from_millis(400);
 
 /// Starts a name server and a broker in one process.
 #[derive(Parser)]
-#[command(name = "mqserver", version)]
+#[command(name = "mqserver", version, args_override_self = true)]
 struct Options {
     /// Port of the broker; 0 takes a free one [default: 10911].
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Port of the name server; 0 takes a free one.
-    #[arg(long, value_name = "PORT", default_value_t = 9876)]
-    namesrv_port: u16,
+    /// Port of the name server; 0 takes a free one [default: 9876, and 0 with --port 0].
+    #[arg(long, value_name = "PORT")]
+    namesrv_port: Option<u16>,
     /// Directory of all data [default: data, or storePathRootDir of the configuration].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// For tests: data in a new directory that is removed at the end, 127.0.0.1 unless --bind.
+    #[arg(long, conflicts_with = "data")]
+    temp: bool,
     /// Address to listen on [default: all].
     #[arg(long, value_name = "ADDRESS")]
     bind: Option<String>,
@@ -51,6 +58,9 @@ struct Options {
     /// Log format: plain or json.
     #[arg(long, value_name = "FORMAT", default_value = "plain")]
     log_format: LogFormat,
+    /// Where the log goes: stderr, stdout or a file, which SIGHUP opens again.
+    #[arg(long, value_name = "TARGET", default_value = "stderr")]
+    log: LogTarget,
 }
 
 /// The line on stdout once clients can be served.
@@ -72,9 +82,38 @@ struct Ready<'a> {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    logging::start(options.log_format, "info");
-    program::run(serve(options))
+    let options = match program::options::<Options>() {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    program::run((options.log_format, options.log.clone()), run(options))
+}
+
+/// Serves, in a directory of its own if that is wanted.
+async fn run(mut options: Options) -> anyhow::Result<()> {
+    if !options.temp || options.print_config {
+        return serve(options).await;
+    }
+    let directory = make_directory().context("--temp: no directory, set TMPDIR to another")?;
+    options.data = Some(directory.clone());
+    options.bind.get_or_insert_with(|| "127.0.0.1".to_owned());
+    let served = serve(options).await;
+    let removed = std::fs::remove_dir_all(&directory);
+    removed.with_context(|| format!("--temp: {} not removed", directory.display()))?;
+    served
+}
+
+/// Makes a directory that nobody had before and nobody else can look into.
+fn make_directory() -> std::io::Result<PathBuf> {
+    let root = std::env::temp_dir();
+    let mut number = 0;
+    loop {
+        let directory = root.join(format!("raptormq-{}-{number}", std::process::id()));
+        match std::fs::DirBuilder::new().mode(0o700).create(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+            made => return made.map(|()| directory),
+        }
+    }
 }
 
 async fn serve(options: Options) -> anyhow::Result<()> {
@@ -84,24 +123,31 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         return Ok(());
     }
     program::warn_about(&warnings);
-    let mut termination = program::Termination::listen()?;
+    let mut signals = Signals::listen()?;
     // Made before the name server, whose files would otherwise be in a place of their own.
     let data = PathBuf::from(&settings.store.store_path_root_dir);
-    std::fs::create_dir_all(&data).with_context(|| data.display().to_string())?;
+    std::fs::create_dir_all(&data).map_err(|error| {
+        StartFailed::new(FAILED, &format!("{}: {error}", data.display()), cure_of_file(&error))
+    })?;
     let data = data.canonicalize().with_context(|| data.display().to_string())?;
 
     let mut services = Services::new(Handle::current());
     let namesrv = start_name_server(&options, &settings, &data, &mut services)?;
     let others = settings.name_servers().join(";");
     settings.broker.namesrv_addr = Some(format!("{namesrv};{others}"));
-    let running = Broker::start(settings).await?;
+    let running = Broker::start(settings).await.map_err(StartFailed::from)?;
     running.registered(REGISTRATION).await;
     print_ready(&running, &namesrv, &data)?;
 
-    termination.wait().await;
-    let stopped = running.stop().await;
-    services.stop(STOP_DEADLINE).await;
-    stopped.context("the store did not stop cleanly")
+    signals.stop_wanted(|| running.reload()).await;
+    let stopping = async {
+        let stopped = running.stop().await;
+        services.stop(STOP_DEADLINE).await;
+        stopped
+    };
+    signals.stop(stopping).await.context("the store did not stop cleanly")?;
+    tracing::info!("stopped");
+    Ok(())
 }
 
 /// The settings of the broker: defaults, file, options.
@@ -124,7 +170,7 @@ fn settings(options: &Options) -> anyhow::Result<(Settings, Vec<String>)> {
         given.push(("bindAddress", bind.clone()));
     }
     let warnings = program::configure(&mut settings, &options.config, &given)?;
-    settings.validate()?;
+    settings.validate().map_err(StartFailed::from)?;
     Ok((settings, warnings))
 }
 
@@ -137,15 +183,21 @@ fn start_name_server(
 ) -> anyhow::Result<String> {
     let file = |name: &str| data.join("namesrv").join(name).display().to_string();
     let config = NamesrvConfig {
-        listen_port: options.namesrv_port,
+        listen_port: options.namesrv_port.unwrap_or(match options.port {
+            Some(0) => 0,
+            _ => NAME_SERVER_PORT,
+        }),
         bind_address: settings.network.bind_address.clone(),
         kv_config_path: file("kvConfig.json"),
         config_store_path: file("namesrv.properties"),
         ..NamesrvConfig::default()
     };
-    let name_server: Arc<NameServer> =
-        NameServer::open(namesrv::Settings { config, ..Default::default() }, None)?;
-    let listens = name_server.start(services).context("name server: cannot listen")?;
+    let settings = namesrv::Settings { config, ..Default::default() };
+    let listens = NameServer::open(settings, None)
+        .map_err(namesrv::StartError::from)
+        .and_then(|name_server| name_server.start(services))
+        .map_err(StartFailed::from)
+        .context("name server")?;
     let ip = listens.ip();
     if !ip.is_unspecified() {
         return Ok(listens.to_string());

@@ -17,6 +17,7 @@ use remoting::protocol::header::NotifyConsumerIdsChangedRequestHeader;
 
 use super::Client;
 use super::assumed::Assumed;
+use super::wishes::{Conflicts, Wishes};
 use crate::filter::{Filter, TagFilter};
 
 /// Topics that are remembered as subscribed to; clients choose the names.
@@ -30,6 +31,8 @@ pub(crate) struct Consumers {
     fingerprints: DashMap<String, i32>,
     /// What groups want of topics beside what their heartbeats say.
     pub(crate) assumed: Assumed,
+    /// Groups whose members do not want the same.
+    pub(crate) conflicts: Conflicts,
     /// Members to be told of a change at the next round, by group.
     untold: Mutex<HashMap<String, Vec<Arc<Peer>>>>,
     /// Topics anybody has ever subscribed to. Java quirk: request 300 lists them as groups.
@@ -46,6 +49,8 @@ pub(crate) struct ConsumerGroup {
     /// Where it starts without an offset.
     pub consume_from_where: Option<ConsumeFromWhere>,
     members: HashMap<u64, Client>,
+    /// What each member wants, as its last heartbeat with subscriptions said.
+    wishes: BTreeMap<u64, Wishes>,
     subscriptions: BTreeMap<String, Arc<Subscription>>,
 }
 
@@ -126,6 +131,29 @@ impl ConsumerGroup {
         self.members().map(|client| Arc::clone(&client.peer)).collect()
     }
 
+    /// Notes what a member wants; true unless it was known.
+    fn wish(&mut self, peer_id: u64, data: &ConsumerData) -> bool {
+        let wishes = Wishes::of(data);
+        match self.wishes.get(&peer_id) {
+            Some(known) if *known == wishes => false,
+            _ => {
+                self.wishes.insert(peer_id, wishes);
+                true
+            }
+        }
+    }
+
+    /// Two members that do not want the same, and what of it differs.
+    fn disagreement(&self) -> Option<String> {
+        let mut wishes = self.wishes.iter();
+        let (first, wanted) = wishes.next()?;
+        let (second, (what, one, other)) =
+            wishes.find_map(|(id, others)| Some((id, wanted.difference(others)?)))?;
+        let name = |id: &u64| self.members.get(id).map_or("?", |client| client.client_id.as_str());
+        let (first, second) = (name(first), name(second));
+        Some(format!("{what}: {first} wants {one}, {second} wants {other}"))
+    }
+
     /// Adds or refreshes a member; true when it is new.
     fn join(&mut self, client: &Client) -> bool {
         let known = self.members.insert(client.peer.id(), client.clone());
@@ -176,6 +204,9 @@ impl Consumers {
             group.message_model = data.message_model;
             group.consume_from_where = data.consume_from_where;
             let joined = group.join(client);
+            if with_subscriptions && group.wish(client.peer.id(), data) {
+                self.conflicts.note(name, group.disagreement());
+            }
             let resubscribed = with_subscriptions && group.subscribe(&data.subscription_data_set);
             if !joined && !resubscribed {
                 return false;
@@ -219,6 +250,9 @@ impl Consumers {
         let peers = {
             let Some(mut group) = self.groups.get_mut(name) else { return };
             group.members.remove(&peer_id);
+            if group.wishes.remove(&peer_id).is_some() {
+                self.conflicts.note(name, group.disagreement());
+            }
             if group.broadcasts() { Vec::new() } else { group.peers() }
         };
         if self.groups.remove_if(name, |_, group| group.members.is_empty()).is_some() {

@@ -6,6 +6,7 @@
 mod assumed;
 mod consumers;
 mod producers;
+mod wishes;
 
 use std::sync::Arc;
 

@@ -18,6 +18,14 @@ pub struct BrokerConfig {
     /// Address that clients are told to connect to; found by the broker unless set.
     #[property(name = "brokerIP1", fixed)]
     pub broker_ip1: Option<String>,
+    /// Addresses for clients of several networks: `NAME://HOST:PORT`, separated by commas. Our name
+    /// server tells each client the one of its network; Java's tells all `brokerIP1`.
+    #[property(default = "", fixed)]
+    pub advertised_listeners: String,
+    /// Who is told which: `NAME:ADDRESS/BITS` or `NAME:*` for addresses of clients,
+    /// `NAME:port=NUMBER` for the port of the name server they come to, separated by commas.
+    #[property(default = "", fixed)]
+    pub advertised_networks: String,
     /// Address that replicas are told to connect to; the client address unless set.
     #[property(name = "brokerIP2", fixed)]
     pub broker_ip2: Option<String>,

@@ -2,18 +2,23 @@
 //!
 //! Nothing is changed: ports are bound and let go again, directories only looked at.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use remoting::protocol::advertised::Network;
 use runtime::config::Process;
-use runtime::config::check::{Finding, Level};
-use rustix::fs::Access;
+use runtime::config::check::{self, Finding, Level};
+use runtime::failure::StartFailed;
 use store::disk::DiskSpace;
-use store::foreign;
+use store::{MessageStore, StoreConfig};
 
 use super::{ConfigError, Settings, read};
 use crate::address::Address;
-use crate::schedule;
+use crate::groups::Groups;
+use crate::offsets::ConsumerOffsets;
+use crate::schedule::{self, Schedule};
+use crate::start_error::StartError;
+use crate::topics::Topics;
 
 /// Reads the files as a start would, and looks at addresses, ports and disks.
 #[must_use]
@@ -58,16 +63,11 @@ fn network(settings: &Settings) -> Vec<Finding> {
     let Ok(ip) = bind.parse::<IpAddr>() else {
         return vec![Finding::new(Level::Stops, "bindAddress", bind, "is no IP address")];
     };
-    let mut findings = Vec::new();
     // As a start does it: the port for clients, and the one that tools and old clients use.
-    for port in [port, port.saturating_sub(2)].into_iter().filter(|&port| port > 0) {
-        let address = SocketAddr::new(ip, port);
-        let (level, said) = match TcpListener::bind(address) {
-            Ok(_) => (Level::Fine, "free".to_owned()),
-            Err(error) => (Level::Stops, error.to_string()),
-        };
-        findings.push(Finding::new(level, "port", address.to_string(), said));
-    }
+    let second = port.checked_sub(2).filter(|&port| port > 0);
+    let ports = [Some(port), second].into_iter().flatten();
+    let mut findings: Vec<Finding> =
+        ports.map(|port| check::port(SocketAddr::new(ip, port))).collect();
     let configured = settings.broker.broker_ip1.as_deref();
     let bound = SocketAddr::new(ip, port);
     findings.push(match Address::choose(configured, bound, &settings.name_servers()) {
@@ -80,6 +80,18 @@ fn network(settings: &Settings) -> Vec<Finding> {
         }
         Err(name) => Finding::new(Level::Stops, "brokerIP1", name, "no such address"),
     });
+    let advertised = settings.advertised().unwrap_or_default();
+    findings.extend(advertised.listeners().iter().map(|listener| {
+        let who: Vec<String> = listener.networks.iter().map(Network::to_string).collect();
+        let (level, said) = match who.is_empty() {
+            true => {
+                (Level::Look, "nobody is told it: advertisedNetworks does not name it".to_owned())
+            }
+            false => (Level::Fine, format!("clients from {} are told it", who.join(", "))),
+        };
+        let subject = format!("listener {}", listener.name);
+        Finding::new(level, subject, listener.address.clone(), said)
+    }));
     let fetched = settings.broker.fetch_namesrv_addr_by_address_server;
     if settings.name_servers().is_empty() && !fetched {
         let said = "none: no client finds this broker; set namesrvAddr or NAMESRV_ADDR";
@@ -90,41 +102,60 @@ fn network(settings: &Settings) -> Vec<Finding> {
 
 fn disks(settings: &Settings) -> Vec<Finding> {
     let config = &settings.store;
-    let mut directories = vec![config.root().to_owned()];
+    let root = config.root();
+    let mut directories = vec![root.to_owned()];
     directories.extend(config.commit_log_paths());
-    let mut findings: Vec<Finding> =
-        directories.iter().map(|path| disk(path, config.disk_space_warning_level_ratio)).collect();
-    if let Err(error) = foreign::refuse(config.root()) {
-        let root = config.store_path_root_dir.clone();
-        findings.push(Finding::new(Level::Stops, "store", root, error.to_string()));
+    let mut findings: Vec<Finding> = directories.iter().map(|path| disk(path, config)).collect();
+    if findings.iter().any(|finding| finding.level == Level::Stops) {
+        return findings;
+    }
+    let mut stops = |said: String| {
+        let shown = config.store_path_root_dir.clone();
+        findings.push(Finding::new(Level::Stops, "store", shown, said));
+    };
+    if let Err(error) = MessageStore::look(config) {
+        stops(StartFailed::from(StartError::from(error)).line);
+    }
+    for looked in [
+        Topics::loadable(root),
+        Groups::loadable(root),
+        ConsumerOffsets::loadable(root, config.enable_lmq),
+        Schedule::loadable(root),
+    ] {
+        if let Err(error) = looked {
+            stops(StartFailed::from(StartError::from(error)).line);
+        }
     }
     findings
 }
 
-/// Whether a directory, or the nearest one above it that is there, can be written to.
-fn disk(path: &Path, percent_max: i32) -> Finding {
+/// Whether a directory can be written to, and whether its disk has room.
+fn disk(path: &Path, config: &StoreConfig) -> Finding {
+    let finding = check::directory(path);
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let there = absolute.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    let shown = path.display().to_string();
-    let problem = |said: String| Finding::new(Level::Stops, "directory", shown.clone(), said);
-    if !there.is_dir() {
-        return problem(format!("{} is no directory", there.display()));
+    if finding.level == Level::Stops {
+        return finding;
     }
-    if let Err(error) = rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK) {
-        return problem(format!("{}: {}", there.display(), std::io::Error::from(error)));
-    }
-    match DiskSpace::of(there) {
-        Ok(space) => {
+    // The store bounds the ratio, too.
+    let percent_max = config.disk_space_warning_level_ratio.clamp(35, 90).unsigned_abs();
+    let free_min = config.disk_space_warning_level_free_bytes.unsigned_abs();
+    let (level, said) = match DiskSpace::of(there) {
+        Ok(space) if space.used_percent() > percent_max => {
             let used = space.used_percent();
-            let said = format!("writable, {used} % of its disk is used");
-            // The store bounds the ratio, too.
-            if i64::from(used) > i64::from(percent_max.clamp(35, 90)) {
-                let said =
-                    format!("{said}: messages are refused above {}", percent_max.clamp(35, 90));
-                return Finding::new(Level::Look, "directory", shown, said);
-            }
-            Finding::new(Level::Fine, "directory", shown, said)
+            (
+                Level::Look,
+                format!("{used} % of its disk is used: messages are refused above {percent_max}"),
+            )
         }
-        Err(error) => problem(format!("{}: {error}", there.display())),
-    }
+        Ok(space) if space.usable < free_min => {
+            let free = space.usable;
+            (Level::Look, format!("{free} bytes are free: messages are refused below {free_min}"))
+        }
+        Ok(space) => {
+            (Level::Fine, format!("writable, {} % of its disk is used", space.used_percent()))
+        }
+        Err(error) => (Level::Stops, format!("{}: {error}", there.display())),
+    };
+    Finding { level, said, ..finding }
 }

@@ -1,12 +1,34 @@
-//! The settings of a running broker, as requests show and change them.
+//! The settings of a running broker, as requests show and change them and
+//! their files say anew.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use remoting::protocol::body::DataVersion;
 use runtime::clock::now_ms;
-use runtime::config::{Process, UpdateError, all_or_nothing, change_file, read_update};
+use runtime::config::{Change, Process, UpdateError, all_or_nothing, change_file, read_update};
 
-use super::Settings;
+use super::{ConfigError, Settings};
+
+/// What a look at the files of the start has brought.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    /// Keys that count now, with their values.
+    pub live: Vec<(String, String)>,
+    /// Keys that are other ones and count after a restart.
+    pub later: Vec<String>,
+}
+
+/// Why such a look brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReloadError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] ConfigError),
+    /// A value cannot be had.
+    #[error(transparent)]
+    Value(#[from] UpdateError),
+}
 
 /// The settings as they are now.
 pub(crate) struct Current {
@@ -17,6 +39,15 @@ struct State {
     settings: Settings,
     /// Counts the changes.
     version: DataVersion,
+}
+
+impl State {
+    fn take(&mut self, changed: Settings, apply: impl FnOnce(&Settings)) {
+        apply(&changed);
+        self.settings = changed;
+        self.version.counter += 1;
+        self.version.timestamp = now_ms();
+    }
 }
 
 impl Current {
@@ -50,15 +81,46 @@ impl Current {
         changed.validate().map_err(|error| UpdateError::Contradiction(error.to_string()))?;
         let store = changed.store.validate();
         store.map_err(|error| UpdateError::Contradiction(error.to_string()))?;
-        if let Some(file) = &changed.file {
+        if let Some(file) = changed.files.last() {
             change_file(file, &pairs)
                 .map_err(|error| UpdateError::File { file: file.display().to_string(), error })?;
         }
-        apply(&changed);
-        state.settings = changed;
-        state.version.counter += 1;
-        state.version.timestamp = now_ms();
+        changed.read.extend(pairs.iter().cloned());
+        state.take(changed, apply);
         Ok(pairs.into_iter().map(|(key, _)| key).collect())
+    }
+
+    /// Reads the files of the start again and takes over what has changed in them since they were
+    /// read last, all of it or nothing, as far as it can change while the broker runs.
+    ///
+    /// # Errors
+    /// Says what cannot be read or had; nothing has changed then.
+    pub(crate) fn reload(&self, apply: impl FnOnce(&Settings)) -> Result<Reloaded, ReloadError> {
+        let mut state = self.lock();
+        let mut now = BTreeMap::new();
+        for file in &state.settings.files {
+            now.extend(super::read(file)?);
+        }
+        let former = &state.settings.read;
+        let news = now.iter().filter(|(key, value)| former.get(*key) != Some(*value));
+        let news = news.map(|(key, value)| (key.clone(), value.clone()));
+        let (live, mut later): (Vec<_>, Vec<_>) =
+            news.partition(|(key, _)| state.settings.change(key) == Some(Change::Running));
+        let gone = former.iter().filter(|(key, _)| !now.contains_key(*key));
+        later.extend(gone.map(|(key, _)| (key.clone(), String::new())));
+        let mut changed = state.settings.clone();
+        all_or_nothing(Process::Broker, changed.outcomes(&live))?;
+        let contradiction = |error: String| ReloadError::Value(UpdateError::Contradiction(error));
+        changed.validate().map_err(|error| contradiction(error.to_string()))?;
+        changed.store.validate().map_err(|error| contradiction(error.to_string()))?;
+        changed.read = now;
+        if !live.is_empty() {
+            state.take(changed, apply);
+        } else {
+            state.settings = changed;
+        }
+        let later = later.into_iter().map(|(key, _)| key).collect();
+        Ok(Reloaded { live, later })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -2,6 +2,7 @@
 
 use remoting_derive::Properties;
 
+use crate::quotas::Rates;
 use crate::request_modes::RequestMode;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -34,6 +35,16 @@ pub struct LiveConfig {
     /// Whether a new group pops a young topic from its first message on.
     #[property(default = true)]
     pub init_pop_offset_by_check_msg_in_mem: bool,
+    /// Messages a second that each topic may be sent: `NAME:NUMBER` or `NAME:NUMBER/BURST`,
+    /// separated by commas, `*` for all others. More are answered 215.
+    #[property(default = Rates::default())]
+    pub quota_topics: Rates,
+    /// Messages a second that each group may send or get.
+    #[property(default = Rates::default())]
+    pub quota_groups: Rates,
+    /// Sends, pulls and pops a second from each address of clients.
+    #[property(default = Rates::default())]
+    pub quota_client_ips: Rates,
     /// Whether an unknown consumer group is created when it appears.
     #[property(default = true)]
     pub auto_create_subscription_group: bool,

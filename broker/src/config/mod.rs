@@ -13,12 +13,16 @@ mod live;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use remoting::protocol::advertised::{Advertised, AdvertisedError};
 use runtime::config::{self, Change, Outcome, Process, Properties, Property};
 use store::StoreConfig;
 
 pub use broker::{BrokerConfig, NetworkConfig};
-pub(crate) use current::Current;
+pub(crate) use current::{Current, Reloaded};
 pub use live::LiveConfig;
+
+/// Keys of which Java refuses a start with both.
+const TWO_REPLICATIONS: [&str; 2] = ["enableControllerMode", "enableDLegerCommitLog"];
 
 /// All settings of a broker process.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +37,10 @@ pub struct Settings {
     pub store: StoreConfig,
     /// Keys without effect as they were given; lists of settings show them, as Java's do.
     pub kept: BTreeMap<String, String>,
-    /// The file that changes are written to: the last that was read.
-    pub file: Option<PathBuf>,
+    /// The files that were read; changes are written to the last.
+    pub files: Vec<PathBuf>,
+    /// What they said when they were read last.
+    pub read: BTreeMap<String, String>,
 }
 
 /// Why settings stop the start.
@@ -60,6 +66,29 @@ pub enum ConfigError {
     /// worked with.
     #[error("{0}")]
     Stopped(Outcome),
+    /// The role and the number of a slave, of which Java does not take the number.
+    #[error(
+        "brokerRole=SLAVE: replication is not supported, and a slave's brokerId must be > 0, not {id}"
+    )]
+    Slave {
+        /// The number.
+        id: i64,
+    },
+    /// Two ways of replication at a time.
+    #[error("The config enableControllerMode and enableDLegerCommitLog cannot both be true.")]
+    TwoReplications,
+    /// The list of name servers is none.
+    #[error(
+        "The Name Server Address[{list}] illegal, please set it as follows, \
+         \"127.0.0.1:9876;192.168.0.1:9876\""
+    )]
+    NameServers {
+        /// As it was given.
+        list: String,
+    },
+    /// The addresses for several networks make no sense.
+    #[error(transparent)]
+    Advertised(#[from] AdvertisedError),
     /// A value contradicts another.
     #[error("{key}={value}: must be {expected}")]
     Illegal {
@@ -78,8 +107,10 @@ impl Settings {
     /// # Errors
     /// Fails when the file cannot be read or asks for safety that is not there.
     pub fn load(&mut self, path: &Path) -> Result<Vec<String>, ConfigError> {
-        let warnings = self.apply(&read(path)?)?;
-        self.file = Some(path.to_owned());
+        let pairs = read(path)?;
+        let warnings = self.apply(&pairs)?;
+        self.files.push(path.to_owned());
+        self.read.extend(pairs);
         Ok(warnings)
     }
 
@@ -91,8 +122,9 @@ impl Settings {
     pub fn apply(&mut self, pairs: &[(String, String)]) -> Result<Vec<String>, ConfigError> {
         let outcomes = self.outcomes(pairs);
         let warnings = config::warnings(&outcomes);
-        match outcomes.into_iter().find(|outcome| outcome.fate.stops()) {
-            Some(outcome) => Err(ConfigError::Stopped(outcome)),
+        let stopping = outcomes.into_iter().filter(|outcome| outcome.fate.stops());
+        match why_stopped(stopping.collect(), self.broker.broker_id) {
+            Some(error) => Err(error),
             None => Ok(warnings),
         }
     }
@@ -121,14 +153,23 @@ impl Settings {
                 return Err(ConfigError::Illegal { key, value, expected: "a plain name" });
             }
         }
+        self.advertised()?;
         for server in self.name_servers() {
             if !is_address(server) {
-                let value = self.broker.namesrv_addr.clone().unwrap_or_default();
-                let expected = "host:port, separated by ; as in 127.0.0.1:9876;192.168.0.1:9876";
-                return Err(ConfigError::Illegal { key: "namesrvAddr", value, expected });
+                let list = self.broker.namesrv_addr.clone().unwrap_or_default();
+                return Err(ConfigError::NameServers { list });
             }
         }
         Ok(())
+    }
+
+    /// The addresses for several networks.
+    ///
+    /// # Errors
+    /// Says which part of the settings makes no sense.
+    pub fn advertised(&self) -> Result<Advertised, AdvertisedError> {
+        let BrokerConfig { advertised_listeners, advertised_networks, .. } = &self.broker;
+        Advertised::parse(advertised_listeners, advertised_networks)
     }
 
     /// Counts a master as what it is; returns what someone should read.
@@ -187,6 +228,18 @@ impl Settings {
             (false, None) => known.map(|_| Change::Running),
         }
     }
+}
+
+/// The error of the first key that stops the start; what Java refuses, too, is told apart.
+fn why_stopped(mut stopping: Vec<Outcome>, id: i64) -> Option<ConfigError> {
+    let both = TWO_REPLICATIONS.iter().all(|key| stopping.iter().any(|o| o.key == *key));
+    let first = stopping.drain(..).next()?;
+    let slave = first.key == "brokerRole" && first.value.trim() == "SLAVE";
+    Some(match first.key.as_str() {
+        key if both && TWO_REPLICATIONS.contains(&key) => ConfigError::TwoReplications,
+        _ if slave && id <= 0 => ConfigError::Slave { id },
+        _ => ConfigError::Stopped(first),
+    })
 }
 
 /// The addresses of a list as Java writes it.

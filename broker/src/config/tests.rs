@@ -41,6 +41,8 @@ fn every_key_of_java_is_declared_or_explained() {
         // Keys of ours, and two that Java reads past its classes.
         let ours = property.key.ends_with("FreeBytes")
             || property.key.starts_with("rmqAddressServer")
+            || property.key.starts_with("quota")
+            || property.key.starts_with("advertised")
             || property.key == "manyQueues";
         assert_eq!(java.is_none(), ours, "{}", property.key);
         let kinds = java.map_or(property.kind, |known| known.kind);
@@ -103,8 +105,12 @@ fn keys_without_effect_are_shown_as_given_and_secrets_are_not() {
 
 #[test]
 fn safety_that_is_not_there_stops_the_start() {
+    let error = Settings::default().apply(&pairs("brokerRole=SLAVE\nbrokerId=0")).unwrap_err();
+    assert!(matches!(error, ConfigError::Slave { id: 0 }), "{error}");
+    let both = pairs("enableControllerMode=true\nenableDLegerCommitLog=true");
+    let error = Settings::default().apply(&both).unwrap_err();
+    assert!(matches!(error, ConfigError::TwoReplications), "{error}");
     for text in [
-        "brokerRole=SLAVE",
         "brokerRole=MASTER",
         "aclEnable=true",
         "authenticationEnabled=TRUE",
@@ -144,7 +150,8 @@ fn names_and_addresses_are_checked() {
         let mut settings = Settings::default();
         settings.broker.namesrv_addr = Some(list.to_owned());
         let error = settings.validate().unwrap_err().to_string();
-        assert!(error.starts_with(&format!("namesrvAddr={list}: must be host:port")), "{error}");
+        let said = format!("The Name Server Address[{list}] illegal, please set it as follows, ");
+        assert!(error.starts_with(&said), "{error}");
     }
 }
 

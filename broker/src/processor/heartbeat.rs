@@ -175,5 +175,6 @@ impl Broker {
         self.consumers.expire(self.live().channel_expired_timeout, now, self.notify(None));
         self.consumers.assumed.expire(now, self.live().subscription_expired_timeout);
         self.locks.sweep(now);
+        self.quotas.tidy(now);
     }
 }

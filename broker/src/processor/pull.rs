@@ -81,6 +81,7 @@ fn pull(
 ) -> Result<Outcome, Reject> {
     let ask = check(broker, call, header)?;
     let (group, topic) = (header.consumer_group, header.topic);
+    broker.may_get(call, group)?;
     let commits = header.sys_flag & COMMIT_OFFSET != 0;
     // A pending reset is not overwritten by the pull that will deliver it.
     if commits && !broker.offsets.has_reset(group, topic, header.queue_id) {

@@ -71,6 +71,11 @@ struct Batch {
 }
 
 impl Schedule {
+    /// Says why a load would fail; changes nothing.
+    pub(crate) fn loadable(root: &Path) -> Result<(), JsonFileError> {
+        Progress::loadable(root)
+    }
+
     /// Loads how far the levels were delivered.
     ///
     /// # Errors

@@ -53,6 +53,11 @@ struct DelayFile {
 }
 
 impl Progress {
+    /// Says why a load would fail; changes nothing.
+    pub(crate) fn loadable(root: &Path) -> Result<(), JsonFileError> {
+        JsonFile::loadable::<DelayFile>(&root.join("config").join(FILE_NAME))
+    }
+
     /// Loads the progress of `levels` levels below `root`.
     pub(crate) fn load(
         root: &Path,

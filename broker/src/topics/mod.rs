@@ -196,6 +196,11 @@ pub(crate) struct Template<'a> {
 }
 
 impl Topics {
+    /// Says why a load would fail; changes nothing.
+    pub(crate) fn loadable(root: &Path) -> Result<(), JsonFileError> {
+        JsonFile::loadable::<TopicFile>(&root.join("config").join(FILE_NAME))
+    }
+
     /// Loads the topics of a store and adds those every broker has.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 mod admin;
 mod assignment;
 mod config;
+mod conflicts;
 mod delay;
 mod files;
 mod filters;
@@ -18,6 +19,7 @@ mod offsets;
 mod overload;
 mod pop;
 mod questions;
+mod quotas;
 mod reply;
 mod retry;
 mod revive;

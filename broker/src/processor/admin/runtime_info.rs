@@ -68,6 +68,7 @@ fn table(broker: &Broker) -> BTreeMap<String, String> {
         set(&format!("scheduleMessageOffset_{level}"), format!("{offset},{max_offset}"));
     }
     counted(broker, &mut set);
+    own(broker, &mut set);
     for (key, value) in broker.store.runtime() {
         match (key, value.parse()) {
             ("remainHowManyDataToFlush", Ok(bytes)) => set(key, human(bytes)),
@@ -109,6 +110,22 @@ fn counted(broker: &Broker, set: &mut impl FnMut(&str, String)) {
     set("msgGetTotalYesterdayMorning", yesterday.got.to_string());
     set("msgGetTotalTodayMorning", today.got.to_string());
     set("msgGetTotalTodayNow", stats.transferred_total().to_string());
+}
+
+/// Keys that Java does not have, there only once a quota was reached or a group's members did not
+/// want the same.
+fn own(broker: &Broker, set: &mut impl FnMut(&str, String)) {
+    if broker.quotas.refused() > 0 {
+        set("quotaRefusedTotal", broker.quotas.refused().to_string());
+    }
+    let conflicts = &broker.consumers.conflicts;
+    if conflicts.total() == 0 {
+        return;
+    }
+    set("subscriptionConflictsTotal", conflicts.total().to_string());
+    for (group, said) in conflicts.present() {
+        set(&format!("subscriptionConflict_{group}"), said);
+    }
 }
 
 /// A size for people: whole bytes below 1024, else one decimal.

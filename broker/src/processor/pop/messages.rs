@@ -38,6 +38,7 @@ pub(crate) fn pop_message(
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     let header: Header<'_> = call.header()?;
+    broker.may_get(call, header.consumer_group)?;
     let patience = Patience::new(header.born_time, header.poll_time, now_ms());
     let served = check(broker, &header, patience).and_then(|ask| {
         let taken = pop(broker, &ask)?;

@@ -97,6 +97,7 @@ fn store(
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
     let facts = check(broker, header)?;
+    broker.may_send(call, header.topic, header.producer_group)?;
     let queue_id = queue_of(broker, header, &facts)?;
     let redirect = dead_letter(broker, call, header)?;
     let raw = header.properties.unwrap_or("");
@@ -130,6 +131,7 @@ fn store(
         Shape::InnerBatch(count) => broker.put_inner_batch(&message, count, due),
     }?;
     count(broker, header, &stamped, due, topic, &put);
+    broker.has_sent(header.topic, header.producer_group, put.ids.len().max(1) as u64);
     write_ids(broker, &put, &mut scratch.message_id);
     let unique = &scratch.properties.as_str()[stamped.unique_key];
     let unique = (!unique.is_empty()).then_some(unique);
