@@ -10,7 +10,7 @@ use remoting::protocol::code::RequestCode;
 use remoting::protocol::command::{Frame, Responder};
 use remoting::protocol::header::NotifyMinBrokerIdChangeRequestHeader;
 use runtime::clock::now_ms;
-use runtime::config::{Change, all_or_nothing};
+use runtime::config::{Change, Process, all_or_nothing};
 use runtime::services::Services;
 use tracing::{debug, error, info};
 
@@ -100,7 +100,7 @@ impl NameServer {
             .filter(|(key, _)| settings.change(key) == Some(Change::Running))
             .collect();
         let mut changed = settings.clone();
-        match all_or_nothing(changed.apply(&pairs)) {
+        match all_or_nothing(Process::NameServer, changed.apply(&pairs)) {
             Ok(()) => *settings = changed,
             Err(error) => return error!(%error, "settings not read again"),
         }
