@@ -333,8 +333,8 @@ impl Queue {
         })
     }
 
-    /// The same, once the log can be asked: `behind` says which offset follows upon a unit's record.
-    /// Either of the last two units may be the damaged one.
+    /// The same, once the log can be asked: `behind` says which offset follows upon a unit's
+    /// record. Either of the last two units may be the damaged one.
     pub(super) fn settle_end(
         &self,
         behind: &dyn Fn(&str, i32, &Unit) -> Option<i64>,
