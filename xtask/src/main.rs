@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod compare;
 mod compat;
 mod crash;
@@ -22,6 +23,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measures the floor, our broker and the Java broker in one run
+    Bench(bench::Args),
     /// Compares answers and files with those of the Java broker, message by message
     Compare(compare::Args),
     /// Runs the scenarios of compat-tests with real Java and Go clients
@@ -40,6 +43,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Compat(args) => compat::run(&args),
         Command::Crash(args) => crash::run(&args),

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 use remoting::protocol::encoding::Encoding;
 
+use super::rows::Set;
+
 /// Load generator for RocketMQ remoting brokers.
 #[derive(Parser, Debug)]
 #[command(name = "mqbench", version)]
@@ -101,6 +103,9 @@ pub struct SendArgs {
     /// Stops after so many messages; 0 goes by time.
     #[arg(long, default_value_t = 0)]
     pub messages: u64,
+    /// Kinds of messages, each with a tag `t0`, `t1`... and the number as property `kind`.
+    #[arg(long, default_value_t = 0)]
+    pub kinds: usize,
 }
 
 /// How to pull.
@@ -127,6 +132,16 @@ pub struct PullArgs {
     /// Stops at the end of the queues instead of beginning again.
     #[arg(long)]
     pub once: bool,
+    /// Kinds of the messages sent first; see `send --kinds`.
+    #[arg(long, default_value_t = 0)]
+    pub kinds: usize,
+    /// Tags or, with `--sql`, the expression of the subscription. The messages that are looked at
+    /// count, not those that match.
+    #[arg(long, default_value = "*")]
+    pub subscription: String,
+    /// The subscription is an SQL92 expression.
+    #[arg(long)]
+    pub sql: bool,
 }
 
 /// How to measure end to end.
@@ -161,9 +176,15 @@ pub struct CompareArgs {
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 3.0)]
     pub duration: f64,
-    /// Rows whose name contains this.
+    /// Which rows: those that need the same settings of the servers.
+    #[arg(long, value_enum, default_value = "plain")]
+    pub set: Set,
+    /// Of these, the rows whose name contains this.
     #[arg(long, default_value = "")]
     pub rows: String,
+    /// Stops the processes of the other targets (SIGSTOP) while one is measured.
+    #[arg(long)]
+    pub freeze: bool,
     /// Prints JSON instead of a table.
     #[arg(long)]
     pub json: bool,

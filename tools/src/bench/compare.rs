@@ -4,17 +4,24 @@
 //! drifts from one round to the next.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
 use super::args::{Codec, Common, CompareArgs, E2eArgs, PullArgs, SendArgs};
 use super::report::{self, Outcome};
+use super::rows::{Filter, Kind, ROWS, Row};
 use super::{e2e, pull, send};
 
-/// Messages put into the topic before the pull row.
-const PULL_FILL: u64 = 100_000;
+/// Messages put into the topic before a pull row.
+const PULL_FILL: u64 = 200_000;
+/// Kinds of the messages that filters look at.
+const KINDS: usize = 10;
+/// A process that goes on after a stop has connections to answer and clocks to look at.
+const THAW: Duration = Duration::from_millis(300);
 
 /// A running server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,44 +30,6 @@ struct Target {
     address: String,
     pid: Option<u32>,
 }
-
-/// One line of the matrix.
-struct Row {
-    name: &'static str,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Send { size: usize, connections: usize, window: usize, rate: f64, batch: usize },
-    Pull,
-    E2e { rate: f64 },
-}
-
-const fn closed(size: usize, connections: usize, window: usize) -> Kind {
-    Kind::Send { size, connections, window, rate: 0.0, batch: 1 }
-}
-
-const fn paced(size: usize, rate: f64) -> Kind {
-    Kind::Send { size, connections: 16, window: 256, rate, batch: 1 }
-}
-
-/// The short matrix.
-const ROWS: [Row; 10] = [
-    Row { name: "send 128 B, 64 × 1", kind: closed(128, 64, 1) },
-    Row { name: "send 1 KiB, 64 × 1", kind: closed(1024, 64, 1) },
-    Row { name: "send 4 KiB, 64 × 1", kind: closed(4096, 64, 1) },
-    Row { name: "send 1 KiB, 1 × 1", kind: closed(1024, 1, 1) },
-    Row { name: "send 128 B, 16 × 16", kind: closed(128, 16, 16) },
-    Row { name: "send 1 KiB, 16 × 16", kind: closed(1024, 16, 16) },
-    Row {
-        name: "send 128 B, 16 × 1, batch 32",
-        kind: Kind::Send { size: 128, connections: 16, window: 1, rate: 0.0, batch: 32 },
-    },
-    Row { name: "send 1 KiB at 20 k/s", kind: paced(1024, 20_000.0) },
-    Row { name: "end to end 128 B at 500/s", kind: Kind::E2e { rate: 500.0 } },
-    Row { name: "pull 32 × 1 KiB, 4 × 1", kind: Kind::Pull },
-];
 
 /// One measurement of a comparison.
 #[derive(Serialize)]
@@ -77,13 +46,21 @@ struct Run {
 /// Runs a comparison and prints it.
 pub fn run(args: &CompareArgs) -> Result<()> {
     let targets = args.targets.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
-    let mut runs = Vec::new();
+    let frozen = Frozen { targets: &targets, on: args.freeze };
+    let mut runs: Vec<Run> = Vec::new();
+    let rows = || ROWS.iter().filter(|row| row.set == args.set && row.name.contains(&args.rows));
     for round in 0..args.rounds {
-        for row in ROWS.iter().filter(|row| row.name.contains(&args.rows)) {
+        for row in rows() {
             for turn in 0..targets.len() {
-                let target = &targets[(turn + round) % targets.len()];
+                // The first target leads each row: others may depend on what it did.
+                let target = match turn {
+                    0 => &targets[0],
+                    _ => &targets[1 + (turn + round) % (targets.len() - 1)],
+                };
                 eprintln!("round {} of {}: {}: {}", round + 1, args.rounds, row.name, target.name);
-                let (outcome, failure) = match measure(row, target, args, round) {
+                frozen.all_but(target)?;
+                let done = measure(row, target, args, (round, &runs));
+                let (outcome, failure) = match done {
                     Ok(outcome) => (Some(outcome), None),
                     Err(error) => (None, Some(format!("{error:#}"))),
                 };
@@ -92,6 +69,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
             }
         }
     }
+    drop(frozen);
     if args.json {
         println!("{}", serde_json::to_string(&runs)?);
     } else {
@@ -100,7 +78,50 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     Ok(())
 }
 
-fn measure(row: &Row, target: &Target, args: &CompareArgs, round: usize) -> Result<Outcome> {
+/// The processes of targets that are not measured now; they go on in the end.
+struct Frozen<'a> {
+    targets: &'a [Target],
+    on: bool,
+}
+
+impl Frozen<'_> {
+    fn all_but(&self, target: &Target) -> Result<()> {
+        if !self.on {
+            return Ok(());
+        }
+        for other in self.targets {
+            other.signal(if other == target { Signal::CONT } else { Signal::STOP })?;
+        }
+        std::thread::sleep(THAW);
+        Ok(())
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        if self.on {
+            for target in self.targets {
+                // It may have ended.
+                let _ = target.signal(Signal::CONT);
+            }
+        }
+    }
+}
+
+impl Target {
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.pid.context("a target that is frozen needs its PID")?;
+        let pid = Pid::from_raw(i32::try_from(pid)?).context("PID 0")?;
+        kill_process(pid, signal).with_context(|| format!("{}: {signal:?}", self.name))
+    }
+}
+
+fn measure(
+    row: &Row,
+    target: &Target,
+    args: &CompareArgs,
+    (round, before): (usize, &[Run]),
+) -> Result<Outcome> {
     let common = Common {
         broker: Some(target.address.clone()),
         namesrv: String::new(),
@@ -112,29 +133,55 @@ fn measure(row: &Row, target: &Target, args: &CompareArgs, round: usize) -> Resu
         pid: target.pid,
         json: args.json,
     };
+    let closed = SendArgs {
+        common: common.clone(),
+        connections: 64,
+        window: 1,
+        size: 128,
+        batch: 1,
+        rate: 0.0,
+        topics: 1,
+        messages: 0,
+        kinds: 0,
+    };
     match row.kind {
-        Kind::Send { size, connections, window, rate, batch } => send::measure(&SendArgs {
-            common,
-            connections,
-            window,
-            size,
-            batch,
-            rate,
-            topics: 1,
-            messages: 0,
+        Kind::Closed { size, connections, window } => {
+            send::measure(&SendArgs { connections, window, size, ..closed })
+        }
+        Kind::Batch { size, connections, count } => {
+            send::measure(&SendArgs { connections, size, batch: count, ..closed })
+        }
+        Kind::Third { size, of } => {
+            let first = before.iter().find(|run| run.row == of && run.round == round);
+            let capacity = first.and_then(|run| run.outcome.as_ref()).context("needs its row")?;
+            let rate = capacity.per_second / 3.0;
+            send::measure(&SendArgs { connections: 16, window: 256, size, rate, ..closed })
+        }
+        Kind::Spread { topics, queues } => send::measure(&SendArgs {
+            common: Common { topic: format!("mqbench-{topics}x{queues}-"), queues, ..common },
+            topics,
+            ..closed
         }),
-        Kind::Pull => pull::measure(&PullArgs {
-            common: Common { topic: "mqbench-pull".to_owned(), ..common },
+        Kind::Pull { size, filter } => pull::measure(&PullArgs {
+            common: Common { topic: format!("mqbench-pull-{size}"), ..common },
             connections: 4,
             window: 1,
             count: 32,
-            fill: if round == 0 { PULL_FILL } else { 0 },
-            size: 1024,
+            fill: if round == 0 && filter == Filter::All { PULL_FILL } else { 0 },
+            size,
             once: false,
+            kinds: KINDS,
+            subscription: match filter {
+                Filter::All => "*",
+                Filter::Tag => "t3",
+                Filter::Sql => "kind = '3'",
+            }
+            .to_owned(),
+            sql: filter == Filter::Sql,
         }),
-        Kind::E2e { rate } => {
+        Kind::E2e { rate, groups } => {
             let common = Common { topic: "mqbench-e2e".to_owned(), queues: 4, ..common };
-            e2e::measure(&E2eArgs { common, rate, size: 128, groups: 1 })
+            e2e::measure(&E2eArgs { common, rate, size: 128, groups })
         }
     }
 }

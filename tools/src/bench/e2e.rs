@@ -51,6 +51,7 @@ pub fn measure(args: &E2eArgs) -> Result<Outcome> {
         rate: args.rate,
         topics: 1,
         messages: 0,
+        kinds: 0,
     };
     let mut load = E2e {
         producer: Send::new(&producer, sends),

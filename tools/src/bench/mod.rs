@@ -3,7 +3,7 @@
 //! ```text
 //! mod ─ args ─ what to do                     driver ─ the loop: pump, wait, read, write
 //!       setup ─ route, topic, offsets           send, pull, e2e ─ loads the driver runs
-//!       compare ─ rows × targets × rounds       links, poller ─ sockets; template, answer ─ bytes
+//!       compare, rows ─ rows × targets × rounds links, poller ─ sockets; template, answer ─ bytes
 //!       floor ─ the stub to measure against     tally, process, report ─ what came out
 //! ```
 
@@ -18,6 +18,7 @@ mod poller;
 mod process;
 mod pull;
 mod report;
+mod rows;
 mod send;
 mod setup;
 mod tally;

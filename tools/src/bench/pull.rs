@@ -31,7 +31,11 @@ pub fn measure(args: &PullArgs) -> Result<Outcome> {
     }
     let mut queues = Vec::new();
     for queue in 0..common.queues {
-        let header = header("mqbench", &common.topic, queue, args.count, 0);
+        let header = PullMessageRequestHeader {
+            subscription: Some(&args.subscription),
+            expression_type: Some(if args.sql { "SQL92" } else { "TAG" }),
+            ..header("mqbench", &common.topic, queue, args.count, 0)
+        };
         queues.push(Queue {
             template: Template::pull(&header, common.encoding.encoding())?,
             offset: 0,
@@ -84,6 +88,7 @@ fn fill(args: &PullArgs) -> Result<()> {
         rate: 0.0,
         topics: 1,
         messages: args.fill,
+        kinds: args.kinds,
     };
     let outcome = send::measure(&send)?;
     ensure!(outcome.errors.is_empty(), "filling the topic: {:?}", outcome.errors);
@@ -107,6 +112,14 @@ struct Queue {
     template: Template,
     offset: u64,
     at_end: bool,
+}
+
+impl Queue {
+    /// Counts the messages that were looked at, and goes on behind them.
+    fn take(&mut self, next: u64, answer: &Answer<'_>, bench: &mut Bench) {
+        bench.tally.add(next.saturating_sub(self.offset), answer.body.len() as u64);
+        self.offset = next;
+    }
 }
 
 struct Slot {
@@ -162,9 +175,8 @@ impl Load for Pull {
                     self.size = record.len();
                 })?;
                 ensure!(count > 0, "a pull that found nothing");
-                bench.tally.add(count, answer.body.len() as u64);
+                queue.take(offset(answer, "nextBeginOffset")?, answer, bench);
                 bench.tally.took(bench.now_ns.saturating_sub(slot.sent_ns));
-                queue.offset = offset(answer, "nextBeginOffset")?;
             }
             NOT_FOUND => {
                 queue.at_end = true;
@@ -174,7 +186,8 @@ impl Load for Pull {
                 }
                 self.turn(index);
             }
-            RETRY | OFFSET_MOVED => queue.offset = offset(answer, "nextBeginOffset")?,
+            RETRY => queue.take(offset(answer, "nextBeginOffset")?, answer, bench),
+            OFFSET_MOVED => queue.offset = offset(answer, "nextBeginOffset")?,
             other => bail!("pull: {other} {}", answer.remark()),
         }
         if self.once && self.queues[self.slots[index].queue].at_end {

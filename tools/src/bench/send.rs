@@ -27,8 +27,12 @@ pub fn measure(args: &SendArgs) -> Result<Outcome> {
     let mut templates = Vec::new();
     for topic in topics(&common.topic, args.topics) {
         setup::create_topic(&address, &topic, common.queues)?;
-        for queue in 0..common.queues {
-            templates.push(Template::send(&topic, queue, &body, common.encoding.encoding())?);
+        for number in 0..common.queues as usize * args.kinds.max(1) {
+            // Each queue gets every kind in turn.
+            let (queue, kind) = (number as u32 % common.queues, number / common.queues as usize);
+            let kind = (args.kinds > 0).then_some(kind);
+            let encoding = common.encoding.encoding();
+            templates.push(Template::send_of_kind(&topic, queue, &body, kind, encoding)?);
         }
     }
     let mut load = Send::new(args, templates);

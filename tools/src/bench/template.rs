@@ -53,7 +53,19 @@ pub struct Template {
 impl Template {
     /// A send of one message or of a batch.
     pub fn send(topic: &str, queue: u32, body: &SendBody, encoding: Encoding) -> Result<Self> {
-        let properties = (!body.is_batch).then(properties);
+        Self::send_of_kind(topic, queue, body, None, encoding)
+    }
+
+    /// The same, with a tag and a property that tell its kind.
+    pub fn send_of_kind(
+        topic: &str,
+        queue: u32,
+        body: &SendBody,
+        kind: Option<usize>,
+        encoding: Encoding,
+    ) -> Result<Self> {
+        let kind = kind.map(|kind| format!("TAGS\u{1}t{kind}\u{2}kind\u{1}{kind}\u{2}"));
+        let properties = (!body.is_batch).then(|| kind.unwrap_or_default() + properties().as_str());
         let header = SendMessageRequestHeader {
             producer_group: "mqbench",
             topic,

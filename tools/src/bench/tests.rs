@@ -62,6 +62,7 @@ fn sends_to_the_floor_in_every_shape() {
         "--connections 2 --batch 8 --size 10",
         "--connections 2 --window 8 --rate 2000",
         "--topics 3 --queues 2 --connections 1",
+        "--kinds 3 --queues 2 --connections 1",
     ] {
         let outcome = measure(&format!("send --broker {address} {shape}")).expect(shape);
         assert!(outcome.messages > 50, "{shape}: {outcome:?}");

@@ -1,0 +1,159 @@
+//! Measures the floor, our broker and the Java broker in one run: the same rows in turns, the
+//! servers on core 0, the load on core 1, those that are not measured stopped (SIGSTOP).
+//!
+//! Figures are the medians of the rounds; shares are of the same round's floor, because hosts
+//! drift. With `--record` they go to `docs/benchmarks.md`, with a picture.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::compat::{self, Toolchain};
+use crate::workspace;
+
+mod bars;
+mod candidate;
+mod page;
+mod picture;
+mod results;
+
+use candidate::Candidate;
+use results::{Results, Run};
+
+/// Above this others use the machine.
+const LOAD_MAX: f64 = 0.5;
+/// A JVM compiles what it runs often.
+const JAVA_WARMUP_SECONDS: &str = "10";
+const JAVA_VERSION: &str = "5.3.3";
+const SERVER_CORE: &str = "0";
+const LOAD_CORE: &str = "1";
+
+/// Options of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Sets of rows, each with servers of its own
+    #[arg(long, value_delimiter = ',', default_value = "plain,sync,wide")]
+    sets: Vec<String>,
+    /// Of these, the rows whose name contains this
+    #[arg(long, default_value = "")]
+    rows: String,
+    /// Rounds; each runs every row against every server
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds before each measurement
+    #[arg(long, default_value_t = 2.0)]
+    warmup: f64,
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 5.0)]
+    duration: f64,
+    /// Leave the Java broker out
+    #[arg(long)]
+    without_java: bool,
+    /// Pin nobody to a core
+    #[arg(long)]
+    free: bool,
+    /// Write docs/benchmarks.md; refused on a busy machine
+    #[arg(long)]
+    record: bool,
+    /// Folder that holds mqnamesrv, mqbroker and mqbench; without it they are built
+    #[arg(long)]
+    server_bin: Option<PathBuf>,
+}
+
+/// Runs the rows; true if all were measured.
+pub fn run(args: &Args) -> Result<bool> {
+    let before = load_average()?;
+    ensure!(
+        !args.record || before <= LOAD_MAX,
+        "the machine is busy (load {before:.2} > {LOAD_MAX}): nothing that it says is worth a record"
+    );
+    let binaries = binaries(args.server_bin.as_deref())?;
+    let java = match args.without_java {
+        true => None,
+        false => Some(Toolchain::find().server_class_path(JAVA_VERSION)?),
+    };
+    let mut results = Results { load: before, rounds: args.rounds, ..Results::default() };
+    for set in &args.sets {
+        let runs = measure(args, set, &binaries, java.as_deref(), &mut results)?;
+        results.runs.extend(runs);
+    }
+    print!("{}", page::table(&results));
+    if args.record {
+        let docs = workspace::root().join("docs");
+        fs::write(docs.join("benchmarks.md"), page::write(&results, args))?;
+        fs::write(docs.join("benchmarks.svg"), picture::draw(&results))?;
+    }
+    Ok(results.complete())
+}
+
+fn binaries(folder: Option<&Path>) -> Result<PathBuf> {
+    if let Some(folder) = folder {
+        return Ok(folder.to_owned());
+    }
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(workspace::root()).args(["build", "--release", "--bins"]);
+    workspace::run(cargo.args(["-p", "namesrv", "-p", "broker", "-p", "tools"]))
+        .context("the servers do not build")?;
+    Ok(workspace::target().join("release"))
+}
+
+/// Runs a set of rows against fresh servers.
+fn measure(
+    args: &Args,
+    set: &str,
+    binaries: &Path,
+    java: Option<&str>,
+    results: &mut Results,
+) -> Result<Vec<Run>> {
+    fs::create_dir_all(compat::cache())?;
+    let home = TempDir::with_prefix_in("bench-", compat::cache())?;
+    let sync = set == "sync";
+    let floor = Candidate::floor(binaries, home.path(), sync)?;
+    let mut candidates = vec![floor, Candidate::ours(binaries, home.path(), sync)?];
+    if let Some(class_path) = java {
+        candidates.push(Candidate::java(class_path, home.path(), sync)?);
+    }
+    if results.starts.is_empty() {
+        results.starts = candidates.iter().map(Candidate::started).collect::<Result<_>>()?;
+    }
+    if !args.free {
+        candidates.iter().try_for_each(|candidate| candidate.pin(SERVER_CORE))?;
+    }
+    if let Some(java) = candidates.get(2) {
+        let mut warm_up = mqbench(args, binaries);
+        warm_up.args(["send", "--topic", "warm-up", "--json", "--broker", &java.address]);
+        warm_up.args(["--warmup", "0", "--duration", JAVA_WARMUP_SECONDS]);
+        workspace::run(&mut warm_up).context("warming Java up")?;
+    }
+    let mut compare = mqbench(args, binaries);
+    compare.args(["compare", "--freeze", "--json", "--set", set, "--rows", &args.rows]);
+    compare.args(["--rounds", &args.rounds.to_string()]);
+    compare.args(["--warmup", &args.warmup.to_string(), "--duration", &args.duration.to_string()]);
+    for candidate in &candidates {
+        compare.args(["--target", &candidate.target()]);
+    }
+    let output = compare.stderr(Stdio::inherit()).output().context("mqbench compare")?;
+    ensure!(output.status.success(), "mqbench compare: {}", output.status);
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// The load generator, on the core that the servers leave to it.
+fn mqbench(args: &Args, binaries: &Path) -> Command {
+    let program = binaries.join("mqbench");
+    if args.free {
+        return Command::new(program);
+    }
+    let mut pinned = Command::new("taskset");
+    pinned.args(["-c", LOAD_CORE]).arg(program);
+    pinned
+}
+
+/// Processes that ran or waited to, over the last minute.
+fn load_average() -> Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    let first = text.split_whitespace().next().context("an empty /proc/loadavg")?;
+    Ok(first.parse()?)
+}
