@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
             if word == "--" {
                 return;
             }
-            if !self.is_option(word) {
+            if word.len() < 2 || !word.starts_with('-') {
                 continue;
             }
             let Some((arg, value)) = self.option(word) else { continue };
@@ -146,13 +146,16 @@ impl<'a> Reader<'a> {
         self.command.get_arguments().find(|arg| arg.get_short() == Some(letter))
     }
 
-    /// Whether a word is an option, not a value: it begins like one that the command has. What
-    /// looks like an option but is none is one, too, unless it is a number.
+    /// Whether a word behind an option is one itself, not its value: it begins like one that the
+    /// command has, and is no number.
     fn is_option(&self, word: &str) -> bool {
-        let Some(name) = word.strip_prefix('-').filter(|name| !name.is_empty()) else {
+        let name = word.trim_start_matches('-');
+        if !word.starts_with('-') || name.is_empty() || name.parse::<f64>().is_ok() {
             return false;
-        };
-        name.parse::<f64>().is_err()
+        }
+        let letter = name.chars().next().filter(|_| !word.starts_with("--"));
+        letter.is_some_and(|letter| self.short(letter).is_some())
+            || matches(self.command, name).next().is_some()
     }
 }
 
@@ -202,6 +205,8 @@ mod tests {
         assert_eq!(read("updateTopic -cm"), "updateTopic --clusterModel --moreStats");
         assert_eq!(read("updateTopic -qn 8 -o -1"), "updateTopic --totalQueueNum=8 --order=-1");
         assert_eq!(read("updateTopic -a +k=v,+l=w"), "updateTopic --attributes=+k=v,+l=w");
+        assert_eq!(read("updateTopic -a -k"), "updateTopic --attributes=-k");
+        assert_eq!(read("updateTopic -a -o true"), "updateTopic --attributes --order=true");
         assert_eq!(read("updateTopic x -t A y -t B"), "updateTopic --topic=A");
         assert_eq!(read("updateTopic -t -o true"), "updateTopic --topic --order=true");
         assert_eq!(read("updateTopic --o true"), "updateTopic --order=true");

@@ -8,8 +8,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::client::Admin;
 use super::output::{Format, Out};
 use super::{
-    broker, cluster, dlq, doctor, exit, group, message, namesrv, offsets, queue, stats, store, top,
-    topic,
+    broker, cluster, dlq, doctor, exit, export, group, message, namesrv, offsets, queue, stats,
+    store, top, topic,
 };
 
 /// Looks at brokers, name servers and stores, and changes them.
@@ -145,6 +145,7 @@ commands! {
     "statsAll" StatsAll(stats::StatsAll) = run;
     "allocateMQ" AllocateMQ(topic::AllocateMq) = run;
     "checkMsgSendRT" CheckMsgSendRT(message::CheckMsgSendRt) = run;
+    "clusterRT" ClusterRt(message::ClusterRt) = run;
     "getNamesrvConfig" GetNamesrvConfig(namesrv::GetNamesrvConfig) = run;
     "updateNamesrvConfig" UpdateNamesrvConfig(namesrv::UpdateNamesrvConfig) = run;
     "getBrokerConfig" GetBrokerConfig(broker::GetBrokerConfig) = run;
@@ -152,7 +153,17 @@ commands! {
     "queryCq" QueryCq(queue::QueryCq) = run;
     "sendMessage" SendMessage(message::SendMessage) = run;
     "consumeMessage" ConsumeMessage(message::ConsumeMessage) = run;
+    "exportMetadata" ExportMetadata(export::ExportMetadata) = run;
+    "exportConfigs" ExportConfigs(export::ExportConfigs) = run;
+    "exportMetrics" ExportMetrics(export::ExportMetrics) = run;
     "haStatus" HaStatus(broker::HaStatus) = run;
+    "getColdDataFlowCtrInfo" GetColdDataFlowCtrInfo(broker::GetColdDataFlowCtrInfo) = run;
+    "updateColdDataFlowCtrGroupConfig"
+        UpdateColdDataFlowCtrGroupConfig(broker::UpdateColdDataFlowCtrGroupConfig) = run;
+    "removeColdDataFlowCtrGroupConfig"
+        RemoveColdDataFlowCtrGroupConfig(broker::RemoveColdDataFlowCtrGroupConfig) = run;
+    "setCommitLogReadAheadMode"
+        SetCommitLogReadAheadMode(broker::SetCommitLogReadAheadMode) = run;
 }
 
 /// Prints the script that completes command lines of a shell.

@@ -25,7 +25,15 @@ fn local(ms: i64) -> OffsetDateTime {
 
 /// `yyyy-MM-dd HH:mm:ss` in the zone of this machine.
 pub fn date(ms: i64) -> String {
-    let at = local(ms);
+    text(local(ms))
+}
+
+/// The same in UTC.
+pub fn date_utc(ms: i64) -> String {
+    text(local(ms).to_offset(UtcOffset::UTC))
+}
+
+fn text(at: OffsetDateTime) -> String {
     let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
     let (hour, minute, second) = at.to_hms();
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")

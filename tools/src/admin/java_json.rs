@@ -1,5 +1,5 @@
 //! JSON as fastjson prints it for people: tabs, no blank behind a colon, numeric keys bare and
-//! their tables on one line.
+//! their tables together, as are lists of words and numbers.
 
 use remoting::protocol::body::Body;
 use serde_json::{Map, Value};
@@ -19,7 +19,14 @@ pub fn pretty_value(value: &Value) -> String {
 fn put(out: &mut String, value: &Value, depth: usize) {
     match value {
         Value::Object(members) if numeric(members) => {
-            out.push_str(&one_line(members));
+            let members: Vec<String> =
+                members.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+            out.push_str(&format!("{{{}", members.join(",")));
+            new_line(out, depth);
+            out.push('}');
+        }
+        Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
+            out.push_str(&value.to_string());
         }
         Value::Object(members) => {
             let members = members.iter().map(|(key, value)| (Some(key.as_str()), value));
@@ -67,12 +74,6 @@ fn numeric(members: &Map<String, Value>) -> bool {
     !members.is_empty() && members.keys().all(|key| key.parse::<i64>().is_ok())
 }
 
-fn one_line(members: &Map<String, Value>) -> String {
-    let members: Vec<String> =
-        members.iter().map(|(key, value)| format!("{key}:{value}")).collect();
-    format!("{{{}}}", members.join(","))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -80,10 +81,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_tables_of_numbers_stay_on_one_line() {
-        let value = json!({"a": [{"x": {"0": "b:1", "1": "c:2"}}, 2], "e": {}, "l": []});
-        let text = "{\n\t\"a\":[\n\t\t{\n\t\t\t\"x\":{0:\"b:1\",1:\"c:2\"}\n\t\t},\n\t\t2\n\t],\n\t\
-                    \"e\":{},\n\t\"l\":[]\n}";
+    fn lists_of_words_and_tables_of_numbers_stay_together() {
+        let value =
+            json!({"a": [{"x": {"0": "b:1", "1": "c:2"}}], "e": {}, "l": [], "t": ["A", 1]});
+        let text = "{\n\t\"a\":[\n\t\t{\n\t\t\t\"x\":{0:\"b:1\",1:\"c:2\"\n\t\t\t}\n\t\t}\n\t],\n\t\
+                    \"e\":{},\n\t\"l\":[],\n\t\"t\":[\"A\",1]\n}";
         assert_eq!(pretty_value(&value), text);
     }
 }

@@ -17,6 +17,7 @@ mod cluster;
 mod command;
 mod dlq;
 mod doctor;
+mod export;
 mod group;
 mod java;
 mod java_json;

@@ -10,7 +10,7 @@ use remoting::protocol::header::NoHeader;
 use serde::Serialize;
 
 use crate::admin::changes::Changes;
-use crate::admin::client::{Admin, Target};
+use crate::admin::client::{Admin, Target, unknown_cluster};
 use crate::admin::output::Out;
 
 /// Shows the settings of brokers.
@@ -50,7 +50,7 @@ impl GetBrokerConfig {
 
 /// The addresses of a target, each with the title that Java prints above what it tells. A title
 /// without an address stands for slaves that have no master.
-async fn titled(target: &Target, admin: &Admin) -> Result<Vec<(String, String)>> {
+pub async fn titled(target: &Target, admin: &Admin) -> Result<Vec<(String, String)>> {
     let rule = "=".repeat(12);
     let Some(cluster) = &target.cluster else {
         let addresses = target.all(admin).await?;
@@ -61,7 +61,7 @@ async fn titled(target: &Target, admin: &Admin) -> Result<Vec<(String, String)>>
     };
     let info = admin.cluster_info().await?;
     let Some(names) = info.cluster_addr_table.get(cluster) else {
-        bail!("cluster [{cluster}] is not known to the name server");
+        bail!(unknown_cluster(cluster));
     };
     let mut all = Vec::new();
     for broker in names.iter().filter_map(|name| info.broker_addr_table.get(name)) {

@@ -51,6 +51,14 @@ pub fn selected(broker: &BrokerData) -> Option<&str> {
     broker.broker_addrs.values().next().map(String::as_str)
 }
 
+/// What is said of a cluster that no broker belongs to.
+pub fn unknown_cluster(cluster: &str) -> String {
+    format!(
+        "[error] Make sure the specified clusterName exists or the name server connected to is \
+         correct: cluster [{cluster}]"
+    )
+}
+
 impl Admin {
     /// All brokers and clusters.
     pub async fn cluster_info(&self) -> Result<ClusterInfo> {
@@ -72,10 +80,7 @@ impl Admin {
     pub async fn cluster_addresses(&self, cluster: &str, slaves: bool) -> Result<Vec<String>> {
         let info = self.cluster_info().await?;
         let Some(names) = info.cluster_addr_table.get(cluster) else {
-            bail!(
-                "[error] Make sure the specified clusterName exists or the name server connected \
-                 to is correct: cluster [{cluster}]"
-            );
+            bail!(unknown_cluster(cluster));
         };
         let mut names = names.clone();
         names.sort();
@@ -87,13 +92,13 @@ impl Admin {
             .collect())
     }
 
-    /// The address to ask about a broker name.
-    pub async fn broker_named(&self, name: &str) -> Result<String> {
-        let info = self.cluster_info().await?;
-        let broker = info.broker_addr_table.get(name).and_then(selected);
-        match broker {
+    /// The address of a broker name that has a topic.
+    pub async fn broker_of(&self, topic: &str, name: &str) -> Result<String> {
+        let route = self.route(topic).await?;
+        let broker = route.broker_datas.iter().find(|broker| broker.broker_name == name);
+        match broker.and_then(selected) {
             Some(address) => Ok(address.to_owned()),
-            None => bail!("broker [{name}] is not known to the name server"),
+            None => bail!("The broker[{name}] not exist in the route of {topic}"),
         }
     }
 }

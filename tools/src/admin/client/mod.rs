@@ -15,7 +15,7 @@ use remoting::protocol::code::RequestCode;
 use remoting::protocol::command::Frame;
 use remoting::protocol::header::EncodeHeader;
 
-pub use cluster::{Target, master, selected};
+pub use cluster::{Target, master, selected, unknown_cluster};
 pub use consume::total_diff;
 pub use sign::Credentials;
 

@@ -12,6 +12,7 @@ use remoting::protocol::header::{
 };
 
 use super::{Admin, code_of, selected};
+use crate::admin::java;
 
 /// Sent as the template of topics that are made.
 const DEFAULT_TOPIC: &str = "TBW102";
@@ -104,6 +105,8 @@ impl Admin {
         let header = QueryTopicConsumeByWhoRequestHeader { topic: topic.to_owned() };
         let list: GroupList =
             self.body(address, RequestCode::QueryTopicConsumeByWho, &header).await?;
-        Ok(list.group_list)
+        let mut groups = list.group_list;
+        java::hash_order(&mut groups, java::CAPACITY, |group| group);
+        Ok(groups)
     }
 }

@@ -3,6 +3,7 @@
 mod fetch;
 mod print;
 mod query;
+mod round_trip;
 mod send;
 mod trace;
 mod track;
@@ -10,20 +11,25 @@ mod track;
 use std::net::SocketAddr;
 
 use anyhow::{Result, bail};
+use remoting::protocol::message::batch::BatchMessages;
 use remoting::protocol::message::compression::{Compression, INFLATED_LEN_MAX};
 use remoting::protocol::message::id::OffsetMessageId;
 use remoting::protocol::message::properties::{Properties, property};
 use remoting::protocol::message::record::{Record, records};
+use remoting::protocol::message::sys_flag;
 use serde::Serialize;
 
 pub use fetch::Status;
 pub use print::{ConsumeMessage, PrintMsg, PrintMsgByQueue};
 pub use query::{QueryMsgById, QueryMsgByKey, QueryMsgByOffset, QueryMsgByUniqueKey};
+pub use round_trip::ClusterRt;
 pub use send::{CheckMsgSendRt, NewMessage, SendMessage, SendMsgStatus};
 pub use trace::QueryMsgTraceById;
 
 use super::java;
 
+/// A message that is several to clients.
+const BATCH: i32 = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
 /// The capacity of the table in which Java reads the properties of a message.
 const PROPERTIES_CAPACITY: usize = 128;
 
@@ -63,9 +69,17 @@ pub struct Message {
     pub body_crc: u32,
     /// Names and values in the order of the record.
     pub properties: Vec<(String, String)>,
+    /// Whether it was stored with others as one.
+    #[serde(skip)]
+    is_inner: bool,
     /// The body, inflated.
     #[serde(serialize_with = "text")]
     pub body: Vec<u8>,
+}
+
+/// Names and values.
+fn pairs(properties: Properties<'_>) -> Vec<(String, String)> {
+    properties.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// A body that is text as text, another as its bytes.
@@ -79,7 +93,35 @@ fn text<S: serde::Serializer>(body: &Vec<u8>, serializer: S) -> Result<S::Ok, S:
 impl Message {
     /// Reads the messages of an answer.
     pub fn all(bytes: &[u8]) -> Result<Vec<Self>> {
-        records(bytes).map(|record| Self::of(&record?)).collect()
+        let mut all = Vec::new();
+        for record in records(bytes) {
+            let message = Self::of(&record?)?;
+            if message.sys_flag & BATCH == BATCH {
+                message.unwrap_into(&mut all)?;
+            } else {
+                all.push(message);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The messages that were stored as one; of each alone there is no place and no size.
+    fn unwrap_into(&self, all: &mut Vec<Self>) -> Result<()> {
+        for (inner, offset) in BatchMessages::new(&self.body).zip(self.queue_offset..) {
+            let inner = inner?;
+            let properties = inner.properties();
+            all.push(Self {
+                is_inner: true,
+                queue_offset: offset,
+                store_size: 0,
+                body_crc: 0,
+                flag: inner.flag,
+                properties: pairs(properties),
+                body: inner.body.to_vec(),
+                ..self.clone()
+            });
+        }
+        Ok(())
     }
 
     fn of(record: &Record<'_>) -> Result<Self> {
@@ -87,7 +129,6 @@ impl Message {
             Some(kind) => kind.inflate(record.body, INFLATED_LEN_MAX)?,
             None => record.body.to_vec(),
         };
-        let properties = Properties::new(record.properties).iter();
         Ok(Self {
             broker_name: None,
             topic: record.topic.to_owned(),
@@ -104,7 +145,8 @@ impl Message {
             reconsume_times: record.reconsume_times,
             prepared_transaction_offset: record.prepared_transaction_offset,
             body_crc: record.body_crc,
-            properties: properties.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            properties: pairs(record.properties()),
+            is_inner: false,
             body,
         })
     }
@@ -115,8 +157,11 @@ impl Message {
         found.next().map(|(_, value)| value.as_str())
     }
 
-    /// The id that tells where it is.
+    /// The id that tells where it is; none tells where in a batch.
     pub fn offset_id(&self) -> String {
+        if self.is_inner {
+            return "null".to_owned();
+        }
         let (store_host, physical_offset) = (self.store_host, self.commit_log_offset);
         OffsetMessageId { store_host, physical_offset }.to_string()
     }
@@ -184,15 +229,10 @@ impl Message {
     }
 }
 
-/// Bytes as text of a charset; those that are none are shown as `�`.
+/// Bytes as text of a charset; those that are none are shown as the replacement character.
 pub fn decode(bytes: &[u8], charset: &str) -> Result<String> {
-    match charset.to_ascii_uppercase().as_str() {
-        "UTF-8" | "UTF8" => Ok(String::from_utf8_lossy(bytes).into_owned()),
-        "US-ASCII" | "ASCII" => {
-            let letter = |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { '\u{FFFD}' };
-            Ok(bytes.iter().map(letter).collect())
-        }
-        "ISO-8859-1" | "LATIN1" => Ok(bytes.iter().map(|byte| char::from(*byte)).collect()),
-        _ => bail!("charset {charset}: expected UTF-8, US-ASCII or ISO-8859-1"),
+    match encoding_rs::Encoding::for_label(charset.trim().as_bytes()) {
+        Some(encoding) => Ok(encoding.decode_without_bom_handling(bytes).0.into_owned()),
+        None => bail!("charset {charset} is not known"),
     }
 }

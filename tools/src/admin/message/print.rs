@@ -229,7 +229,7 @@ impl PrintMsgByQueue {
     pub async fn run(&self, admin: &Admin, out: &Out) -> Result<()> {
         let times = [time(self.begin.as_deref())?, time(self.end.as_deref())?];
         let printer = Printer { out, charset: &self.charset, bodies: self.bodies };
-        let address = admin.broker_named(&self.broker).await?;
+        let address = admin.broker_of(&self.topic, &self.broker).await?;
         let queue = MessageQueue {
             broker_name: self.broker.clone(),
             queue_id: self.queue_id,
@@ -335,7 +335,7 @@ impl ConsumeMessage {
         queue: &MessageQueue,
         times: [Option<i64>; 2],
     ) -> Result<()> {
-        let address = admin.broker_named(&queue.broker_name).await?;
+        let address = admin.broker_of(&queue.topic, &queue.broker_name).await?;
         let (min, mut max) = span(admin, &address, queue, times).await?;
         let offset = self.offset.unwrap_or_default();
         if offset > max {

@@ -352,7 +352,7 @@ impl QueryMsgByOffset {
             queue_id: self.queue_id,
             topic: self.topic.clone(),
         };
-        let address = admin.broker_named(&self.broker).await?;
+        let address = admin.broker_of(&self.topic, &self.broker).await?;
         let pulled = admin.pull(&address, &queue, "*", self.offset, 1).await?;
         if pulled.status != Status::Found {
             return Ok(());

@@ -1,6 +1,6 @@
 //! `cloneGroupOffset`.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::saved::Saved;
@@ -36,6 +36,9 @@ impl CloneGroupOffset {
         );
         let copy = async {
             let source = Saved::read(admin, src_group, None).await?;
+            if source.offsets.is_empty() {
+                bail!("group {src_group} has no offsets");
+            }
             Saved::keep(admin, dest_group, None).await;
             admin.restore(dest_group, &source, topic).await
         };

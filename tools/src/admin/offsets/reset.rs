@@ -181,7 +181,8 @@ impl Reset<'_> {
             Err(error) if code_of(&error) == Some(ResponseCode::ConsumerNotOnline.into()) => {
                 let rows = self.preview(admin, old_title, last_column).await?;
                 for row in rows.rows.iter().filter(|row| row.reset_offset != row.consumer_offset) {
-                    let address = admin.broker_named(&row.queue.broker_name).await?;
+                    let name = &row.queue.broker_name;
+                    let address = admin.broker_of(self.parent.unwrap_or(self.topic), name).await?;
                     admin.commit(&address, self.group, &row.queue, row.reset_offset).await?;
                 }
                 out.print(&rows)

@@ -259,22 +259,33 @@ pub struct AllocateMq {
     ip_list: String,
 }
 
+/// Who would get what.
 #[derive(Serialize)]
-struct Allocation {
-    result: BTreeMap<String, Vec<MessageQueue>>,
+#[serde(rename_all = "camelCase")]
+struct Share {
+    consumer: String,
+    queues: Vec<MessageQueue>,
 }
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Allocation(Vec<Share>);
 
 impl AllocateMq {
     /// Carries it out.
     pub async fn run(&self, admin: &Admin, out: &Out) -> Result<()> {
         let route = admin.route(&self.topic).await?;
-        let queues = readable(&self.topic, &route);
+        let mut queues = readable(&self.topic, &route);
+        java::queue_order(&mut queues, |queue| queue);
         let consumers: Vec<&str> = self.ip_list.split(',').map(str::trim).collect();
-        let shares = shares(queues.len(), consumers.len());
-        let share = |range: std::ops::Range<usize>| queues[range].to_vec();
-        let result =
-            consumers.iter().zip(shares).map(|(name, range)| (name.to_string(), share(range)));
-        out.print(&Allocation { result: result.collect() })
+        let ranges = shares(queues.len(), consumers.len());
+        let all = consumers.iter().zip(ranges).map(|(consumer, range)| Share {
+            consumer: consumer.to_string(),
+            queues: queues[range].to_vec(),
+        });
+        let mut all: Vec<Share> = all.collect();
+        java::hash_order(&mut all, java::CAPACITY, |share| &share.consumer);
+        out.print(&Allocation(all))
     }
 }
 
@@ -308,7 +319,11 @@ fn shares(queues: usize, consumers: usize) -> Vec<std::ops::Range<usize>> {
 
 impl Display for Allocation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", serde_json::to_string(self).map_err(|_| fmt::Error)?)
+        let shares = self.0.iter().map(|Share { consumer, queues }| {
+            let queues = serde_json::to_string(queues).unwrap_or_default();
+            format!("{}:{queues}", serde_json::Value::from(consumer.as_str()))
+        });
+        writeln!(f, "{{\"result\":{{{}}}}}", shares.collect::<Vec<_>>().join(","))
     }
 }
 
