@@ -37,6 +37,11 @@ impl Admission {
         let capacity = usize::try_from(capacity).unwrap_or(0).max(1);
         Admission { capacity, unanswered: AtomicUsize::new(0) }
     }
+
+    /// Sends that wait for the disk.
+    pub(crate) fn waiting(&self) -> usize {
+        self.unanswered.load(Ordering::Relaxed)
+    }
 }
 
 impl Broker {

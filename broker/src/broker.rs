@@ -35,7 +35,7 @@ use crate::dispatch::Frontend;
 use crate::filter::ConsumerFilters;
 use crate::groups::{self, Groups};
 use crate::locks::QueueLocks;
-use crate::metrics;
+use crate::metrics::{self, Measures};
 use crate::offsets::ConsumerOffsets;
 use crate::peers::{self, Peers};
 use crate::pop::{self, Orders, PopBuffer, Pops, Revive};
@@ -91,8 +91,7 @@ pub struct Broker {
     pub(crate) peers: Peers,
     pub(crate) stats: Stats,
     pub(crate) traffic: Traffic,
-    /// Whether anybody asks for metrics: what only they need is not counted otherwise.
-    pub(crate) measures: bool,
+    pub(crate) measures: Measures,
     /// Properties that every stored message gets.
     pub(crate) stamp: String,
     address: OnceLock<Address>,
@@ -144,7 +143,7 @@ impl Broker {
             return Err(error);
         }
         let mut services = start_services(&broker, &server);
-        let metrics = if broker.measures { metrics::start(&broker, &mut services) } else { None };
+        let metrics = metrics::start(&broker, &mut services);
         let mut registration = Services::new(Handle::current());
         let registered = Arc::clone(&broker);
         registration.run("register", |stop| peers::run(registered, stop));
@@ -236,7 +235,7 @@ impl Broker {
             revive,
             revive_topic: reviving,
             stats: Stats::new(now_ms()),
-            measures: config.metrics_exporter_type == "PROM",
+            measures: Measures::new(&config),
             traffic: Traffic::new(&config.broker_cluster_name),
             config,
             live: ArcSwap::from_pointee(settings.live.clone()),
@@ -402,8 +401,9 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
     }
     let b = own();
     services.run("routes", |stop| routes::refresh(b, stop));
-    let (schedule, store) = (Arc::clone(&broker.schedule), Arc::clone(&broker.store));
-    services.run("schedule", |stop| schedule.run(store, stop));
+    let (schedule, store, b) = (Arc::clone(&broker.schedule), Arc::clone(&broker.store), own());
+    let delivered = move |topic: &str, put: &store::Put| b.count_scheduled(topic, put);
+    services.run("schedule", |stop| schedule.run(store, delivered, stop));
     start_pop_services(broker, &mut services);
     start_transactions(broker, &mut services);
     let (b, server) = (own(), Arc::clone(server));

@@ -12,6 +12,7 @@ use runtime::clock::now_ms;
 
 use crate::broker::Broker;
 use crate::call::Call;
+use crate::metrics::Measured;
 use crate::processor::admin::{
     clean, cold_reads, config, connections, foreign, forward, group, pop_rollback, replicas, reset,
     runtime_info, stats, topic, units,
@@ -37,11 +38,17 @@ impl Frontend {
 impl Service for Frontend {
     fn call(&self, peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Outcome {
         let call = Call { peer, frame: &frame };
-        serve(&self.broker, &call, out).unwrap_or_else(|reject| {
+        let measures = self.broker.measures.on;
+        let measured = measures.then(|| Measured::begin(frame.code(), frame.is_oneway()));
+        let outcome = serve(&self.broker, &call, out).unwrap_or_else(|reject| {
             self.broker.refusals.note(&call, &reject, now_ms());
             reject.write(out);
             Outcome::Done
-        })
+        });
+        match measured {
+            Some(measured) => measured.end(&self.broker, outcome, out),
+            None => outcome,
+        }
     }
 
     fn closed(&self, peer: &Arc<Peer>) {

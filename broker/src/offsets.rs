@@ -102,12 +102,15 @@ impl ConsumerOffsets {
 
     /// Stores what a group has consumed of a queue; any offset is taken as it is.
     pub(crate) fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64, now_ms: i64) {
-        put(&self.committed, topic, group, self.queue_of(group, queue_id), offset);
-        self.changed.store(true, Ordering::Release);
+        // Clients repeat the same offset every few seconds: that is no reason to write the file.
+        if put(&self.committed, topic, group, self.queue_of(group, queue_id), offset) {
+            self.changed.store(true, Ordering::Release);
+        }
         let commits = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
         if commits.is_multiple_of(self.version_step) {
             let mut version = self.version.lock().unwrap_or_else(PoisonError::into_inner);
             version.bump(now_ms, 0);
+            self.changed.store(true, Ordering::Release);
         }
     }
 
@@ -328,14 +331,13 @@ fn find(table: &Table, topic: &str, group: &str, queue_id: i32) -> Option<i64> {
     with_key(topic, group, |key| table.get(key)?.get(&queue_id).copied())
 }
 
-fn put(table: &Table, topic: &str, group: &str, queue_id: i32, offset: i64) {
-    with_key(topic, group, |key| {
-        if let Some(mut queues) = table.get_mut(key) {
-            queues.insert(queue_id, offset);
-            return;
-        }
-        table.entry(key.to_owned()).or_default().insert(queue_id, offset);
+/// Puts an offset into a table; returns whether that changed anything.
+fn put(table: &Table, topic: &str, group: &str, queue_id: i32, offset: i64) -> bool {
+    let before = with_key(topic, group, |key| match table.get_mut(key) {
+        Some(mut queues) => queues.insert(queue_id, offset),
+        None => table.entry(key.to_owned()).or_default().insert(queue_id, offset),
     });
+    before != Some(offset)
 }
 
 #[cfg(test)]
@@ -358,6 +360,30 @@ mod tests {
         assert_eq!(again.of("g", "T"), Some(QueueOffsets::from([(0, 5), (1, 7)])));
         let version = again.version.lock().unwrap();
         assert_eq!((version.counter, version.timestamp), (1, 12));
+    }
+
+    #[test]
+    fn the_same_offset_again_is_no_reason_to_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let offsets = empty(dir.path());
+        let writes = |expected: bool| {
+            let mut written = false;
+            let flush = || {
+                written = true;
+                Ok(())
+            };
+            offsets.persist(flush).unwrap();
+            assert_eq!(written, expected);
+        };
+        offsets.commit("g", "T", 0, 5, 1);
+        writes(true);
+        // The version goes on with every second commit, and is written.
+        offsets.commit("g", "T", 0, 5, 2);
+        writes(true);
+        offsets.commit("g", "T", 0, 5, 3);
+        writes(false);
+        offsets.commit("g", "T", 1, 5, 4);
+        writes(true);
     }
 
     /// Issue 4771 of Apache RocketMQ: the log was truncated and the offsets were not. New messages

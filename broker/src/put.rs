@@ -61,6 +61,70 @@ pub(crate) struct Timing<'a> {
     recalls: bool,
 }
 
+/// How Java calls what became of a put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PutStatus {
+    /// Stored.
+    Ok,
+    /// The broker takes nothing at present.
+    ServiceNotAvailable,
+    /// There is no file for it.
+    CreateFileFailed,
+    /// It is too large, or for no time that can be.
+    MessageIllegal,
+    /// Its properties are too long.
+    PropertiesTooLong,
+    /// The disk is busy.
+    Busy,
+    /// There are too many light queues.
+    LightQueuesExceeded,
+    /// Nothing of the above.
+    Unknown,
+}
+
+impl PutStatus {
+    /// All of them, in their order.
+    pub(crate) const ALL: [PutStatus; 8] = [
+        PutStatus::Ok,
+        PutStatus::ServiceNotAvailable,
+        PutStatus::CreateFileFailed,
+        PutStatus::MessageIllegal,
+        PutStatus::PropertiesTooLong,
+        PutStatus::Busy,
+        PutStatus::LightQueuesExceeded,
+        PutStatus::Unknown,
+    ];
+
+    /// That of a put that failed.
+    pub(crate) fn of(error: &PutError) -> PutStatus {
+        match error {
+            PutError::MessageIllegal(_) => PutStatus::MessageIllegal,
+            PutError::PropertiesSizeExceeded { .. } => PutStatus::PropertiesTooLong,
+            PutError::LightQueuesExceeded { .. } => PutStatus::LightQueuesExceeded,
+            PutError::Busy => PutStatus::Busy,
+            PutError::CreateSegmentFailed => PutStatus::CreateFileFailed,
+            PutError::Stopped | PutError::Poisoned | PutError::DiskFull => {
+                PutStatus::ServiceNotAvailable
+            }
+            PutError::QueueUnavailable => PutStatus::Unknown,
+        }
+    }
+
+    /// Java's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            PutStatus::Ok => "PUT_OK",
+            PutStatus::ServiceNotAvailable => "SERVICE_NOT_AVAILABLE",
+            PutStatus::CreateFileFailed => "CREATE_MAPPED_FILE_FAILED",
+            PutStatus::MessageIllegal => "MESSAGE_ILLEGAL",
+            PutStatus::PropertiesTooLong => "PROPERTIES_SIZE_EXCEEDED",
+            PutStatus::Busy => "OS_PAGE_CACHE_BUSY",
+            PutStatus::LightQueuesExceeded => "LMQ_CONSUME_QUEUE_NUM_EXCEEDED",
+            PutStatus::Unknown => "UNKNOWN_ERROR",
+        }
+    }
+}
+
 impl Due {
     /// The time the properties of a message ask for.
     ///

@@ -8,18 +8,22 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use remoting::protocol::body::{BrokerStatsData, BrokerStatsItem};
-use store::Got;
+use store::{Got, Put};
 
 use crate::broker::Broker;
-use crate::metrics::{Kind, Sent};
+use crate::metrics::{Handed, Kind, Revived, Sent, Way};
+use crate::topics::SCHEDULE_TOPIC;
 
 /// Seconds between the samples of a minute, an hour and a day, and how many are kept.
 const WINDOWS: [(u64, usize); 3] = [(10, 7), (600, 7), (3600, 25)];
+
+/// Java's group for what is delivered after a delay level.
+const SCHEDULE_GROUP: &str = "SCHEDULE_CONSUMER";
 
 thread_local! {
     /// `topic@group`, reused.
@@ -57,6 +61,35 @@ struct GroupTraffic {
     acked: Meter,
     hidden: Meter,
     sent_back: Meter,
+    /// What metrics tell of it.
+    handed: Handed,
+    /// Messages that became dead letters.
+    dead: AtomicU64,
+    /// Of a group that pops.
+    revived: OnceLock<Box<Revived>>,
+}
+
+/// What metrics tell of a group and a topic.
+pub(crate) struct Told<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The group.
+    pub group: &'a str,
+    /// Messages handed out.
+    pub handed: &'a Handed,
+    /// Messages that became dead letters.
+    pub dead: u64,
+    /// Of a group that pops.
+    pub revived: Option<&'a Revived>,
+}
+
+/// Messages and the bytes of their records.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes.
+    pub bytes: u64,
 }
 
 /// All that flows.
@@ -114,18 +147,35 @@ impl Traffic {
         }
     }
 
-    /// Calls `see` with every topic and group that got of it, and messages and bytes.
-    pub(crate) fn each_group(&self, mut see: impl FnMut(&str, &str, u64, u64)) {
+    /// Calls `see` with every topic and group that had to do with it.
+    pub(crate) fn each_group(&self, mut see: impl FnMut(&Told<'_>)) {
         for traffic in &self.groups {
             if let Some((topic, group)) = traffic.key().split_once('@') {
-                let total = |meter: &Meter| meter.value.load(Ordering::Relaxed);
-                see(topic, group, total(&traffic.got), total(&traffic.got_bytes));
+                let GroupTraffic { handed, dead, revived, .. } = &**traffic;
+                let dead = dead.load(Ordering::Relaxed);
+                see(&Told { topic, group, handed, dead, revived: revived.get().map(|r| &**r) });
             }
         }
     }
 
-    /// Counts messages that a group got by one pull or pop.
-    pub(crate) fn got(&self, group: &str, topic: &str, system: bool, messages: u64, bytes: u64) {
+    /// Counts messages that were handed out, for metrics: those of a retry topic under its origin.
+    pub(crate) fn handed(&self, group: &str, topic: &str, way: Way, counted: Counted) {
+        self.group(group, topic).handed.add(way, counted);
+    }
+
+    /// Counts a message of a topic that became a dead letter.
+    pub(crate) fn dead(&self, group: &str, topic: &str) {
+        self.group(group, topic).dead.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lets `count` count what becomes of popped messages.
+    pub(crate) fn revived(&self, group: &str, topic: &str, count: impl FnOnce(&Revived)) {
+        count(self.group(group, topic).revived.get_or_init(Box::default));
+    }
+
+    /// Counts messages that a group got by one pull or pop; what was pulled is handed out, too.
+    pub(crate) fn got(&self, group: &str, topic: &str, system: bool, way: Way, got: Counted) {
+        let Counted { messages, bytes } = got;
         self.got.add_value(messages);
         if !system {
             self.got_by_users.add_value(messages);
@@ -133,6 +183,9 @@ impl Traffic {
         let group = self.group(group, topic);
         group.got.add(messages);
         group.got_bytes.add(bytes);
+        if way == Way::Pull {
+            group.handed.add(way, got);
+        }
     }
 
     /// Counts popped messages that a group acknowledged.
@@ -189,7 +242,7 @@ impl Traffic {
             [&topic.messages, &topic.bytes].into_iter().for_each(&see);
         }
         for group in &self.groups {
-            let GroupTraffic { got, got_bytes, acked, hidden, sent_back } = &**group.value();
+            let GroupTraffic { got, got_bytes, acked, hidden, sent_back, .. } = &**group.value();
             [got, got_bytes, acked, hidden, sent_back].into_iter().for_each(&see);
         }
         let Traffic { put, got, acked, hidden, put_by_users, got_by_users, .. } = self;
@@ -225,14 +278,40 @@ impl Traffic {
 }
 
 impl Broker {
-    /// Counts what a group got by one look into a queue.
-    pub(crate) fn count_got(&self, group: &str, topic: &str, got: &Got, took: Duration) {
+    /// Counts what a group got by one look into a queue; `origin` is the topic whose messages a
+    /// retry topic has.
+    pub(crate) fn count_got(
+        &self,
+        group: &str,
+        (topic, origin): (&str, &str),
+        way: Way,
+        got: &Got,
+        took: Duration,
+    ) {
         let messages = u64::try_from(got.count).unwrap_or(0);
         self.stats.got(messages, took);
-        if messages > 0 {
-            let system = self.topics.is_system(topic);
-            self.traffic.got(group, topic, system, messages, got.bytes as u64);
-            self.has_got(group, messages);
+        if messages == 0 {
+            return;
+        }
+        let (system, bytes) = (self.topics.is_system(topic), got.bytes as u64);
+        self.traffic.got(group, topic, system, way, Counted { messages, bytes });
+        self.has_got(group, messages);
+        if way != Way::Pull && self.measures.on {
+            self.traffic.handed(group, origin, way, Counted { messages, bytes });
+        }
+    }
+}
+
+impl Broker {
+    /// Counts a message with a delay level that was stored in its own topic, as Java does also
+    /// where it is a retry topic.
+    pub(crate) fn count_scheduled(&self, topic: &str, put: &Put) {
+        let bytes = (put.end - put.physical_offset).cast_unsigned();
+        self.traffic.put(topic, self.topics.is_system(topic), 1, bytes);
+        if self.measures.on {
+            let counted = Counted { messages: 1, bytes };
+            self.traffic.handed(SCHEDULE_GROUP, SCHEDULE_TOPIC, Way::Pull, counted);
+            self.traffic.sent(topic, Kind::Delay, 1, bytes);
         }
     }
 }
@@ -374,8 +453,8 @@ mod tests {
     #[test]
     fn groups_have_their_own_meters_and_a_rate() {
         let traffic = Traffic::new("c");
-        traffic.got("g", "T", true, 30, 900);
-        traffic.got("h", "T", false, 1, 9);
+        traffic.got("g", "T", true, Way::Pull, Counted { messages: 30, bytes: 900 });
+        traffic.got("h", "T", false, Way::Pull, Counted { messages: 1, bytes: 9 });
         traffic.acked("g", "T", 2);
         traffic.hidden("g", "T");
         run(&traffic, 0, 1);

@@ -87,8 +87,15 @@ fn allocations(service: &Arc<dyn Service>, request: &BytesMut) -> usize {
 
 #[tokio::test]
 async fn sending_and_pulling_allocate_nothing() {
-    let root = tempfile::tempdir().unwrap();
-    let bench = Bench::start(root.path()).await;
+    let metrics = "metricsExporterType=PROM\nmetricsPromExporterHost=127.0.0.1\n\
+        metricsPromExporterPort=0\n";
+    for settings in ["", metrics] {
+        let root = tempfile::tempdir().unwrap();
+        send_and_pull(Bench::with(root.path(), settings).await).await;
+    }
+}
+
+async fn send_and_pull(bench: Bench) {
     let service = bench.running.service();
     // Answered when the new topic is in its file; the sends below wait for nothing.
     bench.send(to("T"), b"body").await;

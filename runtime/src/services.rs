@@ -157,19 +157,19 @@ impl Services {
         Self { runtime, list: Vec::new() }
     }
 
-    /// Ticks every `period`, on a thread that may block; a panic is logged and ticking goes on.
+    /// Ticks every `period`, on a thread of its own, which a tick wakes once; a panic is logged
+    /// and ticking goes on.
     ///
     /// A tick that returns true is followed by the next at once.
     pub fn every<T: Tick>(
         &mut self,
         name: &'static str,
         period: Duration,
-        tick: impl FnMut() -> T + Send + 'static,
+        mut tick: impl FnMut() -> T + Send + 'static,
     ) {
-        let tick = Arc::new(Mutex::new(tick));
-        self.run(name, move |stop| async move {
-            while !stop.pause(period).await {
-                while tick_once(name, Arc::clone(&tick)).await && !stop.stopped() {}
+        self.thread(name, move |stop| {
+            while !stop.wait_timeout(period) {
+                while tick_once(name, &mut tick) && !stop.stopped() {}
             }
         });
     }
@@ -247,21 +247,11 @@ impl Ending {
     }
 }
 
-async fn tick_once<T: Tick, F: FnMut() -> T + Send + 'static>(
-    name: &'static str,
-    tick: Arc<Mutex<F>>,
-) -> bool {
-    let work = move || {
-        let mut tick = tick.lock().unwrap_or_else(PoisonError::into_inner);
-        tick().more()
-    };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(more) => more,
-        Err(error) => {
-            error!(service = name, %error, "a tick failed");
-            false
-        }
-    }
+fn tick_once<T: Tick>(name: &'static str, tick: &mut impl FnMut() -> T) -> bool {
+    catch_unwind(AssertUnwindSafe(|| tick().more())).unwrap_or_else(|_| {
+        error!(service = name, "a tick panicked");
+        false
+    })
 }
 
 #[cfg(test)]

@@ -175,6 +175,21 @@ fn a_full_disk_refuses_messages_until_it_has_room() {
     store.put(&message("T", 0, b"x")).unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn room_is_looked_for_from_the_moment_there_is_none() {
+    let directory = scratch();
+    let (store, services) = started(config(directory.path()));
+    for _ in 0..2 {
+        store.set_disk_full(true);
+        let begun = Instant::now();
+        while !store.writable() {
+            assert!(begun.elapsed() < LONG, "nobody looks");
+            tokio::task::yield_now().await;
+        }
+    }
+    stopped(store, services).await;
+}
+
 #[test]
 fn a_deleted_topic_does_not_come_back_after_a_crash() {
     let directory = scratch();

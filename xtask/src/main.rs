@@ -10,6 +10,7 @@ mod compat;
 mod crash;
 mod docs;
 mod gate;
+mod idle;
 mod takeover;
 mod tidy;
 mod workspace;
@@ -33,6 +34,8 @@ enum Command {
     Crash(crash::Args),
     /// Writes docs/configuration.md from the declared settings
     Docs,
+    /// Measures what a server costs while Java consumers wait and nothing is sent
+    Idle(idle::Args),
     /// Hands store directories from ours to the Java broker and back
     Takeover(takeover::Args),
     /// Runs everything that must hold: the gate of every change
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Compat(args) => compat::run(&args),
         Command::Crash(args) => crash::run(&args),
         Command::Docs => docs::run(workspace::root()),
+        Command::Idle(args) => idle::run(&args),
         Command::Takeover(args) => takeover::run(&args),
         Command::Test => gate::run(workspace::root()),
         Command::Tidy => tidy::run(workspace::root()),

@@ -107,9 +107,14 @@ pub struct BrokerConfig {
     /// Interval of writing the number of open half messages, in ms.
     #[property(default = 3000, restart)]
     pub transaction_metric_flush_interval: i64,
-    /// Who gets metrics: `DISABLE` or `PROM`, a page to be fetched.
+    /// Who gets metrics: `DISABLE` (0), `OTLP_GRPC` (1) a collector, `PROM` (2) who fetches a page,
+    /// `LOG` (3) the log.
     #[property(default = "DISABLE", restart)]
     pub metrics_exporter_type: String,
+    /// Whether what is sent or logged are differences since the last time, not sums; every series
+    /// says so by a label.
+    #[property(default = false, restart)]
+    pub metrics_in_delta: bool,
     /// Port of the page of metrics, which also answers `/health/live` and `/health/ready`.
     #[property(default = 5557, fixed)]
     pub metrics_prom_exporter_port: u16,
@@ -122,6 +127,45 @@ pub struct BrokerConfig {
     /// Series of one family at most; how many are left out is on the page.
     #[property(default = 50_000, restart)]
     pub metrics_otel_cardinality_limit: i32,
+    /// Where metrics are sent: `http://host:port` of a collector.
+    #[property(default = "", fixed)]
+    pub metrics_grpc_exporter_target: String,
+    /// Headers of what is sent: `name:value,name:value`.
+    #[property(default = "", fixed)]
+    pub metrics_grpc_exporter_header: String,
+    /// Time that the collector may take, in ms.
+    #[property(default = 3000, restart, range = 1..=86_400_000)]
+    pub metric_grpc_exporter_time_out_in_mills: i64,
+    /// Interval of sending metrics, in ms.
+    #[property(default = 60_000, restart, range = 10..=86_400_000)]
+    pub metric_grpc_exporter_interval_in_mills: i64,
+    /// Interval of writing metrics to the log, in ms.
+    #[property(default = 10_000, restart, range = 10..=86_400_000)]
+    pub metric_logging_exporter_interval_in_mills: i64,
+    /// Whether metrics tell of requests.
+    #[property(default = true, restart)]
+    pub enable_remoting_metrics: bool,
+    /// Whether metrics tell of the store and the timer.
+    #[property(default = true, restart)]
+    pub enable_message_store_metrics: bool,
+    /// Whether metrics tell of popping.
+    #[property(default = true, restart)]
+    pub enable_pop_metrics: bool,
+    /// Whether metrics tell of connections.
+    #[property(default = true, restart)]
+    pub enable_connection_metrics: bool,
+    /// Whether metrics tell of transactions.
+    #[property(default = true, restart)]
+    pub enable_transaction_metrics: bool,
+    /// Whether metrics tell of permission, topics, groups and waiting requests.
+    #[property(default = true, restart)]
+    pub enable_stats_metrics: bool,
+    /// Whether metrics tell of messages in and out.
+    #[property(default = true, restart)]
+    pub enable_request_metrics: bool,
+    /// Whether metrics tell of lag and dead letters.
+    #[property(default = true, restart)]
+    pub enable_lag_and_dlq_metrics: bool,
     /// Region stamped on every message.
     #[property(default = "DefaultRegion", restart)]
     pub region_id: String,

@@ -1,33 +1,60 @@
 //! Who is connected, and what the broker has.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use remoting::protocol::body::ConsumeType;
 use remoting::protocol::code::version_name;
 
-use super::{Labels, Page, is_system, label};
+use super::family::{Families, Labels, label};
+use super::is_system;
 use crate::broker::Broker;
 use crate::clients::Client;
 
-/// Writes numbers of clients, topics and groups.
-pub(super) fn write(broker: &Broker, page: &mut Page<'_, '_>) -> fmt::Result {
-    let one = |value: f64| [(Labels::new(), value)];
-    let permission = f64::from(broker.live().broker_permission);
-    page.gauge("rocketmq_broker_permission", "Permission bits of the broker", one(permission))?;
-    let topics = broker.topics.all().len() as f64;
-    page.gauge("rocketmq_topic_number", "Topics, those of the system too", one(topics))?;
-    let groups = broker.groups.names();
-    page.gauge("rocketmq_consumer_group_number", "Consumer groups", one(groups.len() as f64))?;
+/// Java's thread pools. Here requests wait in no pool, so that their queues are empty; sends that
+/// wait for the disk count as queued.
+const POOLS: [&str; 12] = [
+    "send",
+    "async_put",
+    "pull",
+    "ack",
+    "query_message",
+    "client_manager",
+    "heartbeat",
+    "lite_pull",
+    "transaction",
+    "consumer_manager",
+    "admin",
+    "reply",
+];
 
+/// Collects numbers of topics and groups, and what waits.
+pub(super) fn collect_state(broker: &Broker, families: &mut Families) {
+    let one = |value: f64| [(Labels::new(), value)];
+    let waiting = broker.admission.waiting() as f64;
+    let pools = POOLS.map(|pool| {
+        let waiting = if pool == "send" { waiting } else { 0.0 };
+        (vec![label("processor", pool)], waiting)
+    });
+    families.gauge(("rocketmq_processor_watermark", ""), "Requests that wait", pools);
+    let permission = f64::from(broker.live().broker_permission);
+    let help = "Permission bits of the broker";
+    families.gauge(("rocketmq_broker_permission", ""), help, one(permission));
+    let topics = broker.topics.all().len() as f64;
+    families.gauge(("rocketmq_topic_number", ""), "Topics, those of the system too", one(topics));
+    let groups = broker.groups.names().len() as f64;
+    families.gauge(("rocketmq_consumer_group_number", ""), "Consumer groups", one(groups));
+}
+
+/// Collects numbers of clients.
+pub(super) fn collect_connections(broker: &Broker, families: &mut Families) {
     let mut producers: BTreeMap<Labels, u32> = BTreeMap::new();
     for (_, clients) in broker.producers.all() {
         for client in &clients {
             *producers.entry(language_and_version(client)).or_default() += 1;
         }
     }
-    let help = "Connections of producers";
-    page.gauge("rocketmq_producer_connections", help, counts(producers))?;
+    let name = ("rocketmq_producer_connections", "");
+    families.gauge(name, "Connections of producers", counts(producers));
 
     let mut consumers: BTreeMap<Labels, u32> = BTreeMap::new();
     broker.consumers.each_group(|name, group| {
@@ -44,8 +71,8 @@ pub(super) fn write(broker: &Broker, page: &mut Page<'_, '_>) -> fmt::Result {
             *consumers.entry(labels).or_default() += 1;
         }
     });
-    let help = "Connections of consumers";
-    page.gauge("rocketmq_consumer_connections", help, counts(consumers))
+    let name = ("rocketmq_consumer_connections", "");
+    families.gauge(name, "Connections of consumers", counts(consumers));
 }
 
 fn language_and_version(client: &Client) -> Labels {

@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use runtime::services::{Services, Stop};
 use tokio::net::TcpListener;
 
-use super::page;
+use super::page::page;
+use super::{Wanted, collect, constant_labels};
 use crate::broker::Broker;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What a request needs.
 #[derive(Clone)]
@@ -37,7 +39,7 @@ pub(crate) fn start(broker: &Arc<Broker>, services: &mut Services) -> Option<Soc
     });
     match listener.and_then(|listener| Ok((listener.local_addr()?, listener))) {
         Ok((address, listener)) => {
-            let labels = labels_of(&config.metrics_label).into();
+            let labels = constant_labels(broker).into();
             let served = Served { broker: Arc::clone(broker), labels };
             services.run("metrics", |stop| serve(listener, served, stop));
             tracing::info!(%address, "metrics are served");
@@ -67,13 +69,29 @@ async fn serve(listener: TcpListener, served: Served, stop: Stop) {
     }
 }
 
-async fn metrics(State(served): State<Served>) -> Response {
+async fn metrics(State(served): State<Served>, uri: Uri, headers: HeaderMap) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let open = accepted.is_some_and(|accepted| accepted.contains("application/openmetrics-text"));
+    let wanted = wanted(uri.query().unwrap_or_default());
     // The lag of all groups reads units from files.
-    let made = tokio::task::spawn_blocking(move || page(&served.broker, &served.labels)).await;
-    match made {
-        Ok(Ok(text)) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+    let made = tokio::task::spawn_blocking(move || {
+        page(collect(&served.broker, wanted), &served.labels, open)
+    });
+    match made.await {
+        Ok(Ok(text)) => {
+            let kind = if open { OPEN_METRICS } else { PLAIN };
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
         _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// What a query such as `queues=1` asks for; other words mean nothing.
+fn wanted(query: &str) -> Wanted {
+    let has = |name| {
+        query.split('&').filter_map(|pair| pair.split_once('=')).any(|pair| pair == (name, "1"))
+    };
+    Wanted { queues: has("queues"), classic: has("classic") }
 }
 
 /// Whether messages are accepted.
@@ -84,10 +102,4 @@ async fn ready(State(served): State<Served>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, "the store accepts no messages\n").into_response()
         }
     }
-}
-
-/// Pairs `name:value,name:value`; what is none is left out, as in Java.
-fn labels_of(text: &str) -> Vec<(String, String)> {
-    let pairs = text.split(',').filter_map(|pair| pair.split_once(':'));
-    pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
 }

@@ -202,6 +202,11 @@ impl Buffer {
         commits
     }
 
+    /// Number of pops whose offsets wait to be committed.
+    pub(crate) fn in_line(&self) -> usize {
+        self.lines.values().map(VecDeque::len).sum()
+    }
+
     /// Number of check points.
     pub(crate) fn len(&self) -> usize {
         self.held.len()

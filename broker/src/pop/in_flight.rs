@@ -1,7 +1,7 @@
 //! How many popped messages of a queue nobody has acknowledged yet.
 //!
-//! Counted only while `enablePopMessageThreshold` is on: too many stop the pops of the queue. The
-//! numbers live in memory, so what was popped before the start is in none of them.
+//! Counted only while `enablePopMessageThreshold` is on, where too many stop the pops of the queue,
+//! or metrics are. The numbers live in memory, so what was popped before the start is in none.
 
 use std::collections::HashMap;
 
@@ -10,15 +10,17 @@ use dashmap::DashMap;
 /// The counts, while there is a threshold.
 pub(crate) struct InFlight {
     threshold: Option<i64>,
+    counts_all: bool,
     since_ms: i64,
     /// By topic and group, then by queue.
     counts: DashMap<(Box<str>, Box<str>), HashMap<i32, i64>>,
 }
 
 impl InFlight {
-    /// Counts from `since_ms` on, if there is a threshold.
-    pub(crate) fn new(threshold: Option<i64>, since_ms: i64) -> InFlight {
-        InFlight { threshold, since_ms, counts: DashMap::new() }
+    /// Counts from `since_ms` on, if there is a threshold or somebody wants to know.
+    pub(crate) fn new(threshold: Option<i64>, wanted: bool, since_ms: i64) -> InFlight {
+        let counts_all = wanted || threshold.is_some();
+        InFlight { threshold, counts_all, since_ms, counts: DashMap::new() }
     }
 
     /// Whether the queue must not be popped now.
@@ -35,7 +37,7 @@ impl InFlight {
 
     /// Counts popped messages.
     pub(crate) fn popped(&self, topic: &str, group: &str, queue_id: i32, count: usize) {
-        if self.threshold.is_none() {
+        if !self.counts_all {
             return;
         }
         let mut counts = self.counts.entry(key(topic, group)).or_default();
@@ -51,16 +53,16 @@ impl InFlight {
         count: usize,
         pop_time: i64,
     ) -> bool {
-        if self.threshold.is_none() || pop_time < self.since_ms {
+        if !self.counts_all || pop_time < self.since_ms {
             return false;
         }
         self.change(topic, group, queue_id, |left| left - count as i64);
-        true
+        self.threshold.is_some()
     }
 
     /// Forgets a queue, as a pop in order begins anew.
     pub(crate) fn clear(&self, topic: &str, group: &str, queue_id: i32) {
-        if self.threshold.is_some() {
+        if self.counts_all {
             self.change(topic, group, queue_id, |_| 0);
         }
     }
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn more_than_the_threshold_are_too_many() {
-        let counts = InFlight::new(Some(3), 100);
+        let counts = InFlight::new(Some(3), false, 100);
         counts.popped("T", "g", 0, 3);
         assert!(!counts.too_many("T", "g", 0));
         counts.popped("T", "g", 0, 1);
@@ -106,8 +108,12 @@ mod tests {
 
     #[test]
     fn without_a_threshold_nothing_is_counted() {
-        let counts = InFlight::new(None, 0);
+        let counts = InFlight::new(None, false, 0);
         counts.popped("T", "g", 0, 1000);
         assert!(!counts.too_many("T", "g", 0) && counts.counts.is_empty());
+        let counts = InFlight::new(None, true, 0);
+        counts.popped("T", "g", 0, 1000);
+        assert!(!counts.too_many("T", "g", 0) && !counts.done("T", "g", 0, 1, 0));
+        assert_eq!(counts.count("T", "g", 0), 999);
     }
 }

@@ -11,9 +11,10 @@ use runtime::clock::now_ms;
 use store::{NewMessage, Put, PutError};
 
 use crate::broker::Broker;
+use crate::metrics::Revival;
 use crate::pop::check_point::{ACK_TAG, BATCH_ACK_TAG, CHECK_POINT_TAG};
 use crate::pop::{Ack, BatchAck, CheckPoint};
-use crate::put::{Due, DueError};
+use crate::put::{Due, DueError, PutStatus};
 
 /// How long before the messages come back their check point is read, in ms.
 pub(crate) const ACK_TIME_MS: i64 = 1000;
@@ -78,11 +79,13 @@ fn put_check_point_at(
     due: i64,
     revive_queue: i32,
 ) -> Result<Put, JournalError> {
-    PARTS.with_borrow_mut(|parts| {
+    let put = PARTS.with_borrow_mut(|parts| {
         check_point.encode(&mut parts.body);
         check_point.write_unique_key(&mut parts.key);
         put(broker, parts, CHECK_POINT_TAG, due, revive_queue)
-    })
+    });
+    count(broker, (&check_point.group, &check_point.topic), Revival::CheckPoint, &put);
+    put
 }
 
 /// Writes an acknowledgement; `invisible_time` is that of its check point.
@@ -96,11 +99,13 @@ pub(crate) fn put_ack(
     revive_queue: i32,
 ) -> Result<Put, JournalError> {
     let due = ack.pop_time.saturating_add(invisible_time);
-    PARTS.with_borrow_mut(|parts| {
+    let put = PARTS.with_borrow_mut(|parts| {
         ack.encode(&mut parts.body);
         ack.write_unique_key(&mut parts.key);
         put(broker, parts, ACK_TAG, due, revive_queue)
-    })
+    });
+    count(broker, (&ack.group, &ack.topic), Revival::Ack, &put);
+    put
 }
 
 /// Writes an acknowledgement of several messages of one check point.
@@ -114,11 +119,30 @@ pub(crate) fn put_batch_ack(
     revive_queue: i32,
 ) -> Result<Put, JournalError> {
     let due = batch.ack.pop_time.saturating_add(invisible_time);
-    PARTS.with_borrow_mut(|parts| {
+    let put = PARTS.with_borrow_mut(|parts| {
         batch.encode(&mut parts.body);
         batch.ack.write_unique_key(&mut parts.key);
         put(broker, parts, BATCH_ACK_TAG, due, revive_queue)
-    })
+    });
+    count(broker, (&batch.ack.group, &batch.ack.topic), Revival::Ack, &put);
+    put
+}
+
+/// Counts a record for metrics.
+fn count(
+    broker: &Broker,
+    (group, topic): (&str, &str),
+    kind: Revival,
+    put: &Result<Put, JournalError>,
+) {
+    if broker.measures.on {
+        let status = match put {
+            Ok(_) => PutStatus::Ok,
+            Err(JournalError::Put(error)) => PutStatus::of(error),
+            Err(JournalError::Due(_) | JournalError::NoQueue(_)) => PutStatus::MessageIllegal,
+        };
+        broker.traffic.revived(group, topic, |revived| revived.put(kind, status));
+    }
 }
 
 fn put(

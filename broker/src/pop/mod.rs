@@ -42,7 +42,7 @@ mod retry;
 mod revive;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runtime::clock::now_ms;
 use runtime::services::Stop;
@@ -56,7 +56,7 @@ pub(crate) use check_point::{Ack, BatchAck, CheckPoint, Differences};
 pub(crate) use journal::JournalError;
 pub(crate) use order::{OrderedAck, OrderedPop, Orders};
 pub(crate) use pops::Pops;
-pub(crate) use revive::Revive;
+pub(crate) use revive::{REVIVE_GROUP, Revive};
 
 /// Messages of one pop from one queue at most.
 pub(crate) const MESSAGES_MAX: usize = 32;
@@ -86,9 +86,9 @@ impl PopBuffer {
         PopBuffer { buffer: config.enable_pop_buffer_merge.then(buffer) }
     }
 
-    /// Check points held in memory.
-    pub(crate) fn len(&self) -> usize {
-        self.lock().map_or(0, |buffer| buffer.len())
+    /// Check points held in memory, and offsets that wait for them.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        self.lock().map_or((0, 0), |buffer| (buffer.len(), buffer.in_line()))
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, Buffer>> {
@@ -227,7 +227,9 @@ pub(crate) async fn run_buffer(broker: Arc<Broker>, stop: Stop) {
         return;
     }
     while !stop.pause(BUFFER_PAUSE).await {
+        let begun = Instant::now();
         empty_buffer(&broker, false, now_ms());
+        broker.measures.buffer_scan(begun.elapsed());
     }
     empty_buffer(&broker, true, now_ms());
 }

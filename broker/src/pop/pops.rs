@@ -26,7 +26,7 @@ impl Pops {
         let threshold = config.enable_pop_message_threshold.then_some(threshold);
         Pops {
             locks: PopLocks::default(),
-            in_flight: InFlight::new(threshold, now_ms),
+            in_flight: InFlight::new(threshold, config.measures(), now_ms),
             revive_queues: config.revive_queue_num.max(1),
             turn: AtomicU64::new(0),
             throws: AtomicU64::new(0),

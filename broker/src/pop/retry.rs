@@ -14,6 +14,7 @@ use store::{GetRequest, GetStatus, LogSlice, NewMessage, PutError};
 
 use crate::broker::Broker;
 use crate::pop::{CheckPoint, journal};
+use crate::put::PutStatus;
 use crate::topics::{PopRetry, group_of_retry_topic, is_retry_topic, perm, pop_retry_topic};
 
 thread_local! {
@@ -148,8 +149,12 @@ fn store(broker: &Broker, point: &CheckPoint<'_>, record: &Record<'_>) -> Result
             store_host: host,
             reconsume_times: record.reconsume_times.saturating_add(1),
             ..NewMessage::copy_of(record, &topic, 0, properties.as_str())
-        })?;
-        Ok(put.end)
+        });
+        if broker.measures.on {
+            let status = put.as_ref().map_or_else(PutStatus::of, |_| PutStatus::Ok);
+            broker.traffic.revived(&point.group, &point.topic, |revived| revived.retried(status));
+        }
+        Ok(put?.end)
     })
 }
 

@@ -19,13 +19,15 @@ use store::{Arrival, GetRequest};
 use tokio::sync::Notify;
 
 use crate::broker::Broker;
+use crate::metrics::{Revival as Kind, Way};
 use crate::pop::check_point::{ACK_TAG, BATCH_ACK_TAG, BodyError, CHECK_POINT_TAG};
 use crate::pop::pending::{Entry, Pending};
 use crate::pop::retry::{self, Revived};
 use crate::pop::{Ack, BatchAck, CheckPoint, journal};
+use crate::traffic::Counted;
 
 /// The group whose offsets say how far the revive queues are done with.
-const REVIVE_GROUP: &str = "CID_RMQ_SYS_REVIVE_GROUP";
+pub(crate) const REVIVE_GROUP: &str = "CID_RMQ_SYS_REVIVE_GROUP";
 
 /// Records of one read, and reads of one turn.
 const RECORDS_MAX: i32 = 32;
@@ -189,6 +191,10 @@ impl Queue {
             bytes_max: BYTES_MAX,
         };
         let got = broker.store.get(&request, &|_| true);
+        if got.count > 0 && broker.measures.on {
+            let counted = Counted { messages: got.count as u64, bytes: got.bytes as u64 };
+            broker.traffic.handed(REVIVE_GROUP, &broker.revive_topic, Way::Pull, counted);
+        }
         for slice in &got.slices {
             for record in records(slice.as_ref()) {
                 let Ok(record) = record else { continue };
@@ -235,8 +241,23 @@ impl Queue {
             self.pending.see(Entry::Foreign, None);
             return ControlFlow::Continue(());
         }
+        self.count(&entry, broker);
         self.pending.see(entry, deliver.filter(|_| timed));
         ControlFlow::Continue(())
+    }
+
+    fn count(&self, entry: &Entry<'_>, broker: &Broker) {
+        if !broker.measures.on {
+            return;
+        }
+        let (kind, group, topic) = match entry {
+            Entry::CheckPoint(point) => (Kind::CheckPoint, &point.group, &point.topic),
+            Entry::Ack(ack) | Entry::BatchAck(BatchAck { ack, .. }) => {
+                (Kind::Ack, &ack.group, &ack.topic)
+            }
+            Entry::Foreign => return,
+        };
+        broker.traffic.revived(group, topic, |revived| revived.read(kind, self.id));
     }
 
     /// Hands a check point that came long before its time to the timer again.

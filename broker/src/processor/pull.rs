@@ -23,6 +23,7 @@ use crate::broker::Broker;
 use crate::call::Call;
 use crate::filter::{Filter, FilterError, is_tag_type};
 use crate::groups::pulls_unannounced;
+use crate::metrics::Way;
 use crate::processor::heartbeat::filter_not_enabled;
 use crate::reject::Reject;
 use crate::topics::perm;
@@ -346,7 +347,7 @@ fn look(broker: &Broker, group: &str, topic: &str, ask: &Ask) -> Found {
         broker.cold_reads.note(group, got.bytes, now_ms());
     }
     let code = code_of(got.status, *queue_offset);
-    broker.count_got(group, topic, &got, begun.elapsed());
+    broker.count_got(group, (topic, topic), Way::Pull, &got, begun.elapsed());
     broker.offsets.commit_pull(group, topic, *queue_id, got.next_offset);
     let remark = name_of(got.status);
     Found { got, code, remark }
@@ -442,6 +443,16 @@ fn write(ask: &Ask, found: &Found, out: &mut Responder<'_>) {
     answer.finish();
 }
 
+/// How long a pull is held that may wait for so many ms: long waits end together with others, at a
+/// full second, so that many idle consumers wake the broker once. Java is up to 5 s late.
+fn together(now_ms: i64, millis: i64) -> Duration {
+    const LONG_MS: i64 = 5_000;
+    const GRID_MS: i64 = 1_000;
+    let late_ms = if millis >= LONG_MS { -(now_ms + millis % GRID_MS) } else { 0 };
+    let millis = millis.saturating_add(late_ms.rem_euclid(GRID_MS));
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
 /// Subscribes, looks once more, and waits.
 fn hold(
     broker: &Arc<Broker>,
@@ -454,7 +465,7 @@ fn hold(
         true => header.suspend_timeout_millis,
         false => broker.live().short_polling_time_mills,
     };
-    let patience = Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(HOLD_MAX);
+    let patience = together(now_ms(), millis).min(HOLD_MAX);
     let waiter = broker.arrivals.subscribe(header.topic, ask.queue_id, ask.filter.clone());
     let Some(waiter) = waiter.filter(|_| !patience.is_zero()) else {
         return answer(broker, header.consumer_group, ask, found, out);
@@ -464,6 +475,7 @@ fn hold(
     if found.code != ResponseCode::PullNotFound {
         return answer(broker, header.consumer_group, ask, found, out);
     }
+    out.hold();
     let (group, topic) = (header.consumer_group.to_owned(), header.topic.to_owned());
     let (broker, tag) = (Arc::clone(broker), out.tag());
     Outcome::Later(Box::pin(async move {
@@ -475,4 +487,26 @@ fn hold(
         write(&ask, &found, &mut Responder::new(tag, &mut bytes));
         bytes
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::together;
+
+    #[test]
+    fn long_waits_end_at_a_full_second_and_short_ones_as_asked() {
+        for (now_ms, millis, held_ms) in [
+            (12_300, 15_000, 15_700),
+            (12_300, 15_250, 15_700),
+            (12_000, 15_000, 15_000),
+            (12_300, 4_999, 4_999),
+            (12_300, 0, 0),
+            (12_300, -1, 0),
+            (12_300, i64::MIN, 0),
+        ] {
+            let held = together(now_ms, millis);
+            assert_eq!(held.as_millis(), held_ms, "{now_ms} {millis}");
+        }
+        assert!(together(12_300, i64::MAX).as_millis() > 1 << 60);
+    }
 }

@@ -21,6 +21,7 @@ use store::{NewMessage, PutError};
 use super::heartbeat::UNIT_SUB;
 use crate::broker::Broker;
 use crate::call::Call;
+use crate::put::PutStatus;
 use crate::reject::Reject;
 use crate::topics::{dead_letter_topic, perm, retry_topic};
 
@@ -85,6 +86,11 @@ pub(crate) fn send_back(
         let delay_level = if header.delay_level == 0 { grown } else { header.delay_level };
         Destination { topic, queue_id: broker.next_queue(queues), delay_level }
     };
+    if destination.delay_level == 0 && broker.measures.on {
+        // As Java, before it is stored.
+        let origin = header.origin_topic.as_deref().unwrap_or(record.topic);
+        broker.traffic.dead(group, origin);
+    }
     store_again(broker, &record, &destination).map_err(|error| refused(&error))?;
     let origin = record.properties().get(property::RETRY_TOPIC).unwrap_or(record.topic);
     broker.traffic.sent_back(group, origin);
@@ -133,16 +139,7 @@ fn store_again(
 
 /// Java answers the name of its put status.
 fn refused(error: &PutError) -> Reject {
-    let status = match error {
-        PutError::MessageIllegal(_) => "MESSAGE_ILLEGAL",
-        PutError::PropertiesSizeExceeded { .. } => "PROPERTIES_SIZE_EXCEEDED",
-        PutError::LightQueuesExceeded { .. } => "LMQ_CONSUME_QUEUE_NUM_EXCEEDED",
-        PutError::Busy => "OS_PAGE_CACHE_BUSY",
-        PutError::CreateSegmentFailed => "CREATE_MAPPED_FILE_FAILED",
-        PutError::Stopped | PutError::Poisoned | PutError::DiskFull => "SERVICE_NOT_AVAILABLE",
-        PutError::QueueUnavailable => "UNKNOWN_ERROR",
-    };
-    Reject::new(ResponseCode::SystemError, status)
+    Reject::new(ResponseCode::SystemError, PutStatus::of(error).name())
 }
 
 fn unknown_group(group: &str) -> Reject {

@@ -22,7 +22,7 @@ use runtime::clock::now_ms;
 use runtime::services::Stop;
 use store::dispatch::DelayLevels;
 use store::json_file::JsonFileError;
-use store::{Arrival, GetRequest, GetStatus, MessageStore, NewMessage, PutError};
+use store::{Arrival, GetRequest, GetStatus, MessageStore, NewMessage, Put, PutError};
 use tokio::sync::Notify;
 
 use progress::Progress;
@@ -113,14 +113,21 @@ impl Schedule {
     }
 
     /// Delivers until the broker stops.
-    pub(crate) async fn run(self: Arc<Self>, store: Arc<MessageStore>, stop: Stop) {
+    ///
+    /// `delivered` hears of every message that is stored in its own topic.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        store: Arc<MessageStore>,
+        delivered: impl Fn(&str, &Put),
+        stop: Stop,
+    ) {
         self.clamp(&store);
         while !stop.stopped() {
             self.sleeps_until.store(NEVER, Ordering::SeqCst);
             let now = now_ms();
             let due: Vec<usize> = (0..self.look_at.len()).filter(|q| self.due(*q, now)).collect();
             for queue_id in &due {
-                self.deliver(*queue_id, &store);
+                self.deliver(*queue_id, &store, &delivered);
                 // Long work shares the thread with the connections of the runtime.
                 tokio::task::yield_now().await;
             }
@@ -190,13 +197,13 @@ impl Schedule {
         }
     }
 
-    fn deliver(&self, queue_id: usize, store: &MessageStore) {
+    fn deliver(&self, queue_id: usize, store: &MessageStore, delivered: &dyn Fn(&str, &Put)) {
         // Raised before looking: what arrives from here on lowers it again.
         self.look_at[queue_id].store(NEVER, Ordering::SeqCst);
         let now = now_ms();
         let start = self.progress.next(queue_id);
         let mut end = 0;
-        let batch = self.deliver_batch(queue_id, start, now, store, &mut end);
+        let batch = self.deliver_batch(queue_id, start, now, (store, delivered), &mut end);
         if batch.next != start || batch.look_at != NEVER {
             self.progress.advance(queue_id, batch.next, end, now);
         }
@@ -208,7 +215,7 @@ impl Schedule {
         queue_id: usize,
         start: i64,
         now: i64,
-        store: &MessageStore,
+        (store, delivered): (&MessageStore, &dyn Fn(&str, &Put)),
         end: &mut i64,
     ) -> Batch {
         // Units are looked at in order, so the filter can count them.
@@ -243,7 +250,7 @@ impl Schedule {
                     tracing::error!(queue_id, next, "a delayed message is damaged, skipped");
                     continue;
                 };
-                match redeliver(&record, store) {
+                match redeliver(&record, store, delivered) {
                     Ok(put_end) => *end = put_end.max(*end),
                     Err(error) => {
                         tracing::warn!(%error, queue_id, next, "delayed delivery refused, again");
@@ -271,7 +278,11 @@ impl Schedule {
 /// Stores a parked message in its own topic and returns the log position behind the copy.
 ///
 /// What cannot be delivered ever (no destination, over a limit) is dropped with a log line.
-fn redeliver(record: &Record<'_>, store: &MessageStore) -> Result<i64, PutError> {
+fn redeliver(
+    record: &Record<'_>,
+    store: &MessageStore,
+    delivered: &dyn Fn(&str, &Put),
+) -> Result<i64, PutError> {
     let properties = record.properties();
     let topic = properties.get(property::REAL_TOPIC);
     let queue_id = properties.get(property::REAL_QUEUE_ID).and_then(|id| id.parse().ok());
@@ -284,7 +295,10 @@ fn redeliver(record: &Record<'_>, store: &MessageStore) -> Result<i64, PutError>
         return Ok(0);
     }
     match store.put(&NewMessage::copy_of(record, topic, queue_id, record.properties)) {
-        Ok(put) => Ok(put.end),
+        Ok(put) => {
+            delivered(topic, &put);
+            Ok(put.end)
+        }
         Err(error @ (PutError::MessageIllegal(_) | PutError::PropertiesSizeExceeded { .. })) => {
             tracing::error!(%error, topic, offset = record.physical_offset, "dropped for good");
             Ok(0)

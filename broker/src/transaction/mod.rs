@@ -142,7 +142,17 @@ impl Transactions {
             write_ops(broker, &mut ledger);
         }
         drop(ledger);
-        self.metrics.add(half.topic, -1, now_ms());
+        let now = now_ms();
+        self.metrics.add(half.topic, -1, now);
+        if broker.measures.on {
+            let ended = &broker.measures.ended;
+            match how {
+                End::Commit => {
+                    ended.committed(half.topic, (now - half.record.born_timestamp) / 1000)
+                }
+                End::Rollback => ended.rolled_back(half.topic),
+            }
+        }
         Ok(put)
     }
 

@@ -102,14 +102,16 @@ pub fn shown(
             all.insert(known.shown.to_owned(), default.to_owned());
         }
     }
+    let masked = |key: &str, value: String| {
+        let secret = process.key(key).is_some_and(|known| known.secret) && !value.is_empty();
+        if secret { MASK.to_owned() } else { value }
+    };
     for (key, value) in kept {
-        let known = process.key(key);
-        let name = known.map_or(key.as_str(), |known| known.shown);
-        let secret = known.is_some_and(|known| known.secret) && !value.is_empty();
-        all.insert(name.to_owned(), if secret { MASK } else { value }.to_owned());
+        let name = process.key(key).map_or(key.as_str(), |known| known.shown);
+        all.insert(name.to_owned(), masked(key, value.clone()));
     }
     for (key, value) in parts.iter().flat_map(|part| part.entries()) {
-        all.insert(key.to_owned(), value);
+        all.insert(key.to_owned(), masked(key, value));
     }
     all
 }

@@ -12,8 +12,9 @@ use super::CommitLog;
 use crate::FlushDiskType;
 use crate::segment::{RESERVE_STEP, Reserve, Segment};
 
-/// Looks even without a signal, so that a lost one costs time only.
-const PERIOD: Duration = Duration::from_millis(500);
+/// Looks even without a signal, so that a lost one costs time only; sooner after a failure.
+const PERIOD: Duration = Duration::from_secs(10);
+const PERIOD_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 impl CommitLog {
     /// Keeps room ahead of the appender until told to stop.
@@ -31,7 +32,7 @@ impl CommitLog {
                 }
                 Err(_) => {}
             }
-            self.prepare_signal.take(PERIOD);
+            self.prepare_signal.take(if complained { PERIOD_AFTER_FAILURE } else { PERIOD });
         }
     }
 

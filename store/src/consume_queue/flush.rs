@@ -10,6 +10,7 @@ use std::sync::{MutexGuard, PoisonError};
 use super::Queues;
 use crate::disk_file::sync_file_system;
 use crate::dispatch::ViewError;
+use crate::watermark::Signal;
 
 /// From so many queues on, one sync of the whole file system is cheaper than one per file.
 const SYNC_ONE_BY_ONE_MAX: usize = 64;
@@ -103,6 +104,11 @@ impl Queues {
     /// Whether a write failed that is to be tried again: [`Queues::write_tails`] does.
     pub fn starved(&self) -> bool {
         self.pending.starved()
+    }
+
+    /// Given when room begins to be wanted: by a write that failed, or by who looks at the disk.
+    pub(crate) fn wants_room(&self) -> &Signal {
+        &self.pending.wants_room
     }
 
     /// Whether a write or sync failed for good.

@@ -7,6 +7,7 @@ use tracing::{error, info};
 
 use super::Queue;
 use crate::dispatch::ViewError;
+use crate::watermark::Signal;
 
 /// Queues that wait for a write or a sync.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Pending {
     poisoned: AtomicBool,
     /// A write is to be tried again.
     starved: AtomicBool,
+    /// Given when there is no room any more.
+    pub(super) wants_room: Signal,
     fill_gaps: AtomicBool,
 }
 
@@ -54,6 +57,7 @@ impl Pending {
     pub(super) fn starve(&self, error: &ViewError) {
         if !self.starved.swap(true, Ordering::AcqRel) {
             error!(%error, "no messages are accepted until the queues can be written");
+            self.wants_room.give();
         }
     }
 

@@ -247,6 +247,7 @@ impl MessageStore {
         let before = self.disk_full.swap(full, Ordering::AcqRel);
         if full && !before {
             error!("the disk is full: no messages are accepted");
+            self.queues.wants_room().give();
         } else if before && !full {
             info!("the disk has room again: messages are accepted");
         }

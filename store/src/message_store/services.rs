@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::runtime::clock::now_ms;
-use ::runtime::services::Services;
+use ::runtime::services::{Services, Stop};
 use remoting::protocol::message::Record;
 use tracing::{error, warn};
 
@@ -22,7 +22,11 @@ use crate::retention;
 const REPLAY_BYTES_MAX: i64 = 64 << 20;
 /// How soon a full disk that has room again is noticed.
 const ROOM_PERIOD: Duration = Duration::from_millis(200);
+/// How soon records are indexed, while there are any, and how soon the first after a pause.
 const INDEX_PERIOD: Duration = Duration::from_millis(100);
+const INDEX_PERIOD_MAX: Duration = Duration::from_secs(1);
+/// Stands for no end.
+const FOREVER: Duration = Duration::from_secs(86_400);
 /// Records one round of indexing takes at most before it writes.
 const INDEX_ROUND: usize = 20_000;
 /// How long a stop waits for the index.
@@ -48,9 +52,9 @@ impl MessageStore {
             }
         });
         let store = Arc::clone(self);
-        services.every("look-for-room", ROOM_PERIOD, move || store.look_for_room());
+        services.thread("look-for-room", move |stop| store.look_for_room_until(&stop));
         let store = Arc::clone(self);
-        services.every("build-index", INDEX_PERIOD, move || store.build_index());
+        services.thread("build-index", move |stop| store.index_until(&stop));
         self.start_timer(services);
         let store = Arc::clone(self);
         services.every("clean-files", ms(self.config().clean_resource_interval), move || {
@@ -98,7 +102,21 @@ impl MessageStore {
         }
     }
 
-    /// While there is no room: tries again what was put off, and looks at the disk.
+    /// While there is no room: looks for some every moment.
+    fn look_for_room_until(self: &Arc<Self>, stop: &Stop) {
+        let woken = Arc::clone(self);
+        stop.on_trigger(move || woken.queues.wants_room().give());
+        while !stop.stopped() {
+            if !self.disk_full() {
+                // Whoever runs out of room gives the signal afterwards.
+                self.queues.wants_room().take(FOREVER);
+            } else if !stop.wait_timeout(ROOM_PERIOD) {
+                self.look_for_room();
+            }
+        }
+    }
+
+    /// Tries again what was put off, and looks at the disk.
     fn look_for_room(&self) {
         if !self.disk_full() {
             return;
@@ -152,6 +170,20 @@ impl MessageStore {
             }
         });
         self.checkpoint.flush().map(|()| true)
+    }
+
+    /// Indexes what comes, in rounds that are the rarer the less comes; queries do not wait for
+    /// them.
+    fn index_until(&self, stop: &Stop) {
+        let mut pause = INDEX_PERIOD;
+        while !stop.wait_timeout(pause) {
+            let before = self.indexed.load(Ordering::Acquire);
+            while self.build_index() && !stop.stopped() {}
+            pause = match self.indexed.load(Ordering::Acquire) == before {
+                true => (pause * 2).min(INDEX_PERIOD_MAX),
+                false => INDEX_PERIOD,
+            };
+        }
     }
 
     /// Indexes the next records; true while more wait. A failure is tried again by the next call.

@@ -11,6 +11,7 @@
 mod check;
 mod copies;
 mod counts;
+mod flow;
 mod log;
 mod parked;
 mod rates;
@@ -20,10 +21,11 @@ mod view;
 mod wheel;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use remoting::protocol::body::TimerMetricsSerializeWrapper;
 use runtime::clock::now_ms;
@@ -31,6 +33,7 @@ use runtime::services::Stop;
 use tracing::{error, warn};
 
 pub use check::{CHECK_LEN, Check};
+pub use flow::{DELAY_BOUNDS, TopicFlow};
 pub use view::TimerView;
 
 use crate::MessageStore;
@@ -39,6 +42,7 @@ use crate::json_file::JsonFileError;
 use crate::watermark::Signal;
 use check::CheckFile;
 use counts::Counts;
+use flow::Flow;
 use log::TimerLog;
 use rates::Rates;
 use unit::{NO_UNIT, Unit};
@@ -79,6 +83,7 @@ pub struct Timer {
     progress: Progress,
     counts: Counts,
     rates: Rates,
+    flow: Flow,
     roll_window: i32,
     congestion: i32,
     /// Draws whom congestion hits.
@@ -154,6 +159,38 @@ impl Timer {
     /// Waiting messages by topic, as replicas ask for them (61).
     pub fn metrics(&self) -> TimerMetricsSerializeWrapper {
         self.counts.wrapper()
+    }
+
+    /// Has what was parked taken in, which otherwise waits until the thread has something to do;
+    /// returns when that is done, or after `patience`.
+    pub fn take_in(&self, store: &MessageStore, patience: Duration) {
+        let until = Instant::now() + patience;
+        self.wake.give();
+        while self.figures(store).behind > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// What went through by topic since the start.
+    pub fn flow(&self) -> BTreeMap<String, TopicFlow> {
+        self.flow.topics()
+    }
+
+    /// Messages that are due within each of these spans from `now_ms` on: `bounds` are their ends
+    /// in seconds.
+    ///
+    /// # Errors
+    /// The wheel cannot be read.
+    pub fn due_within(&self, now_ms: i64, bounds: &[i64]) -> io::Result<Vec<i64>> {
+        let mut from = self.wheel.slot_start(now_ms);
+        let begin = from;
+        let mut within = Vec::with_capacity(bounds.len());
+        for bound in bounds {
+            let until = begin + bound * 1000;
+            within.push(self.wheel.count_between(from, until)?);
+            from = until;
+        }
+        Ok(within)
     }
 
     /// Figures for the runtime information: name and value.

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::check::{Check, CheckFile};
 use super::copies::Copies;
 use super::counts::Counts;
+use super::flow::Flow;
 use super::log::TimerLog;
 use super::rates::Rates;
 use super::unit::Unit;
@@ -92,6 +93,7 @@ impl Timer {
             progress,
             counts,
             rates: Rates::new(now_ms()),
+            flow: Flow::default(),
             roll_window: config.timer_roll_window_slot,
             congestion: config.timer_congest_num_each_slot,
             dice: AtomicU32::new(1),

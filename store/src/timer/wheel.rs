@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -148,6 +149,31 @@ impl Wheel {
 
     /// Start of the next slot in use from `from_ms` on and before `until_ms`.
     pub fn next_used(&self, from_ms: i64, until_ms: i64) -> io::Result<Option<i64>> {
+        let mut next = None;
+        self.each_between(from_ms, until_ms, |slot| {
+            next = Some(slot.tick * self.precision_ms);
+            ControlFlow::Break(())
+        })?;
+        Ok(next)
+    }
+
+    /// Messages in the slots from `from_ms` on and before `until_ms`.
+    pub fn count_between(&self, from_ms: i64, until_ms: i64) -> io::Result<i64> {
+        let mut count = 0;
+        self.each_between(from_ms, until_ms, |slot| {
+            count += i64::from(slot.count);
+            ControlFlow::Continue(())
+        })?;
+        Ok(count)
+    }
+
+    /// Looks at the slots in use from `from_ms` on and before `until_ms`, until told to stop.
+    fn each_between(
+        &self,
+        from_ms: i64,
+        until_ms: i64,
+        mut look: impl FnMut(&Slot) -> ControlFlow<()>,
+    ) -> io::Result<()> {
         let mut tick = from_ms.div_euclid(self.precision_ms);
         let until = until_ms.div_euclid(self.precision_ms);
         let mut bytes = Vec::new();
@@ -159,13 +185,14 @@ impl Wheel {
             let changed = self.lock();
             for (at, bytes) in (0..).zip(bytes.chunks_exact(SLOT_LEN)) {
                 let slot = changed.get(number + at).unwrap_or_else(|| Slot::decode(bytes));
-                if slot.tick == tick + at && slot.last != NO_UNIT {
-                    return Ok(Some((tick + at) * self.precision_ms));
+                let used = slot.tick == tick + at && slot.last != NO_UNIT;
+                if used && look(&slot).is_break() {
+                    return Ok(());
                 }
             }
             tick += count;
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Replaces a slot.

@@ -273,6 +273,8 @@ impl Worker {
             return Ok(());
         }
         on.timer.rates.enqueued();
+        let delay_ms = parked.out_ms - parked.record().born_timestamp;
+        on.timer.flow.enqueued(parked.topic, delay_ms);
         let due_ms = parked.due_ms(on.timer.precision_ms());
         if slot_ms < self.read_ms && due_ms <= on.now {
             if parked.takes_back.is_some() {
@@ -455,6 +457,7 @@ impl Worker {
         let message = parked.delivered(enqueue_ms, on.now, &mut self.properties);
         put(on, &message)?;
         on.timer.rates.delivered();
+        on.timer.flow.dequeued(parked.topic);
         Ok(())
     }
 
@@ -473,6 +476,7 @@ impl Worker {
             if let Some(queue_offset) = put(on, &message)? {
                 self.first_to = queue_offset + 1;
             }
+            on.timer.flow.dequeued(parked.topic);
         }
         on.timer.counts.add(parked.topic, -1, on.now);
         Ok(())

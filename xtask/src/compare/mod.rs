@@ -20,10 +20,12 @@ mod answer;
 mod cleaning;
 mod files;
 mod messages;
+mod metrics;
 mod noise;
 mod quirks;
 mod request;
 mod requests;
+mod scrape;
 mod stores;
 
 use answer::Answer;
@@ -56,6 +58,9 @@ pub struct Args {
     /// Compare what requests to delete what has expired leave, and not the script
     #[arg(long)]
     cleaning: bool,
+    /// Compare the pages of metrics after the same requests, and not the script
+    #[arg(long, conflicts_with = "cleaning")]
+    metrics: bool,
     /// Show every difference, explained or not
     #[arg(long)]
     all: bool,
@@ -85,6 +90,11 @@ pub fn run(args: &Args) -> Result<bool> {
     if args.cleaning {
         let facts = cleaning::compare(&java, &ours, &mut differences)?;
         println!("{facts} facts compared");
+        return Ok(differences.report(&quirks, args));
+    }
+    if args.metrics {
+        let samples = metrics::compare(&java, &ours, &mut differences)?;
+        println!("{samples} samples compared");
         return Ok(differences.report(&quirks, args));
     }
     let name_server = NameServer::start(&ours)?;
@@ -271,8 +281,11 @@ impl Differences {
                 }
             }
         }
-        let ours = |row: &&str| row.starts_with("cleaning ") == args.cleaning;
-        for row in quirks.idle().filter(|_| !args.control).filter(ours) {
+        let of_this = |row: &&str| {
+            row.starts_with("cleaning ") == args.cleaning
+                && row.starts_with("metrics ") == args.metrics
+        };
+        for row in quirks.idle().filter(|_| !args.control).filter(of_this) {
             println!("no difference matches {row:?} of docs/quirks.md");
         }
         println!("{open} kinds of difference open, {explained} explained");

@@ -20,7 +20,9 @@ mod toolchain;
 use client::{Outcome, Report};
 pub use process::Process;
 use server::Suite;
-pub use server::{DISK_LEVELS, Role, Servers, free_port, log_tail, loopback, write_config};
+pub use server::{
+    DISK_LEVELS, MqServer, Role, Servers, free_port, log_tail, loopback, write_config,
+};
 pub use toolchain::{Client, Toolchain, cache};
 
 /// The table cuts longer reasons, which stand in full above it.

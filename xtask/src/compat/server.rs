@@ -126,6 +126,33 @@ struct Ready {
     broker: SocketAddr,
 }
 
+/// A running mqserver, as a newcomer starts it, but on free ports.
+pub struct MqServer {
+    /// Where its name server listens.
+    pub namesrv: SocketAddr,
+    /// Where its broker listens.
+    pub broker: SocketAddr,
+    /// The process.
+    pub process: Process,
+}
+
+impl MqServer {
+    /// Starts the one of `folder` with its data below `data`; returns when it serves.
+    pub fn start(folder: &Path, data: &Path, log: &Path) -> Result<Self> {
+        let mut argv = vec![path_text(&folder.join("mqserver"))];
+        let data = path_text(data);
+        argv.extend(["--port", "0", "--namesrv-port", "0", "--data", &data].map(str::to_owned));
+        let mut process = Process::start(&argv, &[], log, true)?;
+        let output = process.child.stdout.take().context("no standard output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let ready: Ready = serde_json::from_str(&line)
+            .with_context(|| format!("ready line {line:?}; {}", log_tail(log)))?;
+        ensure!(ready.event == "ready", "event {}", ready.event);
+        Ok(Self { namesrv: ready.namesrv, broker: ready.broker, process })
+    }
+}
+
 /// The running servers.
 pub struct Suite {
     servers: Servers,
@@ -219,21 +246,12 @@ impl Suite {
         }
     }
 
-    /// Starts an mqserver as a newcomer does, but on free ports; answers with its name server.
+    /// Starts an mqserver; answers with its name server.
     fn start_server(&mut self, name: &str) -> Result<SocketAddr> {
         let Servers::Ours(folder) = &self.servers else { bail!("the control has no mqserver") };
-        let data = path_text(&self.home.path().join(name));
-        let mut argv = vec![path_text(&folder.join("mqserver"))];
-        argv.extend(["--port", "0", "--namesrv-port", "0", "--data", &data].map(str::to_owned));
-        let mut process = Process::start(&argv, &[], &log_file(name), true)?;
-        let output = process.child.stdout.take().context("no standard output")?;
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        let ready: Ready = serde_json::from_str(&line)
-            .with_context(|| format!("ready line {line:?}; {}", log_tail(&log_file(name))))?;
-        ensure!(ready.event == "ready", "event {}", ready.event);
-        self.brokers.insert(name.to_owned(), (ready.broker, process));
-        Ok(ready.namesrv)
+        let server = MqServer::start(folder, &self.home.path().join(name), &log_file(name))?;
+        self.brokers.insert(name.to_owned(), (server.broker, server.process));
+        Ok(server.namesrv)
     }
 
     /// Stops everything; fails if a server had ended by itself.

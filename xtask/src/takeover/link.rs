@@ -8,8 +8,8 @@ use remoting::net::{Client, ClientOptions};
 use remoting::protocol::code::{RequestCode, ResponseCode};
 use remoting::protocol::command::Frame;
 use remoting::protocol::header::{
-    EncodeHeader, GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader, PullMessageRequestHeader,
-    QueryMessageRequestHeader, ViewMessageRequestHeader,
+    EncodeHeader, GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader, NoHeader,
+    PullMessageRequestHeader, QueryMessageRequestHeader, ViewMessageRequestHeader,
 };
 use remoting::protocol::message::record::records;
 use tokio::time::sleep;
@@ -52,6 +52,11 @@ impl Link {
         body: &[u8],
     ) -> Result<Frame> {
         Ok(self.client.call(&self.broker, code, header, extra, body, TIMEOUT).await?)
+    }
+
+    /// Sends a request that nobody answers.
+    pub async fn tell(&self, code: i32, fields: &[(&str, &str)]) -> Result<()> {
+        Ok(self.client.oneway(&self.broker, code, &NoHeader, fields, &[]).await?)
     }
 
     /// Sends a request that must succeed.

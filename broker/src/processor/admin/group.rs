@@ -1,6 +1,7 @@
 //! Consumer groups: create, change, delete, list — requests 200, 225, 207, 201, 352, 353.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use remoting::net::Outcome;
 use remoting::protocol::body::{
@@ -19,6 +20,7 @@ use super::{after_disk_work, not_written, topic};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::groups::legal_name;
+use crate::metrics::creation;
 use crate::reject::Reject;
 use crate::topics::{QUEUES_MAX, validate_topic};
 
@@ -47,10 +49,17 @@ fn update(
     configs: Vec<SubscriptionGroupConfig>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
-    configs.iter().try_for_each(|config| check(broker, config))?;
-    let updated = broker.groups.update(configs, now_ms());
-    updated.map_err(|error| Reject::thrown(error.to_string()))?;
-    Ok(saved(broker, out.tag(), |out| out.ok_empty()))
+    let begun = Instant::now();
+    let outcome = check_all(broker, &configs).and_then(|()| {
+        let updated = broker.groups.update(configs, now_ms());
+        updated.map_err(|error| Reject::thrown(error.to_string()))?;
+        Ok(saved(broker, out.tag(), |out| out.ok_empty()))
+    });
+    creation(broker, begun, outcome, |all, ok, took| all.group_made(ok, took))
+}
+
+fn check_all(broker: &Broker, configs: &[SubscriptionGroupConfig]) -> Result<(), Reject> {
+    configs.iter().try_for_each(|config| check(broker, config))
 }
 
 fn check_name(broker: &Broker, name: &str) -> Result<(), Reject> {

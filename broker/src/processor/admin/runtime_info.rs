@@ -45,7 +45,8 @@ pub(crate) fn runtime_info(
     Ok(Outcome::Done)
 }
 
-fn table(broker: &Broker) -> BTreeMap<String, String> {
+/// Every key with its text.
+pub(crate) fn table(broker: &Broker) -> BTreeMap<String, String> {
     let mut table = BTreeMap::new();
     let mut set = |key: &str, value: String| {
         table.insert(key.to_owned(), value);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use remoting::net::Outcome;
@@ -21,6 +21,7 @@ use super::{after_disk_work, not_written, ok_unset, refuse};
 use crate::attributes;
 use crate::broker::Broker;
 use crate::call::Call;
+use crate::metrics::creation;
 use crate::reject::Reject;
 use crate::topics::{QUEUES_MAX, RETRY_PREFIX, validate_topic};
 
@@ -36,7 +37,17 @@ pub(crate) fn create_or_update(
     call: &Call<'_>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
-    let header: CreateTopicRequestHeader = call.header()?;
+    let (begun, header) = (Instant::now(), call.header::<CreateTopicRequestHeader>()?);
+    let system = broker.topics.is_system(&header.topic);
+    let outcome = create_or_update_one(broker, header, out);
+    creation(broker, begun, outcome, move |all, ok, took| all.topic_made(ok, system, took))
+}
+
+fn create_or_update_one(
+    broker: &Arc<Broker>,
+    header: CreateTopicRequestHeader,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
     check_name(broker, &header.topic)?;
     let signed = attributes::parse(header.attributes.as_deref().unwrap_or_default());
     let config = TopicConfig {
@@ -61,7 +72,16 @@ pub(crate) fn create_or_update_list(
     call: &Call<'_>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
-    let body = CreateTopicListRequestBody::decode(call.body())?;
+    let (begun, body) = (Instant::now(), CreateTopicListRequestBody::decode(call.body())?);
+    let outcome = create_or_update_all(broker, body, out);
+    creation(broker, begun, outcome, |all, ok, took| all.topic_made(ok, false, took))
+}
+
+fn create_or_update_all(
+    broker: &Arc<Broker>,
+    body: CreateTopicListRequestBody,
+    out: &mut Responder<'_>,
+) -> Result<Outcome, Reject> {
     for config in &body.topic_config_list {
         check_name(broker, &config.topic_name)?;
         check_queues(config)?;

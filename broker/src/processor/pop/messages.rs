@@ -238,6 +238,7 @@ fn hold(
         drop(held);
         return Ok(answer(broker, ask, taken, out));
     }
+    out.hold();
     let waiting = wait(Arc::clone(broker), ask, taken, held, out.tag());
     Ok(Outcome::Later(Box::pin(waiting)))
 }

@@ -89,6 +89,7 @@ fn hold(broker: &Arc<Broker>, ask: Ask, patience: Patience, out: &mut Responder<
         answer(true, false, out);
         return Outcome::Done;
     }
+    out.hold();
     let (broker, tag) = (Arc::clone(broker), out.tag());
     Outcome::Later(Box::pin(async move {
         let mut bytes = BytesMut::new();

@@ -14,6 +14,7 @@ use store::{GetRequest, GetStatus, Got, LogSlice};
 
 use crate::broker::Broker;
 use crate::filter::Filter;
+use crate::metrics::Way;
 use crate::pop::receipt::{Places, count_of_message, count_of_queue};
 use crate::pop::{self, CheckPoint, MESSAGES_MAX, OrderedPop};
 use crate::processor::consumer::first_in_memory;
@@ -219,7 +220,7 @@ impl Visit<'_> {
 
     /// Looks for messages; from where the queue has them if the offset is not there any more.
     fn look(&self, mut offset: i64, count_max: usize) -> (i64, Got) {
-        let Visit { broker, ask, topic, queue_id, .. } = *self;
+        let Visit { broker, ask, topic, queue_id, retried } = *self;
         let begun = Instant::now();
         let get = |queue_offset| {
             let count_max = i32::try_from(count_max).unwrap_or(i32::MAX);
@@ -237,7 +238,8 @@ impl Visit<'_> {
             self.commit(offset);
             got = get(offset);
         }
-        broker.count_got(&ask.group, topic, &got, begun.elapsed());
+        let way = if retried { Way::PopOfRetry } else { Way::Pop };
+        broker.count_got(&ask.group, (topic, &ask.topic), way, &got, begun.elapsed());
         (offset, got)
     }
 

@@ -34,7 +34,7 @@ use self::stamp::{Stamped, stamp};
 use crate::admission::Unanswered;
 use crate::broker::Broker;
 use crate::call::Call;
-use crate::metrics::Kind;
+use crate::metrics::{self, Kind};
 use crate::put::Due;
 use crate::reject::Reject;
 use crate::topics::{self, Facts};
@@ -166,7 +166,7 @@ fn count(
     topic: &str,
     put: &store::Put,
 ) {
-    if !broker.measures {
+    if !broker.measures.on {
         return;
     }
     let stored_in = match due {
@@ -181,8 +181,13 @@ fn count(
         Due::Now => Kind::Normal,
         Due::Level(_) | Due::At(_) => Kind::Delay,
     };
-    let bytes = (put.end - put.physical_offset).cast_unsigned();
-    broker.traffic.sent(stored_in, kind, put.ids.len().max(1) as u64, bytes);
+    if header.topic != topic {
+        broker.traffic.dead(header.producer_group, header.topic);
+    }
+    if metrics::is_counted(stored_in) {
+        let bytes = (put.end - put.physical_offset).cast_unsigned();
+        broker.traffic.sent(stored_in, kind, put.ids.len().max(1) as u64, bytes);
+    }
 }
 
 fn refuse_unsupported(

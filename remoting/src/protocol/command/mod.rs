@@ -10,7 +10,7 @@ mod writer;
 
 pub use frame::{Frame, FrameError, frame_len};
 pub use responder::{Responder, ResponseTag};
-pub use writer::{FrameTooLarge, FrameWriter, Head, RequestHead, encode_request};
+pub use writer::{FrameTooLarge, FrameWriter, Head, RequestHead, encode_request, written_code};
 
 /// The largest frame, length prefix included.
 pub const FRAME_SIZE_MAX: usize = 16 * 1024 * 1024;

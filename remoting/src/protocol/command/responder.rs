@@ -26,12 +26,14 @@ pub struct ResponseTag {
 pub struct Responder<'o> {
     tag: ResponseTag,
     out: &'o mut BytesMut,
+    code: Option<i32>,
+    holds: bool,
 }
 
 impl<'o> Responder<'o> {
     /// Answers the request of `tag` into `out`.
     pub fn new(tag: ResponseTag, out: &'o mut BytesMut) -> Self {
-        Self { tag, out }
+        Self { tag, out, code: None, holds: false }
     }
 
     /// Success with a header.
@@ -63,6 +65,8 @@ impl<'o> Responder<'o> {
         extra: &[(&str, &str)],
         body: &[u8],
     ) {
+        let code = code.into();
+        self.code = Some(code);
         if self.tag.oneway {
             return;
         }
@@ -79,8 +83,10 @@ impl<'o> Responder<'o> {
         header: &impl EncodeHeader,
         extra: &[(&str, &str)],
     ) -> FrameWriter<'_> {
+        let code = code.into();
+        self.code = Some(code);
         let head = Head {
-            code: code.into(),
+            code,
             opaque: self.tag.opaque,
             flag: FLAG_RESPONSE,
             remark: remark.map(|text| &text[..text.floor_char_boundary(REMARK_MAX)]),
@@ -88,6 +94,21 @@ impl<'o> Responder<'o> {
             ..Head::default()
         };
         FrameWriter::begin(self.out, &head, header, extra).answering(self.tag)
+    }
+
+    /// The code of the answer, also of one that nobody waits for; none before there is one.
+    pub fn code(&self) -> Option<i32> {
+        self.code
+    }
+
+    /// Notes, for whoever counts, that the answer is held until there is something to say.
+    pub fn hold(&mut self) {
+        self.holds = true;
+    }
+
+    /// Whether the answer is held until there is something to say.
+    pub fn holds(&self) -> bool {
+        self.holds
     }
 
     /// What the answer repeats of its request; enough to answer later.

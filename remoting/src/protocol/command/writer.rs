@@ -163,3 +163,17 @@ pub fn encode_request(
     writer.body().extend_from_slice(body);
     if writer.finish_with(0) { Ok(()) } else { Err(FrameTooLarge) }
 }
+
+/// The code of a frame that was written here; none if there is none.
+pub fn written_code(frame: &[u8]) -> Option<i32> {
+    match Encoding::from_u8(*frame.get(4)?)? {
+        Encoding::Json => {
+            let number = frame.get(8..)?.strip_prefix(json::CODE.as_bytes())?;
+            let end = number.iter().position(|byte| !matches!(byte, b'-' | b'0'..=b'9'))?;
+            std::str::from_utf8(&number[..end]).ok()?.parse().ok()
+        }
+        Encoding::Rocketmq => {
+            frame.get(8..)?.first_chunk().map(|code| i16::from_be_bytes(*code).into())
+        }
+    }
+}

@@ -318,6 +318,9 @@ impl Scanner<'_> {
     }
 }
 
+/// What a header that is written here begins with.
+pub(crate) const CODE: &str = "{\"code\":";
+
 /// Writes the header.
 pub(crate) fn write<H: EncodeHeader>(
     out: &mut BytesMut,
@@ -325,7 +328,7 @@ pub(crate) fn write<H: EncodeHeader>(
     header: &H,
     extra: &[(&str, &str)],
 ) {
-    put_number(out, "{\"code\":", head.code);
+    put_number(out, CODE, head.code);
     if H::PRESENT || !extra.is_empty() {
         out.put_slice(b",\"extFields\":{");
         let mut sink = Sink { out, first: true };
