@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client as client;
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use runtime::clock::now_ms;
 use runtime::services::{Services, Stop};
@@ -79,7 +79,7 @@ async fn export(broker: Arc<Broker>, interval: Duration, stop: Stop, mut target:
 
 /// What sends to a collector.
 struct Sender {
-    client: MetricsServiceClient<Channel>,
+    client: client::MetricsServiceClient<Channel>,
     headers: MetadataMap,
     timeout: Duration,
     failing: bool,
@@ -106,7 +106,7 @@ impl Sender {
                 _ => return Err("metricsGrpcExporterHeader is no list name:value".to_owned()),
             }
         }
-        let client = MetricsServiceClient::new(channel);
+        let client = client::MetricsServiceClient::new(channel);
         Ok(Box::new(Sender { client, headers, timeout, failing: false }))
     }
 
