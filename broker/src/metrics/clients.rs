@@ -43,6 +43,8 @@ pub(super) fn collect_state(broker: &Broker, families: &mut Families) {
     families.gauge(("rocketmq_topic_number", ""), "Topics, those of the system too", one(topics));
     let groups = broker.groups.names().len() as f64;
     families.gauge(("rocketmq_consumer_group_number", ""), "Consumer groups", one(groups));
+    let refused = [(Labels::new(), broker.quotas.refused())];
+    families.counter("raptormq_quota_refusals_total", "Requests beyond a quota", refused);
 }
 
 /// Collects numbers of clients.
@@ -73,6 +75,13 @@ pub(super) fn collect_connections(broker: &Broker, families: &mut Families) {
     });
     let name = ("rocketmq_consumer_connections", "");
     families.gauge(name, "Connections of consumers", counts(consumers));
+    let conflicts = &broker.consumers.conflicts;
+    let help = "Groups whose members subscribe to different things";
+    let present = [(Labels::new(), conflicts.present().len() as f64)];
+    families.gauge(("raptormq_groups_in_conflict", ""), help, present);
+    let help = "How often members of a group began to subscribe to different things";
+    let total = [(Labels::new(), conflicts.total())];
+    families.counter("raptormq_subscription_conflicts_total", help, total);
 }
 
 fn language_and_version(client: &Client) -> Labels {

@@ -154,12 +154,15 @@ pub(crate) fn start(broker: &Arc<Broker>, services: &mut Services) -> Option<Soc
     }
 }
 
+/// Collects the families of one subject.
+type Part = fn(&Broker, &mut Families);
+
 /// Everything there is to say now. May read files.
 fn collect(broker: &Broker, wanted: Wanted) -> Families {
     let config = &broker.config;
     let series_max = usize::try_from(config.metrics_otel_cardinality_limit);
     let mut families = Families::new(series_max.unwrap_or(usize::MAX));
-    let parts: [(bool, fn(&Broker, &mut Families)); 9] = [
+    let parts: [(bool, Part); 9] = [
         (config.enable_request_metrics, flow::collect),
         (config.enable_request_metrics, creations),
         (config.enable_remoting_metrics, calls::collect),

@@ -1,5 +1,6 @@
 //! `Tally`, a distribution of whole numbers that many threads add to without a lock.
 
+use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::family::Histogram;
@@ -15,9 +16,9 @@ pub(crate) struct Tally<const N: usize> {
 
 impl<const N: usize> Tally<N> {
     /// Without values.
-    pub(crate) const fn new(bounds: &'static [u64; N]) -> Tally<N> {
-        const ZERO: AtomicU64 = AtomicU64::new(0);
-        Tally { bounds, sum: ZERO, counts: [ZERO; N], above: ZERO }
+    pub(crate) fn new(bounds: &'static [u64; N]) -> Tally<N> {
+        let none = || AtomicU64::new(0);
+        Tally { bounds, sum: none(), counts: array::from_fn(|_| none()), above: none() }
     }
 
     /// Adds a value.

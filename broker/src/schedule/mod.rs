@@ -64,6 +64,9 @@ pub(crate) fn parse_levels(text: &str) -> Result<DelayLevels, LevelsError> {
     }
 }
 
+/// Hears of every message that is stored in its own topic.
+type Delivered<'a> = &'a dyn Fn(&str, &Put);
+
 /// What became of one batch of a level.
 struct Batch {
     next: i64,
@@ -197,7 +200,7 @@ impl Schedule {
         }
     }
 
-    fn deliver(&self, queue_id: usize, store: &MessageStore, delivered: &dyn Fn(&str, &Put)) {
+    fn deliver(&self, queue_id: usize, store: &MessageStore, delivered: Delivered<'_>) {
         // Raised before looking: what arrives from here on lowers it again.
         self.look_at[queue_id].store(NEVER, Ordering::SeqCst);
         let now = now_ms();
@@ -215,7 +218,7 @@ impl Schedule {
         queue_id: usize,
         start: i64,
         now: i64,
-        (store, delivered): (&MessageStore, &dyn Fn(&str, &Put)),
+        (store, delivered): (&MessageStore, Delivered<'_>),
         end: &mut i64,
     ) -> Batch {
         // Units are looked at in order, so the filter can count them.
@@ -281,7 +284,7 @@ impl Schedule {
 fn redeliver(
     record: &Record<'_>,
     store: &MessageStore,
-    delivered: &dyn Fn(&str, &Put),
+    delivered: Delivered<'_>,
 ) -> Result<i64, PutError> {
     let properties = record.properties();
     let topic = properties.get(property::REAL_TOPIC);
