@@ -49,6 +49,7 @@ const CARGO_STEPS: &[(&str, &[&str])] = &[
     ("disks that become read only", &["xtask", "crash", "--fault", "read-only", "--cycles", "5"]),
     ("stores to Java and back", &["xtask", "takeover"]),
     ("answers and files beside Java's", &["xtask", "compare"]),
+    ("metrics beside Java's", &["xtask", "compare", "--metrics"]),
     ("real Java and Go clients", &["xtask", "compat"]),
 ];
 
