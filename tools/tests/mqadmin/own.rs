@@ -136,3 +136,32 @@ async fn one_look_at_the_top_shows_brokers_and_groups() {
     assert!(view.contains(&site.broker), "{view}");
     site.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_topics_and_groups_than_a_page_holds_are_all_there() {
+    const COUNT: usize = 10_500;
+    let site = Site::start().await;
+    for (command, name, member) in [
+        ("updateTopicList", "topics.json", "topicName"),
+        ("updateSubGroupList", "groups.json", "groupName"),
+    ] {
+        let entries = (0..COUNT).map(|n| serde_json::json!({ member: format!("many-{n:05}") }));
+        let list = serde_json::Value::Array(entries.collect());
+        std::fs::write(site.file(name), list.to_string()).unwrap();
+        site.ok(&format!("{command} -b @ -f {}", site.file(name))).await;
+    }
+    site.registered().await;
+    let listed = site.ok("topicList").await;
+    assert_eq!(listed.lines().filter(|line| line.starts_with("many-")).count(), COUNT);
+    let done = site.ok(&format!("exportMetadata -c DefaultCluster -f {}", site.file("out"))).await;
+    assert!(done.starts_with("export ") && done.ends_with("metadata.json success\n"), "{done}");
+    let exported = std::fs::read(site.file("out/metadata.json")).unwrap();
+    let exported: serde_json::Value = serde_json::from_slice(&exported).unwrap();
+    for table in ["topicConfigTable", "subscriptionGroupTable"] {
+        let names = exported[table].as_object().unwrap().keys();
+        assert_eq!(names.filter(|name| name.starts_with("many-")).count(), COUNT, "{table}");
+    }
+    let config = site.ok("getConsumerConfig -g many-10499").await;
+    assert!(config.contains("=  many-10499\n"), "{config}");
+    site.stop().await;
+}

@@ -60,6 +60,11 @@ impl Site {
         self.services.stop(PATIENCE).await;
     }
 
+    /// A file for the tool to read or write.
+    pub fn file(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
     /// Waits until the name server knows every topic.
     pub async fn registered(&self) {
         self.running.registered(PATIENCE).await;
