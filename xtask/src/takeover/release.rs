@@ -39,6 +39,11 @@ impl Release {
         self.0 == "5.5.0"
     }
 
+    /// Whether its recovery may start where the checkpoint says, in the middle of a file.
+    pub fn has_accelerated_recovery(self) -> bool {
+        self.0 == "5.5.0"
+    }
+
     /// What is left out with it, for the report.
     pub fn lacks(self) -> Option<&'static str> {
         (!self.is_5()).then_some("timers, POP, request modes, attributes and retry policies")

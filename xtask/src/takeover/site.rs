@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ const LOG_FILE_LEN: i64 = 1 << 20;
 
 /// Where the log is: in the first, or by turns in the others.
 const LOG_DIRECTORIES: [&str; 3] = ["commitlog", "log-b", "log-a"];
+
+/// Place of `logicsPhysicalOffset` in the checkpoint.
+const LOGICS_PHYSICAL_OFFSET_AT: u64 = 40;
 
 /// What is special about a directory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -182,6 +186,14 @@ impl Site {
             }
         }
         Ok(files)
+    }
+
+    /// Where recovery starts with 5.5.0's `enableAcceleratedRecovery`.
+    pub fn checkpoint_position(&self) -> Result<i64> {
+        let Ok(file) = File::open(self.store().join("checkpoint")) else { return Ok(0) };
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, LOGICS_PHYSICAL_OFFSET_AT)?;
+        Ok(i64::from_be_bytes(bytes))
     }
 
     /// Starts the broker of `servers`; returns when it accepts connections. A port that somebody

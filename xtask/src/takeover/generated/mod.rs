@@ -128,15 +128,19 @@ impl Store {
         })?;
         let sent = sent.into_inner();
         let mut kills = usize::from(plan.end == End::Kill);
-        let newest = site.log_files()?.into_keys().next_back().unwrap_or(0);
         if let Some(after) = plan.again {
             site.start_and_kill(second.servers, after)?;
             kills += 1;
         }
 
+        let newest = site.log_files()?.into_keys().next_back().unwrap_or(0);
+        let recovers_from = match plan.accelerated && self.release.has_accelerated_recovery() {
+            true => newest.max(site.checkpoint_position()?),
+            false => newest,
+        };
         let started = site.start(second.servers)?;
-        // Java rebuilds the index of an aborted store from the file where recovery starts.
-        let indexed_from = if kills > 0 && is_java(second) { newest } else { 0 };
+        // Java rebuilds the index of an aborted store from where its recovery starts.
+        let indexed_from = if kills > 0 && is_java(second) { recovers_from } else { 0 };
         let link = Link::new(site.broker);
         let more = runtime.block_on(self.check(&link, &sent, kills, indexed_from))?;
         let again = plan.again.map_or(String::new(), |after| {

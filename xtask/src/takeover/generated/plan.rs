@@ -42,6 +42,8 @@ pub struct Plan {
     pub again: Option<Duration>,
     pub special: Special,
     pub settings: Vec<(&'static str, String)>,
+    /// `enableAcceleratedRecovery`, which is among the settings.
+    pub accelerated: bool,
     /// Topics and queues that are sent to.
     pub queues: Vec<(&'static str, i32)>,
     pub body_len_max: u64,
@@ -65,8 +67,8 @@ impl Plan {
         let flush = dice.pick(&["ASYNC_FLUSH", "SYNC_FLUSH"]);
         settings.push(("flushDiskType", flush.to_owned()));
         // Of 5.5.0: its recovery starts where our checkpoint says.
-        let accelerated = dice.pick(&["true", "false"]);
-        settings.push(("enableAcceleratedRecovery", accelerated.to_owned()));
+        let accelerated = dice.pick(&[true, false]);
+        settings.push(("enableAcceleratedRecovery", accelerated.to_string()));
         let topics = &TOPICS[..1 + dice.below(TOPICS.len() as u64) as usize];
         let queues = topics.iter().flat_map(|topic| {
             let count = 1 + dice.below(4) as i32;
@@ -83,6 +85,7 @@ impl Plan {
                 extended: dice.below(4) == 0,
             },
             settings,
+            accelerated,
             queues,
             body_len_max: dice.pick(&[40, 2_000, 20_000]),
             work: Duration::from_millis(20 + dice.below(WORK_MAX_MS)),
