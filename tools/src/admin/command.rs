@@ -134,8 +134,8 @@ commands! {
     "topicList" TopicList(topic::TopicList) = run;
     "updateKvConfig" UpdateKvConfig(namesrv::UpdateKvConfig) = run;
     "deleteKvConfig" DeleteKvConfig(namesrv::DeleteKvConfig) = run;
-    "wipeWritePerm" WipeWritePerm(namesrv::BrokerName) = wipe;
-    "addWritePerm" AddWritePerm(namesrv::BrokerName) = add;
+    "wipeWritePerm" WipeWritePerm(namesrv::WipeWritePerm) = run;
+    "addWritePerm" AddWritePerm(namesrv::AddWritePerm) = run;
     "resetOffsetByTime" ResetOffsetByTime(offsets::ResetOffsetByTime) = run;
     "skipAccumulatedMessage" SkipAccumulatedMessage(offsets::SkipAccumulatedMessage) = run;
     "updateOrderConf" UpdateOrderConf(topic::UpdateOrderConf) = run;

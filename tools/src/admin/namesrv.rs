@@ -66,9 +66,23 @@ impl DeleteKvConfig {
     }
 }
 
+/// Lets no topic of a broker be written to, in every name server.
+#[derive(Args, Debug)]
+pub struct WipeWritePerm {
+    #[command(flatten)]
+    name: BrokerName,
+}
+
+/// Lets the topics of a broker be written to again, in every name server.
+#[derive(Args, Debug)]
+pub struct AddWritePerm {
+    #[command(flatten)]
+    name: BrokerName,
+}
+
 /// The name of a broker.
 #[derive(Args, Debug)]
-pub struct BrokerName {
+struct BrokerName {
     /// Name of the broker.
     #[arg(short, long = "brokerName")]
     broker: String,
@@ -101,30 +115,37 @@ impl Display for Permissions {
     }
 }
 
+impl WipeWritePerm {
+    /// Carries it out.
+    pub async fn run(&self, admin: &Admin, out: &Out) -> Result<()> {
+        let broker = &self.name.broker;
+        out.confirm(&format!("Take the write permission from broker {broker}"))?;
+        let header = WipeWritePermOfBrokerRequestHeader { broker_name: broker.clone() };
+        self.name
+            .each(admin, out, "wipe", async |address: &str| {
+                let code = RequestCode::WipeWritePermOfBroker;
+                let frame = admin.ask(address, code, &header, &[]).await?;
+                Ok(frame.header::<WipeWritePermOfBrokerResponseHeader>()?.wipe_topic_count)
+            })
+            .await
+    }
+}
+
+impl AddWritePerm {
+    /// Carries it out.
+    pub async fn run(&self, admin: &Admin, out: &Out) -> Result<()> {
+        let header = AddWritePermOfBrokerRequestHeader { broker_name: self.name.broker.clone() };
+        self.name
+            .each(admin, out, "add", async |address: &str| {
+                let code = RequestCode::AddWritePermOfBroker;
+                let frame = admin.ask(address, code, &header, &[]).await?;
+                Ok(frame.header::<AddWritePermOfBrokerResponseHeader>()?.add_topic_count)
+            })
+            .await
+    }
+}
+
 impl BrokerName {
-    /// Lets no topic of the broker be written to, in every name server.
-    pub async fn wipe(&self, admin: &Admin, out: &Out) -> Result<()> {
-        out.confirm(&format!("Take the write permission from broker {}", self.broker))?;
-        let header = WipeWritePermOfBrokerRequestHeader { broker_name: self.broker.clone() };
-        self.each(admin, out, "wipe", async |address: &str| {
-            let code = RequestCode::WipeWritePermOfBroker;
-            let frame = admin.ask(address, code, &header, &[]).await?;
-            Ok(frame.header::<WipeWritePermOfBrokerResponseHeader>()?.wipe_topic_count)
-        })
-        .await
-    }
-
-    /// Lets the topics of the broker be written to again, in every name server.
-    pub async fn add(&self, admin: &Admin, out: &Out) -> Result<()> {
-        let header = AddWritePermOfBrokerRequestHeader { broker_name: self.broker.clone() };
-        self.each(admin, out, "add", async |address: &str| {
-            let code = RequestCode::AddWritePermOfBroker;
-            let frame = admin.ask(address, code, &header, &[]).await?;
-            Ok(frame.header::<AddWritePermOfBrokerResponseHeader>()?.add_topic_count)
-        })
-        .await
-    }
-
     async fn each(
         &self,
         admin: &Admin,

@@ -121,27 +121,20 @@ impl TopicRoute {
     }
 }
 
+/// One row of the list of brokers.
+fn route_row(f: &mut Formatter<'_>, cells: [&dyn Display; 6]) -> fmt::Result {
+    let [cluster, broker, addresses, read, write, perm] = cells.map(|cell| cell.to_string());
+    writeln!(f, "{cluster:<45} {broker:<32} {addresses:<50} {read:<10} {write:<11} {perm:<5}")
+}
+
 impl Display for Route {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if !self.list {
             return writeln!(f, "{}", java_json::pretty(&self.route));
         }
-        let mut line = |cells: [&dyn Display; 6]| {
-            let [cluster, broker, addresses, read, write, perm] =
-                cells.map(|cell| cell.to_string());
-            writeln!(
-                f,
-                "{cluster:<45} {broker:<32} {addresses:<50} {read:<10} {write:<11} {perm:<5}"
-            )
-        };
-        line([
-            &"#ClusterName",
-            &"#BrokerName",
-            &"#BrokerAddrs",
-            &"#ReadQueue",
-            &"#WriteQueue",
-            &"#Perm",
-        ])?;
+        let heads =
+            ["#ClusterName", "#BrokerName", "#BrokerAddrs", "#ReadQueue", "#WriteQueue", "#Perm"];
+        route_row(f, heads.each_ref().map(|head| head as &dyn Display))?;
         let queues: BTreeMap<_, _> =
             self.route.queue_datas.iter().map(|queues| (&queues.broker_name, queues)).collect();
         let mut brokers: Vec<_> = self.route.broker_datas.iter().collect();
@@ -153,14 +146,11 @@ impl Display for Route {
             let addresses = java::map(addresses.map(|(id, address)| (id.to_string(), address)));
             let (read, write) = (queues.read_queue_nums, queues.write_queue_nums);
             total = (total.0 + read, total.1 + write);
-            line([&broker.cluster, &broker.broker_name, &addresses, &read, &write, &queues.perm])?;
+            let (cluster, name) = (&broker.cluster, &broker.broker_name);
+            route_row(f, [cluster, name, &addresses, &read, &write, &queues.perm])?;
         }
-        let rule = format!("{}\n", "-".repeat(158));
-        let (read, write) = total;
-        let sum = [&"Total:" as &dyn Display, &queues.len(), &"", &read, &write, &""];
-        let [cluster, broker, addresses, read, write, perm] = sum.map(|cell| cell.to_string());
-        write!(f, "{rule}")?;
-        writeln!(f, "{cluster:<45} {broker:<32} {addresses:<50} {read:<10} {write:<11} {perm:<5}")
+        writeln!(f, "{}", "-".repeat(158))?;
+        route_row(f, [&"Total:", &queues.len(), &"", &total.0, &total.1, &""])
     }
 }
 
