@@ -156,6 +156,7 @@ commands! {
     "exportMetadata" ExportMetadata(export::ExportMetadata) = run;
     "exportConfigs" ExportConfigs(export::ExportConfigs) = run;
     "exportMetrics" ExportMetrics(export::ExportMetrics) = run;
+    "exportPopRecord" ExportPopRecord(broker::ExportPopRecord) = run;
     "haStatus" HaStatus(broker::HaStatus) = run;
     "getColdDataFlowCtrInfo" GetColdDataFlowCtrInfo(broker::GetColdDataFlowCtrInfo) = run;
     "updateColdDataFlowCtrGroupConfig"

@@ -73,6 +73,20 @@ async fn brokers_are_shown_as_java_shows_them() {
     assert!(config.contains(&format!("{:<50}=  48\n", "fileReservedTime")), "{config}");
     assert!(config.starts_with(&format!("============Master: {}============\n", site.broker)));
     assert_eq!(site.ok("cleanUnusedTopic -b @").await, "success");
+    for (option, dry_run) in [("-d false", true), ("--dry-run", true), ("-d true", false)] {
+        let exported = site.ok(&format!("exportPopRecord -b @ {option}")).await;
+        let start = format!("Export broker records, brokerName=b, brokerAddr={}", site.broker);
+        assert_eq!(exported, format!("{start}, dryRun={dry_run}\n"));
+    }
+    let cold = site.ok("getColdDataFlowCtrInfo -b @").await;
+    assert!(
+        cold.starts_with(&format!(" ============{}============\n{{\n\t\"", site.broker)),
+        "{cold}"
+    );
+    site.ok("updateColdDataFlowCtrGroupConfig -b @ -g g -v 1000").await;
+    assert!(site.ok("getColdDataFlowCtrInfo -b @").await.contains("\t\t\"g\":1000\n"));
+    site.ok("removeColdDataFlowCtrGroupConfig -b @ -g g").await;
+    assert!(site.ok("getColdDataFlowCtrInfo -b @").await.contains("\"configTable\":{}"));
     let wiped = site.ok("wipeWritePerm -b b").await;
     assert!(wiped.contains(&format!("] in name server[{}] OK, ", site.name_server)), "{wiped}");
     site.ok("addWritePerm -b b").await;

@@ -4,6 +4,7 @@ mod clean;
 mod cold;
 mod config;
 mod ha;
+mod pop;
 mod stats;
 
 pub use clean::{CleanExpiredCq, CleanUnusedTopic, DeleteExpiredCommitLog, ResetMasterFlushOffset};
@@ -13,4 +14,5 @@ pub use cold::{
 };
 pub use config::{GetBrokerConfig, UpdateBrokerConfig, config_of, properties};
 pub use ha::HaStatus;
+pub use pop::ExportPopRecord;
 pub use stats::{BrokerConsumeStats, BrokerStatus};
