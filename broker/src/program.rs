@@ -44,10 +44,9 @@ pub fn configure(
     Ok(warnings)
 }
 
-/// Prints settings as `key=value` lines.
+/// Prints settings as `key=value` lines, in Java's order.
 pub fn print(entries: &BTreeMap<String, String>) {
-    let pairs: Vec<_> = entries.iter().collect();
-    print!("{}", config::to_text(&pairs));
+    print!("{}", config::printed(entries));
 }
 
 /// Prints what a start with these files would do; 0, 1 or 2 says how well.

@@ -118,6 +118,13 @@ fn mqbroker_prints_its_settings() {
     assert!(all.lines().any(|line| line == "storePathRootDir=/home/tester/store"), "{all}");
     assert!(all.lines().any(|line| line == "namesrvAddr=a:1"), "{all}");
     assert!(all.lines().any(|line| line == "maxMessageSize=4194304"), "{all}");
+    // Java 5.3.3 begins with these, and has the store behind the network.
+    let place = |key: &str| all.lines().position(|line| line.starts_with(&format!("{key}=")));
+    let order = ["rocketmqHome", "namesrvAddr", "listenPort", "brokerIP1", "brokerPermission"];
+    let places: Vec<_> = order.iter().map(|key| place(key)).collect();
+    assert!(places.is_sorted() && places.iter().all(Option::is_some), "{places:?}");
+    assert!(place("serverWorkerThreads") < place("storePathRootDir"));
+    assert!(place("storePathRootDir") < place("brokerName"));
     let important = run("-m");
     assert!(important.lines().count() < all.lines().count());
     assert!(important.lines().any(|line| line == "brokerClusterName=DefaultCluster"));

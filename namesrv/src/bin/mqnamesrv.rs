@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use namesrv::{NameServer, Settings, StartError};
-use runtime::config::{check, to_text};
+use runtime::config::{check, printed};
 use runtime::failure::StartFailed;
 use runtime::logging::{LogFormat, LogTarget};
 use runtime::process;
@@ -90,8 +90,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         }
     }
     if options.print_config_item {
-        let entries = settings.entries();
-        print!("{}", to_text(&entries.iter().collect::<Vec<_>>()));
+        print!("{}", printed(&settings.entries()));
         return Ok(());
     }
     serve(settings, options.config_file.last().cloned()).await
