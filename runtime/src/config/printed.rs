@@ -29,7 +29,7 @@ pub fn printed(entries: &BTreeMap<String, String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::java_keys;
+    use crate::config::Process;
 
     #[test]
     fn keys_come_as_java_prints_them() {
@@ -44,10 +44,9 @@ mod tests {
         // Fields of a class above one of Java's, which it does not print.
         const ELSEWHERE: [&str; 4] =
             ["brokerClusterName", "brokerName", "brokerId", "isInBrokerContainer"];
-        for known in java_keys().filter(|known| known.defaults[2] != "-") {
-            let class = known.class;
-            if ["AuthConfig", "ControllerConfig"].contains(&class) || class.ends_with("JraftConfig")
-            {
+        let processes = [Process::Broker, Process::NameServer];
+        for known in processes.into_iter().flat_map(Process::keys) {
+            if known.defaults[2] == "-" || known.class == "AuthConfig" {
                 continue;
             }
             let placed = PLACES.contains_key(known.shown) || ELSEWHERE.contains(&known.shown);
