@@ -232,7 +232,7 @@ async fn a_restart_neither_loses_nor_repeats_timed_messages() {
     for number in 0..50 {
         a.send("T", 0, &number.to_string(), &at(due + number * 20)).await;
     }
-    a.pull_all("T", 0, 5).await;
+    a.pull_until("T", 0, 5).await;
     kit.stop().await;
     let kit = Kit::start(dir.path()).await;
     let a = kit.client();
