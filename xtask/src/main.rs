@@ -11,6 +11,7 @@ mod crash;
 mod docs;
 mod gate;
 mod idle;
+mod mqadmin;
 mod takeover;
 mod tidy;
 mod workspace;
@@ -36,6 +37,8 @@ enum Command {
     Docs,
     /// Measures what a server costs while Java consumers wait and nothing is sent
     Idle(idle::Args),
+    /// Compares what Java's mqadmin says of our servers with what it says of Java's
+    Mqadmin(mqadmin::Args),
     /// Hands store directories from ours to the Java broker and back
     Takeover(takeover::Args),
     /// Runs everything that must hold: the gate of every change
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Crash(args) => crash::run(&args),
         Command::Docs => docs::run(workspace::root()),
         Command::Idle(args) => idle::run(&args),
+        Command::Mqadmin(args) => mqadmin::run(&args),
         Command::Takeover(args) => takeover::run(&args),
         Command::Test => gate::run(workspace::root()),
         Command::Tidy => tidy::run(workspace::root()),

@@ -31,8 +31,8 @@ mod stores;
 use answer::Answer;
 use files::Files;
 use messages::Step;
-use quirks::Quirks;
-use request::Request;
+pub use quirks::{Quirks, Section};
+pub use request::Request;
 
 /// How long after the last message the brokers may still write: batches of op messages, and what
 /// was sent back without a delay comes back after 10 s.
@@ -80,7 +80,12 @@ pub fn run(args: &Args) -> Result<bool> {
         println!("left out: the comparison with Java, because {tool} is not installed");
         return Ok(true);
     }
-    let quirks = Quirks::load()?;
+    let section = match () {
+        () if args.cleaning => Section::Cleaning,
+        () if args.metrics => Section::Metrics,
+        () => Section::Script,
+    };
+    let quirks = Quirks::load(section)?;
     let java = Servers::control(&tools)?;
     let ours = match args.control {
         true => Servers::control(&tools)?,
@@ -90,12 +95,12 @@ pub fn run(args: &Args) -> Result<bool> {
     if args.cleaning {
         let facts = cleaning::compare(&java, &ours, &mut differences)?;
         println!("{facts} facts compared");
-        return Ok(differences.report(&quirks, args));
+        return Ok(differences.report(&quirks, args.all, !args.control));
     }
     if args.metrics {
         let samples = metrics::compare(&java, &ours, &mut differences)?;
         println!("{samples} samples compared");
-        return Ok(differences.report(&quirks, args));
+        return Ok(differences.report(&quirks, args.all, !args.control));
     }
     let name_server = NameServer::start(&ours)?;
     let mut site = Site::prepare("broker", &name_server, Special::default(), &settings())?;
@@ -110,7 +115,7 @@ pub fn run(args: &Args) -> Result<bool> {
         java.answers.len(),
         java.files.index.len(),
     );
-    Ok(differences.report(&quirks, args))
+    Ok(differences.report(&quirks, args.all, !args.control))
 }
 
 /// What both brokers are told beyond their addresses.
@@ -173,26 +178,10 @@ fn preparation() -> Vec<Request> {
     let mut all = Vec::new();
     for (topic, queues, attributes) in messages::TOPICS {
         let perm = if *topic == "CompareReadOnly" { 4 } else { 6 };
-        let mut request = Request::new(&format!("create {topic}"), 17)
-            .with("topic", topic)
-            .with("defaultTopic", "TBW102")
-            .with("readQueueNums", queues)
-            .with("writeQueueNums", queues)
-            .with("perm", perm)
-            .with("topicFilterType", "SINGLE_TAG")
-            .with("topicSysFlag", 0)
-            .with("order", *topic == "CompareOrder");
-        if !attributes.is_empty() {
-            request = request.with("attributes", attributes);
-        }
-        all.push(request);
+        let request = Request::topic(topic, *queues, attributes).with("perm", perm);
+        all.push(request.with("order", *topic == "CompareOrder"));
     }
-    for group in messages::GROUPS {
-        let body = format!(
-            r#"{{"groupName":"{group}","consumeEnable":true,"consumeFromMinEnable":true,"consumeBroadcastEnable":true,"retryQueueNums":1,"retryMaxTimes":3,"brokerId":0,"whichBrokerWhenConsumeSlowly":1,"notifyConsumerIdsChangedEnable":true,"groupSysFlag":0,"consumeTimeoutMinute":15}}"#
-        );
-        all.push(Request::new(&format!("create {group}"), 200).carrying(body));
-    }
+    all.extend(messages::GROUPS.iter().map(|group| Request::group(group)));
     all
 }
 
@@ -254,10 +243,16 @@ pub struct Differences {
 impl Differences {
     /// Adds one.
     pub fn add(&mut self, text: String) {
-        let (kind, example) = match text.split_once(" [") {
-            Some((kind, example)) => (kind.to_owned(), example.trim_end_matches(']').to_owned()),
-            None => (text, String::new()),
-        };
+        match text.split_once(" [") {
+            Some((kind, example)) => {
+                self.add_kind(kind.to_owned(), example.trim_end_matches(']').to_owned());
+            }
+            None => self.add_kind(text, String::new()),
+        }
+    }
+
+    /// Adds one of a kind.
+    pub fn add_kind(&mut self, kind: String, example: String) {
         let (count, examples) = self.kinds.entry(kind).or_default();
         *count += 1;
         if examples.len() < EXAMPLES_MAX && !examples.contains(&example) {
@@ -265,15 +260,16 @@ impl Differences {
         }
     }
 
-    /// Prints what is not explained; true if that is nothing.
-    fn report(&self, quirks: &Quirks, args: &Args) -> bool {
+    /// Prints what is not explained, or `all`, and with `shows_idle` what explained nothing; true
+    /// if nothing is left unexplained.
+    pub fn report(&self, quirks: &Quirks, all: bool, shows_idle: bool) -> bool {
         let mut open = 0;
         let mut explained = 0;
         for (kind, (count, examples)) in &self.kinds {
             let is_known = quirks.explain(kind);
             open += usize::from(!is_known);
             explained += usize::from(is_known);
-            if !is_known || args.all {
+            if !is_known || all {
                 let word = if is_known { "explained" } else { "OPEN" };
                 println!("{word}: {kind} ({count} times)");
                 for example in examples.iter().filter(|example| !example.is_empty()) {
@@ -281,11 +277,7 @@ impl Differences {
                 }
             }
         }
-        let of_this = |row: &&str| {
-            row.starts_with("cleaning ") == args.cleaning
-                && row.starts_with("metrics ") == args.metrics
-        };
-        for row in quirks.idle().filter(|_| !args.control).filter(of_this) {
+        for row in quirks.idle().filter(|_| shows_idle) {
             println!("no difference matches {row:?} of docs/quirks.md");
         }
         println!("{open} kinds of difference open, {explained} explained");

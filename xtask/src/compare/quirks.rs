@@ -7,19 +7,44 @@ use anyhow::{Context, Result};
 
 use crate::workspace;
 
+/// Which comparison a row is of; its first word says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// That of answers and files, which has no such word.
+    Script,
+    /// That of what cleaning leaves.
+    Cleaning,
+    /// That of pages of metrics.
+    Metrics,
+    /// That of what mqadmin says.
+    Commands,
+}
+
+impl Section {
+    fn of(row: &str) -> Section {
+        match row.split_once(' ') {
+            Some(("cleaning", _)) => Section::Cleaning,
+            Some(("metrics", _)) => Section::Metrics,
+            Some(("mqadmin", _)) => Section::Commands,
+            _ => Section::Script,
+        }
+    }
+}
+
 /// The differences that the document explains.
 pub struct Quirks {
     rows: Vec<(String, Cell<usize>)>,
 }
 
 impl Quirks {
-    /// Reads the document: every row that begins with text in backticks.
-    pub fn load() -> Result<Quirks> {
+    /// Reads the rows of a section: those that begin with text in backticks.
+    pub fn load(section: Section) -> Result<Quirks> {
         let path = workspace::root().join("docs/quirks.md");
         let text = fs::read_to_string(&path).context("docs/quirks.md")?;
         let pattern = |line: &str| {
             let rest = line.strip_prefix("| `")?;
-            Some((rest.split_once('`')?.0.to_owned(), Cell::new(0)))
+            let row = rest.split_once('`')?.0;
+            (Section::of(row) == section).then(|| (row.to_owned(), Cell::new(0)))
         };
         Ok(Quirks { rows: text.lines().filter_map(pattern).collect() })
     }

@@ -35,6 +35,31 @@ impl Request {
             .carrying("body")
     }
 
+    /// Makes a topic.
+    pub fn topic(topic: &str, queues: i32, attributes: &str) -> Self {
+        let request = Request::new(&format!("create {topic}"), 17)
+            .with("topic", topic)
+            .with("defaultTopic", "TBW102")
+            .with("readQueueNums", queues)
+            .with("writeQueueNums", queues)
+            .with("perm", 6)
+            .with("topicFilterType", "SINGLE_TAG")
+            .with("topicSysFlag", 0)
+            .with("order", false);
+        match attributes {
+            "" => request,
+            attributes => request.with("attributes", attributes),
+        }
+    }
+
+    /// Makes a group that tries three times.
+    pub fn group(group: &str) -> Self {
+        let body = format!(
+            r#"{{"groupName":"{group}","consumeEnable":true,"consumeFromMinEnable":true,"consumeBroadcastEnable":true,"retryQueueNums":1,"retryMaxTimes":3,"brokerId":0,"whichBrokerWhenConsumeSlowly":1,"notifyConsumerIdsChangedEnable":true,"groupSysFlag":0,"consumeTimeoutMinute":15}}"#
+        );
+        Request::new(&format!("create {group}"), 200).carrying(body)
+    }
+
     /// A request without fields and body.
     pub fn new(name: &str, code: i32) -> Self {
         Request { name: name.to_owned(), code, fields: Vec::new(), body: Vec::new() }

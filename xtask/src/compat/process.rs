@@ -17,10 +17,24 @@ pub struct Process {
 impl Process {
     /// Starts `argv`; what is not piped by `pipes` goes to the file `log`.
     pub fn start(argv: &[String], env: &[(&str, String)], log: &Path, pipes: bool) -> Result<Self> {
+        Self::start_in(Path::new("."), argv, env, log, pipes)
+    }
+
+    /// Starts `argv` in the folder `dir`.
+    pub fn start_in(
+        dir: &Path,
+        argv: &[String],
+        env: &[(&str, String)],
+        log: &Path,
+        pipes: bool,
+    ) -> Result<Self> {
         let (program, args) = argv.split_first().context("nothing to start")?;
         let file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
         let mut command = Command::new(program);
-        command.args(args).envs(env.iter().map(|(key, value)| (*key, value.as_str())));
+        command
+            .current_dir(dir)
+            .args(args)
+            .envs(env.iter().map(|(key, value)| (*key, value.as_str())));
         if pipes {
             command.stdin(Stdio::piped()).stdout(Stdio::piped());
         } else {

@@ -399,7 +399,7 @@ pub fn write_config(home: &Path, name: &str, settings: &[(&str, String)]) -> Res
 }
 
 /// True if `name_server` lists a broker called `name`: asks for the cluster (request 106).
-fn lists_broker(name_server: SocketAddr, name: &str) -> Result<bool> {
+pub fn lists_broker(name_server: SocketAddr, name: &str) -> Result<bool> {
     let header = br#"{"code":106,"flag":0,"language":"JAVA","opaque":1,"version":479}"#;
     let mut frame = Vec::new();
     frame.extend((u32::try_from(header.len())? + 4).to_be_bytes());
