@@ -161,6 +161,17 @@ pub(crate) fn serve(
         Code::ExportRocksdbConfigToJson => foreign::export_rocksdb(broker, call, out),
         Code::SetCommitlogReadMode => foreign::read_ahead(broker, call, out),
 
+        Code::AuthCreateUser
+        | Code::AuthUpdateUser
+        | Code::AuthDeleteUser
+        | Code::AuthGetUser
+        | Code::AuthListUser
+        | Code::AuthCreateAcl
+        | Code::AuthUpdateAcl
+        | Code::AuthDeleteAcl
+        | Code::AuthGetAcl
+        | Code::AuthListAcl => Err(foreign::no_access_control()),
+
         // Requests to clients, name servers, controllers and containers.
         Code::CheckTransactionState
         | Code::NotifyConsumerIdsChanged
@@ -227,16 +238,6 @@ pub(crate) fn serve(
         | Code::NotifyMinBrokerIdChange
         | Code::ExchangeBrokerHaInfo
         | Code::NotifyBrokerRoleChanged
-        | Code::AuthCreateUser
-        | Code::AuthUpdateUser
-        | Code::AuthDeleteUser
-        | Code::AuthGetUser
-        | Code::AuthListUser
-        | Code::AuthCreateAcl
-        | Code::AuthUpdateAcl
-        | Code::AuthDeleteAcl
-        | Code::AuthGetAcl
-        | Code::AuthListAcl
         | Code::SwitchTimerEngine
         | Code::PopLiteMessage
         | Code::LiteSubscriptionCtl

@@ -233,6 +233,7 @@ impl Arrivals {
     }
 
     /// Number of held requests.
+    #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }

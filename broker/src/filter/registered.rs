@@ -132,6 +132,11 @@ impl ConsumerFilters {
         })
     }
 
+    /// Bits of Java's bloom filter of subscriptions.
+    pub(crate) fn bloom_bits(&self) -> i32 {
+        self.bloom.bits()
+    }
+
     /// Returns what a group wants of a topic; also of a group that has gone.
     pub(crate) fn find(&self, group: &str, topic: &str) -> Option<Registered> {
         self.read().get(group)?.get(topic).cloned()

@@ -61,6 +61,15 @@ pub const VERSIONS: [&str; 4] = ["4.9.7", "5.1.4", "5.3.3", "5.5.0"];
 /// The version whose defaults are shown for keys without a meaning here.
 const SHOWN_VERSION: usize = 2;
 
+/// Fields of Java that no key sets and that its lists of settings show all the same.
+pub(super) const FIELDS_ALONE: [(&str, &str, &str); 5] = [
+    ("BrokerConfig", "isBrokerContainer", "false"),
+    ("MessageStoreConfig", "timerCheckMetricsWhen", "05"),
+    ("MessageStoreConfig", "timerEnableDisruptor", "false"),
+    ("MessageStoreConfig", "timerStopDequeue", "false"),
+    ("MessageStoreConfig", "timerWarmEnable", "false"),
+];
+
 /// Keys that Java read before 4.6, and their present names. None of the four versions reads them,
 /// and files that were written under their successors have the sizes of those.
 const FORMER_KEYS: [(&str, &str); 2] = [
@@ -93,6 +102,16 @@ impl Process {
         }
     }
 
+    /// The classes that Java's lists of settings show; of the others it shows nothing.
+    pub(super) fn shown_classes(self) -> &'static [&'static str] {
+        match self {
+            Process::Broker => {
+                &["BrokerConfig", "MessageStoreConfig", "NettyServerConfig", "NettyClientConfig"]
+            }
+            Process::NameServer => &["NamesrvConfig", "NettyServerConfig"],
+        }
+    }
+
     /// The keys this process reads, one for each class that has it.
     pub fn keys(self) -> impl Iterator<Item = JavaKey> {
         java_keys().filter(move |known| self.classes().contains(&known.class))
@@ -107,14 +126,18 @@ impl Process {
 }
 
 impl JavaKey {
-    /// Its default where one is shown: Java 5.3.3's, unless that is nothing or computed.
+    /// Its default where one is shown: Java 5.3.3's, unless that is nothing or found elsewhere
+    /// than in the number of processors.
     #[must_use]
-    pub fn shown_default(&self) -> Option<&'static str> {
+    pub fn shown_default(&self) -> Option<String> {
         match self.defaults[SHOWN_VERSION] {
             "-" | "?" | "null" => None,
-            "\"\"" => Some(""),
-            computed if computed.starts_with("dynamic:") => None,
-            text => Some(text),
+            "\"\"" => Some(String::new()),
+            computed if computed.starts_with("dynamic:") => {
+                let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+                by_processors(computed, cpus).map(|count| count.to_string())
+            }
+            text => Some(text.to_owned()),
         }
     }
 
@@ -125,6 +148,20 @@ impl JavaKey {
         let there: Vec<&str> = there.map(|(version, _)| *version).collect();
         (there.len() < VERSIONS.len()).then(|| there.join(", "))
     }
+}
+
+/// What a default comes to that the table gives as `dynamic:4 (FORMULA, shown for cpus=4)`.
+fn by_processors(default: &str, cpus: usize) -> Option<usize> {
+    let (_, formula) = default.split_once(" (")?;
+    Some(match formula.strip_suffix(", shown for cpus=4)")? {
+        "cpus" => cpus,
+        "min(cpus,4)" => cpus.min(4),
+        "min(32,cpus)" => cpus.min(32),
+        "8+cpus" => 8 + cpus,
+        "16+2*cpus" => 16 + 2 * cpus,
+        "max(8+2*cpus,4*sendMessageThreadPoolNums)" => (8 + 2 * cpus).max(4 * cpus.min(4)),
+        _ => return None,
+    })
 }
 
 impl fmt::Display for Unsafe {
@@ -273,7 +310,20 @@ mod tests {
         assert_eq!(Process::Broker.key("kvConfigPath"), None);
         let port = Process::Broker.key("haListenPort").expect("haListenPort");
         assert!(port.fixed && !port.secret);
-        assert_eq!(port.shown_default(), Some("10912"));
+        assert_eq!(port.shown_default().as_deref(), Some("10912"));
+    }
+
+    #[test]
+    fn thread_pools_are_sized_by_the_processors() {
+        for process in [Process::Broker, Process::NameServer] {
+            for known in process.keys().filter(|known| known.key.ends_with("ThreadPoolNums")) {
+                let default = known.defaults[SHOWN_VERSION];
+                let Some(example) = default.strip_prefix("dynamic:") else { continue };
+                let example = example.split(' ').next().and_then(|count| count.parse().ok());
+                assert_eq!(by_processors(default, 4), example, "{}", known.key);
+            }
+        }
+        assert_eq!(by_processors("dynamic:12 (8+cpus, shown for cpus=4)", 2), Some(10));
     }
 
     #[test]

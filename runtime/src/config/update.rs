@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::java_keys::FIELDS_ALONE;
 use super::report::one_line;
 use super::{Change, Fate, Outcome, Process, Properties, PropertiesError, State, parse_bytes};
 
@@ -97,21 +98,30 @@ pub fn shown(
     kept: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
-    for known in process.keys().filter(|known| known.state != State::Applied) {
+    let is_shown = |class| process.shown_classes().contains(&class);
+    let unused = process.keys().filter(|known| known.state != State::Applied);
+    for known in unused.filter(|known| is_shown(known.class)) {
         if let Some(default) = known.shown_default() {
-            all.insert(known.shown.to_owned(), default.to_owned());
+            all.insert(known.shown.to_owned(), default);
         }
     }
     let masked = |key: &str, value: String| {
         let secret = process.key(key).is_some_and(|known| known.secret) && !value.is_empty();
         if secret { MASK.to_owned() } else { value }
     };
+    for (_, field, value) in FIELDS_ALONE.into_iter().filter(|(class, ..)| is_shown(class)) {
+        all.insert(field.to_owned(), value.to_owned());
+    }
     for (key, value) in kept {
         let name = process.key(key).map_or(key.as_str(), |known| known.shown);
         all.insert(name.to_owned(), masked(key, value.clone()));
     }
+    // Java does not show what is null.
+    let is_null = |key: &str| process.key(key).is_some_and(|known| known.shown_default().is_none());
     for (key, value) in parts.iter().flat_map(|part| part.entries()) {
-        all.insert(key.to_owned(), masked(key, value));
+        if !(value.is_empty() && is_null(key)) {
+            all.insert(key.to_owned(), masked(key, value));
+        }
     }
     all
 }

@@ -1,11 +1,11 @@
 //! What differs from run to run whoever answers, and is therefore not compared:
 //!
-//! - addresses, folders and ids that the run made: each is written as what it is;
+//! - addresses, ports, folders and ids that the run made: each is written as what it is;
 //! - instants: dates, times of day, milliseconds of today; and durations in milliseconds;
 //! - positions in the log, which depend on what the brokers store for themselves;
 //! - widths of columns, which Java's tool makes, and of its stack traces all but the causes;
 //! - the wording of remarks: the code before it counts;
-//! - rates, versions of tables, hash codes, and numbers at large in the commands that the script
+//! - rates, durations, versions of tables, hash codes, and numbers at large in the commands that the script
 //!   marks with `@numbers`;
 //! - how long puts took, which brokers tell from their first full minute on.
 
@@ -16,16 +16,21 @@ use serde_json::Value;
 const TODAY: i64 = 1_750_000_000_000;
 const ID_DIGITS: usize = 32;
 /// What stands before a position in the log, and what that is called.
-const LABELS: [(&str, &str); 6] = [
+const LABELS: [(&str, &str); 10] = [
     ("CommitLog Offset: ", "<position>"),
     ("commitLogOffset=", "<position>"),
     ("physicOffset=", "<position>"),
     ("preparedTransactionOffset=", "<position>"),
+    ("#MasterCommitLogMaxOffset ", "<position>"),
+    ("spentTimeMills=", "<n>"),
+    ("listenPort = ", "<port>"),
+    ("haListenPort = ", "<port>"),
     ("\"counter\": ", "<n>"),
     ("Consume TPS: ", "<n>"),
 ];
 /// What the tool adds to every failure of its own.
 const TRAILER: &str = "For more information, please visit the url";
+const UNITS: [&str; 4] = [" B", " KiB", " MiB", " GiB"];
 const PUT_TIMES: &str = "putMessageDistributeTime";
 
 /// The lines of a text without noise; `names` are texts of the run and what they are.
@@ -123,7 +128,7 @@ fn of_number(rest: &str, before: &str, has_rates: bool) -> (usize, Option<&'stat
         () if label.is_some() => (digits + fraction_len(behind), label.map(|(_, name)| *name)),
         () if is_today => (digits, Some("<ms>")),
         () if behind.starts_with("ms") => (digits, Some("<n>")),
-        () if has_rates => (digits + fraction_len(behind), Some("<n>")),
+        () if has_rates => of_rate(rest, digits + fraction_len(behind)),
         () => (digits, None),
     }
 }
@@ -152,6 +157,12 @@ fn hash_len(text: &str, before: &str) -> Option<usize> {
 fn is_object(before: &str) -> bool {
     let class = before.strip_suffix('@').and_then(|before| before.split(' ').next_back());
     class.is_some_and(|class| class.contains('.') && !class.starts_with('<'))
+}
+
+/// A number of `len` bytes, with the unit of a size.
+fn of_rate(rest: &str, len: usize) -> (usize, Option<&'static str>) {
+    let unit = UNITS.iter().find(|unit| rest[len..].starts_with(*unit));
+    (len + unit.map_or(0, |unit| unit.len()), Some("<n>"))
 }
 
 /// Whether `text` begins as `form` says, in which d is a digit.
@@ -203,6 +214,7 @@ mod tests {
     fn numbers_go_where_they_are_rates() {
         assert_eq!(lines("TPS: 0.17(3, 4) T1 9.", &[], true), ["TPS: <n>(<n>, <n>) T1 <n>."]);
         assert_eq!(lines("TPS: 0.17", &[], false), ["TPS: 0.17"]);
+        assert_eq!(lines("to flush: 1.5 KiB, 3 B", &[], true), ["to flush: <n>, <n>"]);
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub(crate) fn show(
     // Java shows the addresses it has found.
     found("brokerIP1", address.ip().to_string());
     found("brokerIP2", address.ip().to_string());
+    // Java shows the size that it has computed.
+    let bits = broker.filters.bloom_bits().to_string();
+    entries.insert("bitMapLengthConsumeQueueExt".to_owned(), bits);
     if !settings.kept.contains_key("haListenPort") {
         entries.insert("haListenPort".to_owned(), (u32::from(address.port()) + 1).to_string());
     }

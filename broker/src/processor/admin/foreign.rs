@@ -1,4 +1,4 @@
-//! What tools ask of stores that are none of ours: requests 354, 355 and 2004.
+//! What tools ask of parts that are not here: requests 354, 355, 2004, and 3001 to 3010.
 
 use std::sync::Arc;
 
@@ -50,4 +50,9 @@ pub(crate) fn read_ahead(
     let remark = format!("set commitlog readahead mode success, mode: {mode}");
     out.respond(ResponseCode::Success, Some(&remark), &NoHeader, &[], &[]);
     Ok(Outcome::Done)
+}
+
+/// The answer of a Java broker to requests for users and rules when access control is off.
+pub(crate) fn no_access_control() -> Reject {
+    Reject::new(ResponseCode::SystemError, "An system error occurred, please try again later.")
 }

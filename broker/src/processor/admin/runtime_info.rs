@@ -60,7 +60,6 @@ pub(crate) fn table(broker: &Broker) -> BTreeMap<String, String> {
         set(&format!("{pool}ThreadPoolQueueHeadWaitTimeMills"), "0".to_owned());
     }
     set("brokerVersion", VERSION.to_string());
-    set("pullHoldSize", broker.arrivals.waiting().to_string());
     // The schedule service runs as long as the broker does.
     set("brokerActive", "true".to_owned());
     let from = broker.live().start_accept_send_request_time_stamp;
@@ -71,9 +70,9 @@ pub(crate) fn table(broker: &Broker) -> BTreeMap<String, String> {
     counted(broker, &mut set);
     own(broker, &mut set);
     for (key, value) in broker.store.runtime() {
-        match (key, value.parse()) {
-            ("remainHowManyDataToFlush", Ok(bytes)) => set(key, human(bytes)),
-            _ => set(key, value),
+        match (key.as_str(), value.parse()) {
+            ("remainHowManyDataToFlush", Ok(bytes)) => set(&key, human(bytes)),
+            _ => set(&key, value),
         }
     }
     table

@@ -29,7 +29,7 @@ final class MqAdmin {
     private static final int CUT_OFF = -1;
     private static final int DIED = 1;
     private static final int EVENT_MILLIS = 20;
-    private static final int GRACE_MILLIS = 1000;
+    private static final int GRACE_SECONDS = 4;
 
     /** What a command throws instead of ending the process. */
     private static final class Exit extends Error {
@@ -103,22 +103,17 @@ final class MqAdmin {
         ThreadGroup threads = new ThreadGroup("mqadmin");
         Thread thread = new Thread(threads, () -> execute(command), "mqadmin");
         thread.start();
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(seconds);
-        while (thread.isAlive() && System.nanoTime() < deadline) {
-            thread.join(EVENT_MILLIS);
-            wakeEvents(threads);
-        }
+        boolean ended = awaitEnd(thread, threads, seconds);
         // What a command says of its interruption is no part of the answer.
         byte[] said = out.toByteArray();
         byte[] failed = err.toByteArray();
-        if (thread.isAlive()) {
+        if (!ended) {
             thread.interrupt();
-            thread.join(GRACE_MILLIS);
+            if (!awaitEnd(thread, threads, GRACE_SECONDS)) {
+                thread.stop();
+                thread.join();
+            }
             status = CUT_OFF;
-        }
-        if (thread.isAlive()) {
-            thread.stop();
-            thread.join(GRACE_MILLIS);
         }
         frames.println("RESULT " + status + " " + said.length + " " + failed.length);
         frames.write(said);
@@ -126,15 +121,32 @@ final class MqAdmin {
         frames.flush();
     }
 
+    private static boolean awaitEnd(Thread thread, ThreadGroup threads, int seconds)
+            throws InterruptedException {
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(seconds);
+        while (thread.isAlive() && System.nanoTime() < deadline) {
+            thread.join(EVENT_MILLIS);
+            if (isIn(thread, "shutdown")) {
+                wakeEvents(threads);
+            }
+        }
+        return !thread.isAlive();
+    }
+
     /** A client that ends waits up to 3 s for its thread of events, which nobody wakes. */
     private static void wakeEvents(ThreadGroup group) {
         Thread[] threads = new Thread[group.activeCount() + 8];
         int count = group.enumerate(threads);
         for (Thread thread : Arrays.copyOf(threads, count)) {
-            if (thread.getName().equals("NettyEventExecutor")) {
+            if (thread.getName().equals("NettyEventExecutor") && isIn(thread, "poll")) {
                 thread.interrupt();
             }
         }
+    }
+
+    private static boolean isIn(Thread thread, String method) {
+        return Arrays.stream(thread.getStackTrace())
+                .anyMatch(frame -> frame.getMethodName().equals(method));
     }
 
     private void execute(String[] command) {
