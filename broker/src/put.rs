@@ -251,10 +251,10 @@ impl Broker {
         messages: usize,
         begun: Instant,
     ) {
-        self.stats.put(put.is_ok(), messages, message.body.len(), begun.elapsed());
-        if let Ok(put) = put {
+        let bytes = put.as_ref().map_or(0, |put| (put.end - put.physical_offset).cast_unsigned());
+        self.stats.put(put.is_ok(), messages, bytes, begun.elapsed());
+        if put.is_ok() {
             let system = self.topics.is_system(message.topic);
-            let bytes = (put.end - put.physical_offset).cast_unsigned();
             self.traffic.put(message.topic, system, messages as u64, bytes);
         }
     }

@@ -130,14 +130,14 @@ impl Stats {
     }
 
     /// Counts one put of `messages` messages.
-    pub(crate) fn put(&self, stored: bool, messages: usize, bytes: usize, took: Duration) {
+    pub(crate) fn put(&self, stored: bool, messages: usize, bytes: u64, took: Duration) {
         let stripe = self.stripe();
         if !stored {
             stripe.add(Count::PutFailed, 1);
             return;
         }
         stripe.add(Count::Put, messages as u64);
-        stripe.add(Count::PutBytes, bytes as u64);
+        stripe.add(Count::PutBytes, bytes);
         let micros = took.as_micros() as u64;
         let millis = micros / 1000;
         let bucket = PUT_TIMES.iter().position(|(bound, _)| millis <= *bound);
@@ -236,7 +236,7 @@ impl Stats {
         self.sum(Count::Put)
     }
 
-    /// Bytes of bodies stored since the start.
+    /// Bytes of records stored since the start.
     pub(crate) fn put_bytes(&self) -> u64 {
         self.sum(Count::PutBytes)
     }

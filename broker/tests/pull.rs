@@ -219,7 +219,9 @@ async fn an_unknown_request_is_not_supported() {
     let root = tempfile::tempdir().unwrap();
     let bench = Bench::start(root.path()).await;
     let header = remoting::protocol::header::NoHeader;
-    for number in [RequestCode::AuthGetUser as i32, RequestCode::RegisterBroker as i32, 31_999] {
+    for number in
+        [RequestCode::UpdateAndCreateStaticTopic as i32, RequestCode::RegisterBroker as i32, 31_999]
+    {
         let address = bench.address();
         let answer = bench.client.call(address, number, &header, &[], &[], common::PATIENCE).await;
         let answer = answer.unwrap();

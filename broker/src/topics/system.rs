@@ -14,7 +14,7 @@ pub(super) const TEMPLATE_TOPIC: &str = "TBW102";
 /// Every name that starts like this belongs to the system.
 const SYSTEM_PREFIX: &str = "rmq_sys_";
 
-const ALWAYS: [&str; 10] = [
+const ALWAYS: [&str; 11] = [
     TEMPLATE_TOPIC,
     SCHEDULE_TOPIC,
     "BenchmarkTest",
@@ -25,6 +25,7 @@ const ALWAYS: [&str; 10] = [
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
     "CHECKPOINT_TOPIC",
+    TIMER_TOPIC,
 ];
 
 /// The names that belong to the system.
@@ -36,8 +37,13 @@ impl SystemTopics {
     /// The names of a broker with these settings.
     pub(super) fn new(config: &BrokerConfig) -> Self {
         let cluster = &config.broker_cluster_name;
-        let mut own =
-            vec![cluster.clone(), config.broker_name.clone(), format!("{cluster}_REPLY_TOPIC")];
+        let mut own = vec![
+            cluster.clone(),
+            config.broker_name.clone(),
+            format!("{cluster}_REPLY_TOPIC"),
+            revive_topic(cluster),
+            member_topic(&config.broker_name),
+        ];
         if config.trace_topic_enable {
             own.push(config.msg_trace_topic_name.clone());
         }
@@ -69,7 +75,7 @@ impl SystemTopics {
             plain(SCHEDULE_TOPIC, 18, perm::READ_WRITE, 0),
             plain(&format!("{cluster}_REPLY_TOPIC"), 1, perm::READ_WRITE, 0),
             plain(&revive_topic(cluster), config.revive_queue_num, perm::READ_WRITE, 0),
-            plain(&format!("rmq_sys_SYNC_BROKER_MEMBER_{name}"), 1, perm::INHERIT, 0),
+            plain(&member_topic(name), 1, perm::INHERIT, 0),
             plain(HALF_TOPIC, 1, perm::READ_WRITE, 0),
             plain(OP_TOPIC, 1, perm::READ_WRITE, 0),
             plain(TIMER_TOPIC, 1, perm::READ_WRITE, 0),
@@ -82,4 +88,9 @@ impl SystemTopics {
         }
         wanted
     }
+}
+
+/// Where Java's brokers of a group would tell each other who they are.
+fn member_topic(broker_name: &str) -> String {
+    format!("{SYSTEM_PREFIX}SYNC_BROKER_MEMBER_{broker_name}")
 }

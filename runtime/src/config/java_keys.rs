@@ -252,7 +252,7 @@ fn row(line: &'static str) -> Option<JavaKey> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Process, State, TABLE, Unsafe, java_key, java_keys};
+    use super::{Process, SHOWN_VERSION, State, TABLE, Unsafe, by_processors, java_key, java_keys};
 
     #[test]
     fn every_line_is_a_key() {

@@ -1,5 +1,5 @@
-//! `cargo xtask mqadmin`: Java's `mqadmin`, unmodified, of several releases, goes through one script
-//! against the servers of Java 5.3.3 and against ours; what it says of both is compared, line by
+//! `cargo xtask mqadmin`: Java's `mqadmin`, unmodified, of several releases, goes through one
+//! script against the servers of Java 5.3.3 and against ours; what it says of both is compared, line by
 //! line and with its exit code, while the same clients are connected to both.
 //!
 //! A difference is explained by a row of `docs/quirks.md`, or it is a failure.
@@ -141,14 +141,14 @@ fn compare(line: &Line, java: Told<'_>, ours: Told<'_>) -> Vec<String> {
     if theirs != own {
         all.push(format!("{name}: exit {theirs} → {own}"));
     }
-    let text = |told: Told<'_>, part: fn(&Said) -> &str| {
-        let lines = noise::lines(part(told.0), told.1, line.has_rates);
+    let text = |text: &str, told: Told<'_>| {
+        let lines = noise::lines(text, told.1, line.has_rates);
         if line.is_endless { noise::without_repetition(lines) } else { lines }
     };
-    let parts: [(&str, fn(&Said) -> &str); 2] =
-        [("", |said| &said.out), ("error ", |said| &said.err)];
-    for (what, part) in parts {
-        let differing = of_lines(text(java, part), text(ours, part), line.is_unordered);
+    for (what, theirs, own) in
+        [("", &java.0.out, &ours.0.out), ("error ", &java.0.err, &ours.0.err)]
+    {
+        let differing = of_lines(text(theirs, java), text(own, ours), line.is_unordered);
         all.extend(differing.into_iter().map(|difference| format!("{name}: {what}{difference}")));
     }
     let file = |told: Told<'_>| match &told.0.file {

@@ -3,10 +3,11 @@
 //! - addresses, ports, folders and ids that the run made: each is written as what it is;
 //! - instants: dates, times of day, milliseconds of today; and durations in milliseconds;
 //! - positions in the log, which depend on what the brokers store for themselves;
+//! - the order in which Java prints the entries of a map;
 //! - widths of columns, which Java's tool makes, and of its stack traces all but the causes;
 //! - the wording of remarks: the code before it counts;
-//! - rates, durations, versions of tables, hash codes, and numbers at large in the commands that the script
-//!   marks with `@numbers`;
+//! - rates, durations, versions of tables, hash codes, and numbers at large in the commands that
+//!   the script marks with `@numbers`;
 //! - how long puts took, which brokers tell from their first full minute on.
 
 use remoting::protocol::lenient_json::to_standard;
@@ -78,7 +79,7 @@ pub fn without_repetition(lines: Vec<String>) -> Vec<String> {
 }
 
 fn of_line(line: &str, has_rates: bool) -> String {
-    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = sorted_maps(&line.split_whitespace().collect::<Vec<_>>().join(" "));
     let mut out = String::with_capacity(line.len());
     let mut rest = line.as_str();
     while let Some(first) = rest.chars().next() {
@@ -93,6 +94,26 @@ fn of_line(line: &str, has_rates: bool) -> String {
         out.push_str(text.unwrap_or(&rest[..len]));
         rest = &rest[len..];
     }
+    out
+}
+
+/// Sorts the entries of every `{a=1, b=2}` that has no braces inside.
+fn sorted_maps(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, behind)) = rest.split_once('{') {
+        out.push_str(before);
+        out.push('{');
+        rest = behind;
+        let Some(end) = rest.find(['{', '}']) else { break };
+        if rest[end..].starts_with('}') {
+            let mut entries: Vec<&str> = rest[..end].split(", ").collect();
+            entries.sort_unstable();
+            out.push_str(&entries.join(", "));
+            rest = &rest[end..];
+        }
+    }
+    out.push_str(rest);
     out
 }
 
@@ -215,6 +236,11 @@ mod tests {
         assert_eq!(lines("TPS: 0.17(3, 4) T1 9.", &[], true), ["TPS: <n>(<n>, <n>) T1 <n>."]);
         assert_eq!(lines("TPS: 0.17", &[], false), ["TPS: 0.17"]);
         assert_eq!(lines("to flush: 1.5 KiB, 3 B", &[], true), ["to flush: <n>, <n>"]);
+    }
+
+    #[test]
+    fn maps_have_one_order() {
+        assert_eq!(lines("x{b=2, a=1}, {c{b, a} {", &[], false), ["x{a=1, b=2}, {c{a, b} {"]);
     }
 
     #[test]

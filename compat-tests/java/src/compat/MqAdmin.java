@@ -75,7 +75,7 @@ final class MqAdmin {
         } catch (Throwable failure) {
             // The clients' threads would keep this process alive.
             failure.printStackTrace();
-            Runtime.getRuntime().halt(DIED);
+            end(DIED);
         }
         frames.println("READY");
         frames.flush();
@@ -89,7 +89,13 @@ final class MqAdmin {
                 System.setErr(own);
             }
         }
-        Runtime.getRuntime().halt(0);
+        end(0);
+    }
+
+    @SuppressWarnings("removal")
+    private static void end(int status) {
+        System.setSecurityManager(null);
+        Runtime.getRuntime().halt(status);
     }
 
     @SuppressWarnings({"deprecation", "removal"})
