@@ -116,8 +116,8 @@ pub fn shown(
         let name = process.key(key).map_or(key.as_str(), |known| known.shown);
         all.insert(name.to_owned(), masked(key, value.clone()));
     }
-    // Java does not show what is null.
-    let is_null = |key: &str| process.key(key).is_some_and(|known| known.shown_default().is_none());
+    // Java does not show what is null; what it does not have is shown where it is set.
+    let is_null = |key: &str| process.key(key).is_none_or(|known| known.shown_default().is_none());
     for (key, value) in parts.iter().flat_map(|part| part.entries()) {
         if !(value.is_empty() && is_null(key)) {
             all.insert(key.to_owned(), masked(key, value));

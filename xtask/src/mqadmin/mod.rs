@@ -88,18 +88,19 @@ pub fn run(args: &Args) -> Result<bool> {
         let mut identical = 0;
         for (at, line) in lines.iter().enumerate() {
             let (theirs, own) = ((&theirs.said[at], &theirs.names), (&own.said[at], &own.names));
-            let differing = compare(line, theirs, own);
+            let differing = compare(&format!("mqadmin {release} {}", line.name), line, theirs, own);
             let exists = !theirs.0.out.ends_with(" not exist.\n") || line.is_bare;
             count += usize::from(exists);
             identical += usize::from(exists && differing.is_empty());
             for difference in differing {
-                differences.add_kind(difference, release.to_owned());
+                differences.add_kind(difference, String::new());
             }
         }
         let seconds = start.elapsed().as_secs_f64();
         println!("mqadmin {release}: {count} command lines, {identical} alike, {seconds:.0} s");
     }
-    Ok(differences.report(&quirks, args.all, !args.control && args.only.is_none()))
+    let is_whole = args.version == "all" && args.only.is_none() && !args.control;
+    Ok(differences.report(&quirks, args.all, is_whole))
 }
 
 impl Side {
@@ -134,8 +135,7 @@ impl Side {
 type Told<'a> = (&'a Said, &'a Vec<(String, &'static str)>);
 
 /// Every difference of what a command said, each a short text.
-fn compare(line: &Line, java: Told<'_>, ours: Told<'_>) -> Vec<String> {
-    let name = format!("mqadmin {}", line.name);
+fn compare(name: &str, line: &Line, java: Told<'_>, ours: Told<'_>) -> Vec<String> {
     let mut all = Vec::new();
     let (theirs, own) = (java.0.exit, ours.0.exit);
     if theirs != own {

@@ -94,6 +94,8 @@ final class MqAdminTraffic {
             batch.add(message("TableBatch", "batch", "batch-" + i));
         }
         producer.send(batch, new MessageQueue("TableBatch", BROKER_NAME, 0));
+        // The first: behind the last message that is consumed it would count as lag for 15 s.
+        send(producer, message("TableLive", "C", "filtered"), 1);
         for (int i = 0; i < LIVE_MESSAGES; i++) {
             Message message = message("TableLive", "A", "live-" + i);
             message.setKeys("live");
@@ -105,7 +107,6 @@ final class MqAdminTraffic {
         }
         send(producer, message("TableLive", "A", "again"), 0);
         send(producer, message("TableLive", "B", "dead"), 1);
-        send(producer, message("TableLive", "C", "filtered"), 1);
         for (int queue = 0; queue < 2; queue++) {
             send(producer, message("TableCast", "A", "cast"), queue);
         }
