@@ -1,6 +1,6 @@
 //! `cargo xtask mqadmin`: Java's `mqadmin`, unmodified, of several releases, goes through one
-//! script against the servers of Java 5.3.3 and against ours; what it says of both is compared, line by
-//! line and with its exit code, while the same clients are connected to both.
+//! script against the servers of Java 5.3.3 and against ours; what it says of both is compared,
+//! line by line and with its exit code, while the same clients are connected to both.
 //!
 //! A difference is explained by a row of `docs/quirks.md`, or it is a failure.
 
