@@ -50,6 +50,7 @@ const CARGO_STEPS: &[(&str, &[&str])] = &[
     ("stores to Java and back", &["xtask", "takeover"]),
     ("answers and files beside Java's", &["xtask", "compare"]),
     ("metrics beside Java's", &["xtask", "compare", "--metrics"]),
+    ("Java's mqadmin beside Java's servers", &["xtask", "mqadmin"]),
     ("real Java and Go clients", &["xtask", "compat"]),
 ];
 
