@@ -14,7 +14,9 @@ use remoting::protocol::header::{
     RegisterTopicRequestHeader, WipeWritePermOfBrokerRequestHeader,
     WipeWritePermOfBrokerResponseHeader,
 };
-use runtime::config::{Process, UpdateError, all_or_nothing, change_file, read_update, to_text};
+use runtime::config::{
+    Process, UpdateError, all_or_nothing, change_file, read_update, to_text, without_nulls,
+};
 use std::sync::PoisonError;
 use tracing::info;
 
@@ -156,7 +158,8 @@ pub(crate) fn delete_topic(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
 }
 
 pub(crate) fn config(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
-    let entries = call.name_server.settings().entries();
+    let mut entries = call.name_server.settings().entries();
+    without_nulls(Process::NameServer, &mut entries);
     let pairs: Vec<_> = entries.iter().collect();
     out.ok_body(to_text(&pairs).as_bytes());
     Ok(())

@@ -27,9 +27,13 @@ fn defaults_are_valid_and_javas() {
         assert_eq!(entries.get(key).map(String::as_str), Some(value), "{key}");
     }
     assert!(entries.contains_key("sendMessageThreadPoolNums"), "computed from the processors");
-    for key in ["userCacheMaxNum", "readOnlyCommitLogStorePaths"] {
-        assert!(!entries.contains_key(key), "Java's list has no {key}");
-    }
+    assert!(!entries.contains_key("userCacheMaxNum"), "of access control");
+    // Java's `-p` prints what is null as nothing; answers to requests leave it out.
+    assert_eq!(entries["readOnlyCommitLogStorePaths"], "");
+    let mut answered = entries;
+    config::without_nulls(Process::Broker, &mut answered);
+    assert!(!answered.contains_key("readOnlyCommitLogStorePaths"));
+    assert!(answered.contains_key("brokerRole"));
 }
 
 #[test]

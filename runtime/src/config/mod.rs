@@ -23,5 +23,5 @@ pub use properties::{Change, Properties, PropertiesError, Property, parse, parse
 pub use remoting_derive::Properties;
 pub use report::{Fate, Outcome, apply_all, warnings};
 pub use system_properties::system_property;
-pub use update::{UpdateError, all_or_nothing, keep, read_update, shown};
+pub use update::{UpdateError, all_or_nothing, keep, read_update, shown, without_nulls};
 pub use value::{Applied, BadText, PropertyValue, range_text, set, set_within};

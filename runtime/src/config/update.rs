@@ -116,14 +116,17 @@ pub fn shown(
         let name = process.key(key).map_or(key.as_str(), |known| known.shown);
         all.insert(name.to_owned(), masked(key, value.clone()));
     }
-    // Java does not show what is null; what it does not have is shown where it is set.
-    let is_null = |key: &str| process.key(key).is_none_or(|known| known.shown_default().is_none());
     for (key, value) in parts.iter().flat_map(|part| part.entries()) {
-        if !(value.is_empty() && is_null(key)) {
-            all.insert(key.to_owned(), masked(key, value));
-        }
+        all.insert(key.to_owned(), masked(key, value));
     }
     all
+}
+
+/// Leaves out what is null, which Java prints as nothing but does not answer to requests; and of
+/// what Java does not have, what is not set.
+pub fn without_nulls(process: Process, all: &mut BTreeMap<String, String>) {
+    let is_null = |key: &str| process.key(key).is_none_or(|known| known.shown_default().is_none());
+    all.retain(|key, value| !(value.is_empty() && is_null(key)));
 }
 
 /// Notes the keys without effect, which lists of settings show.

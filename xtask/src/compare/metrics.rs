@@ -135,20 +135,10 @@ async fn load(link: &Link, broker_name: &str) -> Result<()> {
 }
 
 fn preparation() -> Vec<Request> {
-    let topic = |name: &str, queues: i32| {
-        Request::new("create", 17)
-            .with("topic", name)
-            .with("defaultTopic", "TBW102")
-            .with("readQueueNums", queues)
-            .with("writeQueueNums", queues)
-            .with("perm", 6)
-            .with("topicFilterType", "SINGLE_TAG")
-            .with("topicSysFlag", 0)
-            .with("order", false)
-    };
-    let mut all: Vec<Request> = TOPICS.iter().map(|(name, queues)| topic(name, *queues)).collect();
+    let mut all: Vec<Request> =
+        TOPICS.iter().map(|(name, queues)| Request::topic(name, *queues, "")).collect();
     // Refused: no name, and one of the system.
-    all.extend([topic("no name", 1), topic("TBW102", 1)]);
+    all.extend(["no name", "TBW102"].map(|name| Request::topic(name, 1, "")));
     for group in [GROUP, POP_GROUP] {
         let body = format!(r#"{{"groupName":"{group}","retryMaxTimes":3}}"#);
         all.push(Request::new("group", 200).carrying(body));

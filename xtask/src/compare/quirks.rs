@@ -16,8 +16,10 @@ pub enum Section {
     Cleaning,
     /// That of pages of metrics.
     Metrics,
-    /// That of what mqadmin says.
+    /// That of what Java's mqadmin says.
     Commands,
+    /// That of what ours says beside it.
+    Native,
 }
 
 impl Section {
@@ -26,6 +28,7 @@ impl Section {
             Some(("cleaning", _)) => Section::Cleaning,
             Some(("metrics", _)) => Section::Metrics,
             Some(("mqadmin", _)) => Section::Commands,
+            Some(("native", _)) => Section::Native,
             _ => Section::Script,
         }
     }

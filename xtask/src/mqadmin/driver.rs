@@ -1,14 +1,19 @@
 //! The Java program that runs mqadmin of one release, and what a command said.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{ChildStdin, ChildStdout};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::script::{Line, fill};
 use super::servers::Site;
 use crate::compat::{self, Process};
+
+/// How often it is asked whether a command has ended.
+const POLL: Duration = Duration::from_millis(2);
 
 /// What a command said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +37,62 @@ pub struct Driver {
     _process: Process,
 }
 
+impl Said {
+    /// What two tools have in common: no usage text, and of an error that there is one.
+    pub fn without_words(mut self) -> Said {
+        if let Some(at) = self.out.find("usage: mqadmin") {
+            self.out.truncate(at);
+        }
+        if !self.err.is_empty() {
+            "an error".clone_into(&mut self.err);
+        }
+        self
+    }
+}
+
+/// Runs one command of our own tool, a process each.
+pub fn run_native(tool: &Path, line: &Line, driver: &Driver, site: &Site) -> Result<Said> {
+    thread::sleep(line.wait);
+    let mut command = Command::new(tool);
+    command.args(driver.words(line, site)).arg("--java-exit").current_dir(site.home());
+    command.envs(environment(site)).stdin(Stdio::null());
+    let paths = ["tool.out", "tool.err"].map(|name| site.home().join(name));
+    let [out, err] = &paths;
+    command.stdout(std::fs::File::create(out)?).stderr(std::fs::File::create(err)?);
+    let mut child = command.spawn().with_context(|| tool.display().to_string())?;
+    let begun = Instant::now();
+    let exit = loop {
+        if let Some(status) = child.try_wait()? {
+            break status.code().unwrap_or(-1);
+        }
+        if begun.elapsed() > line.limit {
+            child.kill()?;
+            child.wait()?;
+            break -1;
+        }
+        thread::sleep(POLL);
+    };
+    let text = |path: &PathBuf| -> Result<String> {
+        Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
+    };
+    Ok(Said { exit, out: text(out)?, err: text(err)?, file: written(line, site) })
+}
+
+/// The file that a command has written; it does not stay for the next.
+fn written(line: &Line, site: &Site) -> Option<String> {
+    let file = site.out().join(line.file.as_ref()?);
+    let text = std::fs::read_to_string(&file).ok();
+    drop(std::fs::remove_file(&file));
+    text
+}
+
+fn environment(site: &Site) -> [(&'static str, String); 2] {
+    [
+        ("ROCKETMQ_HOME", site.home().to_string_lossy().into_owned()),
+        ("NAMESRV_ADDR", site.name_server.to_string()),
+    ]
+}
+
 impl Driver {
     /// Starts the program; returns when messages are sent and clients are connected. `argv` is the
     /// scenario program's.
@@ -43,10 +104,7 @@ impl Driver {
         argv.insert(1, "-Djava.security.manager=allow".to_owned());
         argv.insert(1, format!("-Drocketmq.client.localOffsetStoreDir={}", offsets.display()));
         argv.extend([site.name_server.to_string(), site.broker.to_string()]);
-        let env = [
-            ("ROCKETMQ_HOME", site.home().to_string_lossy().into_owned()),
-            ("NAMESRV_ADDR", site.name_server.to_string()),
-        ];
+        let env = environment(site);
         let log = compat::cache().join(format!("mqadmin-{label}-driver.log"));
         let mut process = Process::start_in(site.home(), &argv, &env, &log, true)?;
         let input = process.child.stdin.take().context("no standard input")?;
@@ -74,12 +132,8 @@ impl Driver {
     /// Runs one command.
     pub fn run(&mut self, line: &Line, site: &Site) -> Result<Said> {
         thread::sleep(line.wait);
-        let mut words: Vec<String> =
-            line.words.iter().map(|word| fill(word, &self.values)).collect();
-        if !line.is_bare {
-            words.extend(["-n".to_owned(), site.name_server.to_string()]);
-        }
-        let tabbed: String = words.iter().map(|word| format!("\t{word}")).collect();
+        let tabbed: String =
+            self.words(line, site).iter().map(|word| format!("\t{word}")).collect();
         writeln!(self.input, "{}{tabbed}", line.limit.as_secs())?;
         self.input.flush()?;
         let mut head = String::new();
@@ -91,12 +145,18 @@ impl Driver {
         let mut said = Said { exit: i32::try_from(exit)?, ..Said::default() };
         said.out = self.text(out)?;
         said.err = self.text(err)?;
-        if let Some(name) = &line.file {
-            let file = site.out().join(name);
-            said.file = std::fs::read_to_string(&file).ok();
-            drop(std::fs::remove_file(&file));
-        }
+        said.file = written(line, site);
         Ok(said)
+    }
+
+    /// The words of a line, with what they stand for.
+    fn words(&self, line: &Line, site: &Site) -> Vec<String> {
+        let mut words: Vec<String> =
+            line.words.iter().map(|word| fill(word, &self.values)).collect();
+        if !line.is_bare {
+            words.extend(["-n".to_owned(), site.name_server.to_string()]);
+        }
+        words
     }
 
     fn text(&mut self, len: i64) -> Result<String> {

@@ -4,7 +4,8 @@
 //!
 //! A difference is explained by a row of `docs/quirks.md`, or it is a failure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
@@ -39,6 +40,9 @@ pub struct Args {
     /// Compare the Java servers with others of their kind: what differs there is noise
     #[arg(long)]
     control: bool,
+    /// Compare our own mqadmin with Java's, each against servers of ours
+    #[arg(long, conflicts_with = "control")]
+    native: bool,
     /// Show every difference, explained or not, and how long commands took
     #[arg(long)]
     all: bool,
@@ -68,8 +72,13 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     let mut lines = script::lines()?;
     lines.retain(|line| args.only.as_ref().is_none_or(|only| line.name.contains(only)));
-    let quirks = Quirks::load(Section::Commands)?;
-    let java = Servers::control(&tools)?;
+    let section = if args.native { Section::Native } else { Section::Commands };
+    let quirks = Quirks::load(section)?;
+    let java = match args.native {
+        true => Servers::ours(args.server_bin.as_deref())?,
+        false => Servers::control(&tools)?,
+    };
+    let tool = args.native.then(|| native_tool(args.server_bin.as_deref())).transpose()?;
     let ours = match args.control {
         true => Servers::control(&tools)?,
         false => Servers::ours(args.server_bin.as_deref())?,
@@ -79,17 +88,23 @@ pub fn run(args: &Args) -> Result<bool> {
         let start = Instant::now();
         let argv = tools.prepare(Client::Java(release))?.argv;
         let (theirs, own) = thread::scope(|scope| {
-            let theirs = scope.spawn(|| Side::take(&java, &argv, &lines, "java", args));
-            let own = Side::take(&ours, &argv, &lines, "ours", args).context("our servers");
+            let theirs = scope.spawn(|| Side::take(&java, &argv, &lines, ("java", None), args));
+            let own = Side::take(&ours, &argv, &lines, ("ours", tool.as_deref()), args);
+            let own = own.context("our servers");
             let theirs = theirs.join().map_err(|_| anyhow!("a thread of the run panicked"))?;
             anyhow::Ok((theirs.context("the Java servers")?, own?))
         })?;
+        let word = if args.native { "native" } else { "mqadmin" };
         let mut count = 0;
         let mut identical = 0;
         for (at, line) in lines.iter().enumerate() {
             let (theirs, own) = ((&theirs.said[at], &theirs.names), (&own.said[at], &own.names));
-            let differing = compare(&format!("mqadmin {release} {}", line.name), line, theirs, own);
-            let exists = !theirs.0.out.ends_with(" not exist.\n") || line.is_bare;
+            let differing = compare(&format!("{word} {release} {}", line.name), line, theirs, own);
+            let exists = [theirs, own].iter().all(|told| !told.0.out.ends_with(" not exist.\n"));
+            let exists = exists || line.is_bare;
+            if !exists && args.native {
+                continue;
+            }
             count += usize::from(exists);
             identical += usize::from(exists && differing.is_empty());
             for difference in differing {
@@ -108,7 +123,7 @@ impl Side {
         servers: &Servers,
         argv: &[String],
         lines: &[Line],
-        label: &str,
+        (label, tool): (&str, Option<&Path>),
         args: &Args,
     ) -> Result<Side> {
         let mut site = Site::start(servers, label)?;
@@ -117,7 +132,12 @@ impl Side {
         let mut said = Vec::new();
         for line in lines {
             let start = Instant::now();
-            said.push(driver.run(line, &site).with_context(|| line.name.clone())?);
+            let told = match tool {
+                Some(tool) => driver::run_native(tool, line, &driver, &site),
+                None => driver.run(line, &site),
+            };
+            let told = told.with_context(|| line.name.clone())?;
+            said.push(if args.native { told.without_words() } else { told });
             if args.all {
                 println!("{label} {:4} ms {}", start.elapsed().as_millis(), line.name);
             }
@@ -130,6 +150,17 @@ impl Side {
         ];
         Ok(Side { said, names })
     }
+}
+
+/// Our own mqadmin: that of a folder, or built now.
+fn native_tool(folder: Option<&Path>) -> Result<PathBuf> {
+    if let Some(folder) = folder {
+        return Ok(folder.join("mqadmin"));
+    }
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(workspace::root()).args(["build", "-p", "tools", "--bin", "mqadmin"]);
+    workspace::run(&mut cargo).context("mqadmin does not build")?;
+    Ok(workspace::target().join("debug/mqadmin"))
 }
 
 type Told<'a> = (&'a Said, &'a Vec<(String, &'static str)>);

@@ -10,7 +10,7 @@ use remoting::protocol::body::Body;
 use remoting::protocol::code::ResponseCode;
 use remoting::protocol::command::Responder;
 use remoting::protocol::header::GetBrokerConfigResponseHeader;
-use runtime::config::{UpdateError, to_text};
+use runtime::config::{Process, UpdateError, to_text, without_nulls};
 use tracing::info;
 
 use super::after_disk_work;
@@ -42,6 +42,7 @@ pub(crate) fn show(
     if !settings.kept.contains_key("haListenPort") {
         entries.insert("haListenPort".to_owned(), (u32::from(address.port()) + 1).to_string());
     }
+    without_nulls(Process::Broker, &mut entries);
     let pairs: Vec<_> = entries.iter().collect();
     let version = String::from_utf8_lossy(&version.encode()).into_owned();
     let header = GetBrokerConfigResponseHeader { version };
