@@ -51,6 +51,7 @@ const CARGO_STEPS: &[(&str, &[&str])] = &[
     ("answers and files beside Java's", &["xtask", "compare"]),
     ("metrics beside Java's", &["xtask", "compare", "--metrics"]),
     ("Java's mqadmin beside Java's servers", &["xtask", "mqadmin"]),
+    ("our mqadmin beside Java's", &["xtask", "mqadmin", "--native"]),
     ("real Java and Go clients", &["xtask", "compat"]),
 ];
 

@@ -38,13 +38,12 @@ pub struct Driver {
 }
 
 impl Said {
-    /// What two tools have in common: no usage text, and of an error that there is one.
-    pub fn without_words(mut self) -> Said {
-        if let Some(at) = self.out.find("usage: mqadmin") {
+    /// What two tools have in common: no usage text.
+    pub fn without_usage(mut self) -> Said {
+        if self.out.contains("Usage: mqadmin") {
+            self.out.clear();
+        } else if let Some(at) = self.out.find("usage: mqadmin") {
             self.out.truncate(at);
-        }
-        if !self.err.is_empty() {
-            "an error".clone_into(&mut self.err);
         }
         self
     }
@@ -54,7 +53,10 @@ impl Said {
 pub fn run_native(tool: &Path, line: &Line, driver: &Driver, site: &Site) -> Result<Said> {
     thread::sleep(line.wait);
     let mut command = Command::new(tool);
-    command.args(driver.words(line, site)).arg("--java-exit").current_dir(site.home());
+    command.args(driver.words(line, site)).current_dir(site.home());
+    if line.words.first().is_some_and(|word| word != "help") {
+        command.arg("--java-exit");
+    }
     command.envs(environment(site)).stdin(Stdio::null());
     let paths = ["tool.out", "tool.err"].map(|name| site.home().join(name));
     let [out, err] = &paths;

@@ -99,7 +99,11 @@ pub fn run(args: &Args) -> Result<bool> {
         let mut identical = 0;
         for (at, line) in lines.iter().enumerate() {
             let (theirs, own) = ((&theirs.said[at], &theirs.names), (&own.said[at], &own.names));
-            let differing = compare(&format!("{word} {release} {}", line.name), line, theirs, own);
+            let name = format!("{word} {release} {}", line.name);
+            let differing = match args.native {
+                true => compare_native(&name, line, theirs, own),
+                false => compare(&name, line, theirs, own),
+            };
             let exists = [theirs, own].iter().all(|told| !told.0.out.ends_with(" not exist.\n"));
             let exists = exists || line.is_bare;
             if !exists && args.native {
@@ -137,7 +141,7 @@ impl Side {
                 None => driver.run(line, &site),
             };
             let told = told.with_context(|| line.name.clone())?;
-            said.push(if args.native { told.without_words() } else { told });
+            said.push(if args.native { told.without_usage() } else { told });
             if args.all {
                 println!("{label} {:4} ms {}", start.elapsed().as_millis(), line.name);
             }
@@ -189,6 +193,21 @@ fn compare(name: &str, line: &Line, java: Told<'_>, ours: Told<'_>) -> Vec<Strin
     let differing = of_lines(file(java), file(ours), false);
     all.extend(differing.into_iter().map(|difference| format!("{name}: file {difference}")));
     all
+}
+
+/// The same of two tools. Of a failure it counts that there is one, and where Java tells one on
+/// standard output, that is one difference.
+fn compare_native(name: &str, line: &Line, java: Told<'_>, ours: Told<'_>) -> Vec<String> {
+    let (theirs, own) = (java.0.err.is_empty(), ours.0.err.is_empty());
+    if theirs && !own {
+        let said = noise::lines(&ours.0.err, ours.1, false).join(" ");
+        return vec![format!("{name}: refused: {said}")];
+    }
+    let silent = |told: Told<'_>| {
+        let err = if told.0.err.is_empty() { "" } else { "an error" };
+        Said { err: err.to_owned(), ..told.0.clone() }
+    };
+    compare(name, line, (&silent(java), java.1), (&silent(ours), ours.1))
 }
 
 /// Lines that only one has; those that begin with the same word together.
