@@ -53,6 +53,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    runtime::process::small_pages();
     let options = match program::options::<Options>() {
         Ok(options) => options,
         Err(code) => return code,

@@ -82,6 +82,7 @@ struct Ready<'a> {
 }
 
 fn main() -> ExitCode {
+    runtime::process::small_pages();
     let options = match program::options::<Options>() {
         Ok(options) => options,
         Err(code) => return code,

@@ -60,6 +60,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    process::small_pages();
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(error) => {
