@@ -68,9 +68,9 @@ pub fn run(
     log: (LogFormat, LogTarget),
     program: impl Future<Output = anyhow::Result<()>>,
 ) -> ExitCode {
-    #[cfg(feature = "faults")]
-    if let Err(error) = store::faults::from_environment() {
-        return process::failed(&anyhow::Error::msg(error));
-    }
-    process::run(log, program)
+    process::run(log, async {
+        #[cfg(feature = "faults")]
+        store::faults::from_environment().map_err(anyhow::Error::msg)?;
+        program.await
+    })
 }
