@@ -249,7 +249,8 @@ final class PushScenarios {
         consumer.registerMessageListener(inbox.concurrently());
         consumer.start();
         c.send(0, "first");
-        inbox.await(1, 20_000);
+        // A client that beats while it rebalances tells its subscription at its next heartbeat.
+        inbox.await(1, 45_000);
         Check.equal("pull of an unsubscribed topic", 24, wire.call(
                 Pull.of(c.group, other, 0).registered(0).request()).getCode());
         long future = System.currentTimeMillis() + 60_000;
