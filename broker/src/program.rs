@@ -68,9 +68,11 @@ pub fn run(
     log: (LogFormat, LogTarget),
     program: impl Future<Output = anyhow::Result<()>>,
 ) -> ExitCode {
-    process::run(log, async {
-        #[cfg(feature = "faults")]
+    #[cfg(feature = "faults")]
+    let program = async {
+        // Once the log is there, which says so.
         store::faults::from_environment().map_err(anyhow::Error::msg)?;
         program.await
-    })
+    };
+    process::run(log, program)
 }
