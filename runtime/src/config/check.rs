@@ -67,9 +67,7 @@ impl Finding {
             Fate::Refused(reason) => (Level::Stops, (*reason).to_owned()),
             Fate::Outside(expected) => (Level::Stops, format!("must be {expected}")),
         };
-        let boolean = known.is_some_and(|known| known.kind == "boolean");
-        let clear = ["true", "false"].iter().any(|word| value.eq_ignore_ascii_case(word));
-        let level = match boolean && !clear && *fate == Fate::Applied {
+        let level = match *fate == Fate::Applied && outcome.is_vague(process) {
             true => {
                 said.push_str("; counts as false, as only true is true");
                 level.max(Level::Look)

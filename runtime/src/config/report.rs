@@ -34,6 +34,15 @@ pub enum Fate {
     Outside(String),
 }
 
+impl Outcome {
+    /// Whether it is a boolean whose text is neither true nor false: Java takes that for false.
+    #[must_use]
+    pub(super) fn is_vague(&self, process: Process) -> bool {
+        let boolean = process.key(&self.key).is_some_and(|known| known.kind == "boolean");
+        boolean && !["true", "false"].iter().any(|word| self.value.eq_ignore_ascii_case(word))
+    }
+}
+
 impl Fate {
     /// Tells whether a start has to stop at it.
     #[must_use]

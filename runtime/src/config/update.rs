@@ -68,12 +68,8 @@ pub fn read_update(
 /// # Errors
 /// Returns the first key that did not.
 pub fn all_or_nothing(process: Process, outcomes: Vec<Outcome>) -> Result<(), UpdateError> {
-    let boolean = |key: &str| process.key(key).is_some_and(|known| known.kind == "boolean");
-    let vague = |Outcome { key, value, .. }: &Outcome| {
-        boolean(key) && !["true", "false"].iter().any(|word| value.eq_ignore_ascii_case(word))
-    };
     let fine = |outcome: &Outcome| {
-        matches!(outcome.fate, Fate::Applied | Fate::Unused(_)) && !vague(outcome)
+        matches!(outcome.fate, Fate::Applied | Fate::Unused(_)) && !outcome.is_vague(process)
     };
     match outcomes.into_iter().find(|outcome| !fine(outcome)) {
         Some(Outcome { key, value, fate: Fate::Applied | Fate::Unused(_) }) => {

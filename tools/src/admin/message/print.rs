@@ -113,12 +113,9 @@ fn time(text: Option<&str>) -> Result<Option<i64>> {
     text.map(read).transpose()
 }
 
-/// Prints the messages of a topic.
+/// Which messages, and how their bodies are read.
 #[derive(Args, Debug)]
-pub struct PrintMsg {
-    /// Name of the topic.
-    #[arg(short, long)]
-    topic: String,
+struct Choice {
     /// Charset of the bodies.
     #[arg(short, long = "charsetName", default_value = "UTF-8")]
     charset: String,
@@ -131,6 +128,22 @@ pub struct PrintMsg {
     /// Stored until.
     #[arg(short, long = "endTimestamp")]
     end: Option<String>,
+}
+
+impl Choice {
+    fn times(&self) -> Result<[Option<i64>; 2]> {
+        Ok([time(self.begin.as_deref())?, time(self.end.as_deref())?])
+    }
+}
+
+/// Prints the messages of a topic.
+#[derive(Args, Debug)]
+pub struct PrintMsg {
+    /// Name of the topic.
+    #[arg(short, long)]
+    topic: String,
+    #[command(flatten)]
+    choice: Choice,
     /// With bodies (true or false).
     #[arg(short = 'd', long = "printBody", action = ArgAction::Set, value_parser = java::truth, default_value = "true")]
     bodies: bool,
@@ -142,8 +155,8 @@ pub struct PrintMsg {
 impl PrintMsg {
     /// Carries it out.
     pub async fn run(&self, admin: &Admin, out: &Out) -> Result<()> {
-        let times = [time(self.begin.as_deref())?, time(self.end.as_deref())?];
-        let printer = Printer { out, charset: &self.charset, bodies: self.bodies };
+        let times = self.choice.times()?;
+        let printer = Printer { out, charset: &self.choice.charset, bodies: self.bodies };
         for (queue, address) in queues(admin, &self.topic, self.lmq_parent.as_deref()).await? {
             let (min, max) = span(admin, &address, &queue, times).await?;
             let name = queue_text(&queue);
@@ -151,7 +164,8 @@ impl PrintMsg {
             let bar = progress(out, max - min);
             let mut offset = min;
             while offset < max {
-                let pulled = admin.pull(&address, &queue, &self.expression, offset, BATCH).await?;
+                let pulled =
+                    admin.pull(&address, &queue, &self.choice.expression, offset, BATCH).await?;
                 offset = pulled.next;
                 bar.set_position(u64::try_from(offset - min).unwrap_or_default());
                 let (status, at) = (pulled.status.name(), offset);
@@ -190,18 +204,8 @@ pub struct PrintMsgByQueue {
     /// Id of the queue.
     #[arg(short = 'i', long = "queueId")]
     queue_id: i32,
-    /// Charset of the bodies.
-    #[arg(short, long = "charsetName", default_value = "UTF-8")]
-    charset: String,
-    /// Tags, `||` between.
-    #[arg(short = 's', long = "subExpression", default_value = "*")]
-    expression: String,
-    /// Stored since: ms, or `yyyy-MM-dd#HH:mm:ss:SSS`.
-    #[arg(short, long = "beginTimestamp")]
-    begin: Option<String>,
-    /// Stored until.
-    #[arg(short, long = "endTimestamp")]
-    end: Option<String>,
+    #[command(flatten)]
+    choice: Choice,
     /// Prints the messages (true or false).
     #[arg(short, long = "print", action = ArgAction::Set, value_parser = java::truth, default_value = "false")]
     print: bool,
@@ -227,8 +231,8 @@ impl Display for Counts {
 impl PrintMsgByQueue {
     /// Carries it out.
     pub async fn run(&self, admin: &Admin, out: &Out) -> Result<()> {
-        let times = [time(self.begin.as_deref())?, time(self.end.as_deref())?];
-        let printer = Printer { out, charset: &self.charset, bodies: self.bodies };
+        let times = self.choice.times()?;
+        let printer = Printer { out, charset: &self.choice.charset, bodies: self.bodies };
         let address = admin.broker_of(&self.topic, &self.broker).await?;
         let queue = MessageQueue {
             broker_name: self.broker.clone(),
@@ -240,7 +244,8 @@ impl PrintMsgByQueue {
         let mut tags: BTreeMap<String, u64> = BTreeMap::new();
         let mut offset = min;
         while offset < max {
-            let pulled = admin.pull(&address, &queue, &self.expression, offset, BATCH).await?;
+            let pulled =
+                admin.pull(&address, &queue, &self.choice.expression, offset, BATCH).await?;
             offset = pulled.next;
             bar.set_position(u64::try_from(offset - min).unwrap_or_default());
             if pulled.status != Status::Found {
