@@ -119,6 +119,9 @@ fn summarise(reports: &[Report], left_out: usize) -> bool {
         table.add_row([report.client.as_str(), report.scenario.as_str(), word, &detail]);
     }
     println!("{table}");
+    for report in reports.iter().filter(|report| report.outcome == Outcome::Failed) {
+        println!("failed: {} {} {}", report.client, report.scenario, report.detail);
+    }
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     failed == 0
 }
