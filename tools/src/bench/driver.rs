@@ -12,6 +12,7 @@ use super::poller::Poller;
 use super::process::{self, Usage};
 use super::report::Outcome;
 use super::tally::Tally;
+use super::watch::Watch;
 
 /// Below this the loop looks again instead of sleeping: a sleep is not that exact.
 const SPIN_BELOW: Duration = Duration::from_micros(1_500);
@@ -66,20 +67,20 @@ pub fn drive(
     connections: usize,
     load: &mut dyn Load,
 ) -> Result<Outcome> {
-    let mut poller = Poller::new()?;
+    let poller = Poller::new()?;
     let mut bench = Bench::new()?;
     for _ in 0..connections {
         let stream = TcpStream::connect(address).with_context(|| format!("connect {address}"))?;
         bench.links.add(stream, &poller)?;
     }
-    let start = Instant::now();
-    run_until(load, &mut bench, &mut poller, start, common.warmup)?;
-
-    bench.tally.reset();
-    let began = Sample::take(common.pid)?;
-    run_until(load, &mut bench, &mut poller, start, common.warmup + common.duration)?;
-    let ended = Sample::take(common.pid)?;
-    Ok(Outcome::new(&bench.tally, &began, &ended))
+    let watch = Watch::new(common.pid);
+    let mut turns = Turns { load, bench, poller, watch, start: Instant::now(), spun: Duration::ZERO };
+    turns.run_until(common.warmup)?;
+    turns.bench.tally.reset();
+    let began = Sample::take(common.pid, turns.spun)?;
+    turns.run_until(common.warmup + common.duration)?;
+    let ended = Sample::take(common.pid, turns.spun)?;
+    Ok(Outcome::new(&turns.bench.tally, &began, &ended, turns.watch.anonymous_kib))
 }
 
 /// The usage at a moment.
@@ -88,50 +89,63 @@ pub struct Sample {
     pub at: Instant,
     /// Of the server.
     pub server: Option<Usage>,
-    /// CPU time of the generator.
+    /// CPU time of the generator, without what it spent looking for something to do.
     pub own_cpu_ns: u64,
 }
 
 impl Sample {
-    fn take(pid: Option<u32>) -> Result<Self> {
+    fn take(pid: Option<u32>, spun: Duration) -> Result<Self> {
         Ok(Self {
             at: Instant::now(),
             server: pid.map(process::usage).transpose()?,
-            own_cpu_ns: process::own_cpu_ns(),
+            own_cpu_ns: process::own_cpu_ns().saturating_sub(spun.as_nanos() as u64),
         })
     }
 }
 
-fn run_until(
-    load: &mut dyn Load,
-    bench: &mut Bench,
-    poller: &mut Poller,
+/// What goes round.
+struct Turns<'a> {
+    load: &'a mut dyn Load,
+    bench: Bench,
+    poller: Poller,
+    watch: Watch,
     start: Instant,
-    end_seconds: f64,
-) -> Result<()> {
-    let end = Duration::from_secs_f64(end_seconds);
-    loop {
-        let now = start.elapsed();
-        bench.now_ns = now.as_nanos() as u64;
-        if now >= end || load.done() {
-            return Ok(());
-        }
-        let due = load.pump(bench);
-        bench.links.flush(poller)?;
-        let wait = due.map_or(end, |due| end.min(Duration::from_nanos(due))).saturating_sub(now);
-        poller.wait(Some(if wait < SPIN_BELOW { Duration::ZERO } else { wait }))?;
-        for index in 0..poller.len() {
-            let ready = poller.at(index);
-            if ready.readable {
-                bench.links.read(ready.token)?;
-                bench.now_ns = start.elapsed().as_nanos() as u64;
-                take_answers(load, ready.token, bench)?;
+    /// Time in turns that only looked whether something is due or has come.
+    spun: Duration,
+}
+
+impl Turns<'_> {
+    fn run_until(&mut self, end_seconds: f64) -> Result<()> {
+        let Self { load, bench, poller, watch, start, spun } = self;
+        let end = Duration::from_secs_f64(end_seconds);
+        let mut spun_since = None;
+        loop {
+            let now = start.elapsed();
+            *spun += spun_since.map_or(Duration::ZERO, |since| now - since);
+            bench.now_ns = now.as_nanos() as u64;
+            watch.turn(now)?;
+            if now >= end || load.done() {
+                return Ok(());
             }
-            if ready.writable {
-                bench.links.flush_one(ready.token, poller)?;
+            let due = load.pump(bench);
+            let idle = !bench.links.flush(poller)?;
+            let wait = due.map_or(end, |due| end.min(Duration::from_nanos(due))).saturating_sub(now);
+            let spins = wait < SPIN_BELOW;
+            poller.wait(Some(if spins { Duration::ZERO } else { wait }))?;
+            spun_since = (spins && idle && poller.len() == 0).then_some(now);
+            for index in 0..poller.len() {
+                let ready = poller.at(index);
+                if ready.readable {
+                    bench.links.read(ready.token)?;
+                    bench.now_ns = start.elapsed().as_nanos() as u64;
+                    take_answers(*load, ready.token, bench)?;
+                }
+                if ready.writable {
+                    bench.links.flush_one(ready.token, poller)?;
+                }
             }
+            bench.links.flush(poller)?;
         }
-        bench.links.flush(poller)?;
     }
 }
 

@@ -117,13 +117,14 @@ impl Links {
         link.stream.as_mut().map_or(Ok(()), |stream| link.input.fill(stream))
     }
 
-    /// Writes what the sockets take of everything appended.
-    pub fn flush(&mut self, poller: &Poller) -> io::Result<()> {
+    /// Writes what the sockets take of everything appended; false if there was nothing.
+    pub fn flush(&mut self, poller: &Poller) -> io::Result<bool> {
+        let any = !self.dirty.is_empty();
         while let Some(index) = self.dirty.pop() {
             self.list[index].dirty = false;
             self.flush_one(index, poller)?;
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Like `flush`, but an error is the end of its own link only.

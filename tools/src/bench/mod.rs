@@ -4,7 +4,7 @@
 //! mod ─ args ─ what to do                     driver ─ the loop: pump, wait, read, write
 //!       setup ─ route, topic, offsets           send, pull, e2e ─ loads the driver runs
 //!       compare, rows ─ rows × targets × rounds links, poller ─ sockets; template, answer ─ bytes
-//!       floor ─ the stub to measure against     tally, process, report ─ what came out
+//!       floor ─ the stub to measure against     tally, watch, process, report ─ what came out
 //! ```
 
 mod answer;
@@ -23,6 +23,7 @@ mod send;
 mod setup;
 mod tally;
 mod template;
+mod watch;
 #[cfg(test)]
 mod tests;
 

@@ -4,15 +4,13 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-/// CPU time, context switches and memory of a process.
+/// CPU time, context switches and mapped files of a process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     /// CPU time of all its threads.
     pub cpu_ns: u64,
     /// Context switches of all its threads, of both kinds.
     pub switches: u64,
-    /// Anonymous memory.
-    pub anonymous_kib: u64,
     /// Mapped files in memory.
     pub file_kib: u64,
 }
@@ -34,9 +32,15 @@ pub fn usage(pid: u32) -> Result<Usage> {
         usage.switches += field(&status, "nonvoluntary_ctxt_switches:");
     }
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    usage.anonymous_kib = field(&status, "RssAnon:");
     usage.file_kib = field(&status, "RssFile:") + field(&status, "RssShmem:");
     Ok(usage)
+}
+
+/// Anonymous memory of a process.
+pub fn anonymous_kib(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .with_context(|| format!("process {pid}"))?;
+    Ok(field(&status, "RssAnon:"))
 }
 
 /// CPU time of this thread.

@@ -55,7 +55,7 @@ pub struct Server {
     pub cores: f64,
     /// Context switches per message.
     pub switches: f64,
-    /// Anonymous memory at the end.
+    /// Most anonymous memory, the warm-up included.
     pub anonymous_mib: f64,
     /// Mapped files in memory at the end.
     pub file_mib: f64,
@@ -63,7 +63,7 @@ pub struct Server {
 
 impl Outcome {
     /// Computes it from the counts between two samples.
-    pub fn new(tally: &Tally, began: &Sample, ended: &Sample) -> Self {
+    pub fn new(tally: &Tally, began: &Sample, ended: &Sample, anonymous_kib: u64) -> Self {
         let seconds = (ended.at - began.at).as_secs_f64();
         let messages = tally.messages.max(1) as f64;
         let at = |quantile| tally.latency.value_at_quantile(quantile) as f64 / 1e3;
@@ -74,7 +74,7 @@ impl Outcome {
                 cpu_us: cpu_ns / 1e3 / messages,
                 cores: cpu_ns / 1e9 / seconds,
                 switches: after.switches.saturating_sub(before.switches) as f64 / messages,
-                anonymous_mib: after.anonymous_kib as f64 / 1024.0,
+                anonymous_mib: anonymous_kib as f64 / 1024.0,
                 file_mib: after.file_kib as f64 / 1024.0,
             }
         });
@@ -122,7 +122,7 @@ pub fn print(common: &Common, outcome: &Outcome) -> Result<()> {
         row("server CPU per message", format!("{:.2} µs", server.cpu_us));
         row("server busy cores", format!("{:.2}", server.cores));
         row("server switches per message", format!("{:.2}", server.switches));
-        row("server anonymous memory", format!("{:.1} MiB", server.anonymous_mib));
+        row("server anonymous memory, at most", format!("{:.1} MiB", server.anonymous_mib));
         row("server mapped files", format!("{:.1} MiB", server.file_mib));
     }
     row("generator CPU per message", format!("{:.2} µs", outcome.generator_cpu_us));

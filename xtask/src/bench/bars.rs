@@ -1,137 +1,194 @@
-//! What our broker must reach, row by row.
+//! What our servers must reach, row by row.
 
-use super::results::Line;
+use super::page::{duration, rate};
+use super::results::{Figure, Results, median};
+use super::start;
 
-/// A bar: every figure that is given must hold.
-#[derive(Clone, Copy, Default)]
+/// A figure of a row that must be on the right side of a limit.
 pub struct Bar {
     /// The row.
     pub row: &'static str,
-    /// Least share of the floor's rate.
-    pub share: Option<f64>,
-    /// Most of Java's CPU per message.
-    pub cpu: Option<f64>,
-    /// Least rate, messages per second.
-    pub rate: Option<f64>,
-    /// Least of Java's rate.
-    pub rate_to_java: Option<f64>,
-    /// Most of Java's median and 99th percentile.
-    pub latency_to_java: Option<f64>,
-    /// Most of the floor's median.
-    pub p50_to_floor: Option<f64>,
-    /// Most of the floor's 99th percentile.
-    pub p99_to_floor: Option<f64>,
+    figure: Figure,
+    limit: Limit,
+    of: Of,
 }
 
-const NONE: Bar = Bar {
-    row: "",
-    share: None,
-    cpu: None,
-    rate: None,
-    rate_to_java: None,
-    latency_to_java: None,
-    p50_to_floor: None,
-    p99_to_floor: None,
-};
-
-const fn send(row: &'static str, share: f64, cpu: f64) -> Bar {
-    Bar { row, share: Some(share), cpu: Some(cpu), ..NONE }
+#[derive(Clone, Copy)]
+enum Limit {
+    Least(f64),
+    Most(f64),
 }
 
-const fn sync(row: &'static str, share: f64) -> Bar {
-    Bar { row, share: Some(share), rate_to_java: Some(2.5), ..NONE }
+/// What the limit counts: units of the figure, or times another figure of the same round.
+#[derive(Clone, Copy)]
+enum Of {
+    Units,
+    Floor,
+    Java,
+    /// Times the figure of another row of ours.
+    Row(&'static str),
 }
+
+const fn least(row: &'static str, figure: Figure, limit: f64, of: Of) -> Bar {
+    Bar { row, figure, limit: Limit::Least(limit), of }
+}
+
+const fn most(row: &'static str, figure: Figure, limit: f64, of: Of) -> Bar {
+    Bar { row, figure, limit: Limit::Most(limit), of }
+}
+
+const ONE: &str = "send 128 B, 1 × 1";
+const THIRD: &str = "send 1 KiB at a third of the floor";
+const BATCH: &str = "send 128 B, 16 × 1, batch 32";
+const ARRIVAL: &str = "end to end 128 B at 500/s";
+const ONE_GROUP: &str = "end to end 128 B at 2,000/s, 1 group";
+const GROUPS: &str = "end to end 128 B at 2,000/s, 16 groups";
+const PULL: &str = "pull 32 × 128 B, 4 × 1";
+const SYNC: [&str; 3] =
+    ["sync flush 1 KiB, 1 × 1", "sync flush 1 KiB, 64 × 1", "sync flush 1 KiB, 256 × 1"];
+const NARROW: &str = "10 queues, 128 B, 64 × 1";
 
 /// The bars; rows without one are shown all the same.
-pub const BARS: [Bar; 15] = [
-    send("send 128 B, 64 × 1", 0.65, 1.0 / 3.0),
-    send("send 1 KiB, 64 × 1", 0.60, 1.0 / 3.0),
-    send("send 4 KiB, 64 × 1", 0.59, 1.0 / 3.0),
-    send("send 128 B, 16 × 16", 0.35, 1.0 / 8.0),
-    send("send 1 KiB, 16 × 16", 0.35, 1.0 / 8.0),
-    Bar { row: "send 128 B, 16 × 1, batch 32", cpu: Some(1.0 / 8.0), rate: Some(1e6), ..NONE },
-    Bar { row: "send 128 B, 1 × 1", p50_to_floor: Some(1.2), latency_to_java: Some(0.8), ..NONE },
-    Bar {
-        row: "send 1 KiB at a third of the floor",
-        p99_to_floor: Some(1.3),
-        latency_to_java: Some(0.1),
-        ..NONE
-    },
-    Bar { row: "end to end 128 B at 500/s", latency_to_java: Some(1.0 / 3.0), ..NONE },
-    Bar { row: "pull 32 × 128 B, 4 × 1", cpu: Some(0.25), rate: Some(8e5), ..NONE },
-    Bar { row: "pull one tag of ten, 4 × 1", cpu: Some(0.25), ..NONE },
-    Bar { row: "pull one of ten by SQL92, 4 × 1", cpu: Some(0.25), ..NONE },
-    sync("sync flush 1 KiB, 1 × 1", 0.7),
-    sync("sync flush 1 KiB, 64 × 1", 0.6),
-    sync("sync flush 1 KiB, 256 × 1", 0.7),
+pub const BARS: &[Bar] = &[
+    most(start::FIRST, Figure::P50, 100_000.0, Of::Units),
+    most(start::FIRST, Figure::P50, 0.1, Of::Java),
+    most(start::IDLE, Figure::Memory, 15.0, Of::Units),
+    most(start::IDLE, Figure::Memory, 0.1, Of::Java),
+    least("send 128 B, 64 × 1", Figure::Rate, 0.65, Of::Floor),
+    most("send 128 B, 64 × 1", Figure::Cpu, 1.0 / 3.0, Of::Java),
+    least("send 1 KiB, 64 × 1", Figure::Rate, 0.60, Of::Floor),
+    most("send 1 KiB, 64 × 1", Figure::Cpu, 1.0 / 3.0, Of::Java),
+    least("send 4 KiB, 64 × 1", Figure::Rate, 0.59, Of::Floor),
+    most("send 4 KiB, 64 × 1", Figure::Cpu, 1.0 / 3.0, Of::Java),
+    least("send 128 B, 16 × 16", Figure::Rate, 0.35, Of::Floor),
+    most("send 128 B, 16 × 16", Figure::Cpu, 1.0 / 8.0, Of::Java),
+    least("send 1 KiB, 16 × 16", Figure::Rate, 0.35, Of::Floor),
+    most("send 1 KiB, 16 × 16", Figure::Cpu, 1.0 / 8.0, Of::Java),
+    most(BATCH, Figure::Cpu, 1.0 / 8.0, Of::Java),
+    least(BATCH, Figure::Rate, 1e6, Of::Units),
+    most(ONE, Figure::P50, 1.2, Of::Floor),
+    most(ONE, Figure::P50, 0.8, Of::Java),
+    most(THIRD, Figure::P99, 1.3, Of::Floor),
+    most(THIRD, Figure::P999, 1.3, Of::Floor),
+    most(THIRD, Figure::P99, 0.1, Of::Java),
+    most(THIRD, Figure::P999, 0.1, Of::Java),
+    most(ARRIVAL, Figure::P50, 1.0 / 3.0, Of::Java),
+    most(ARRIVAL, Figure::P99, 1.0 / 3.0, Of::Java),
+    most(GROUPS, Figure::Cpu, 1.5, Of::Row(ONE_GROUP)),
+    most(GROUPS, Figure::Cpu, 0.25, Of::Java),
+    most(PULL, Figure::Cpu, 0.25, Of::Java),
+    least(PULL, Figure::Rate, 8e5, Of::Units),
+    most("pull one tag of ten, 4 × 1", Figure::Cpu, 0.25, Of::Java),
+    most("pull one of ten by SQL92, 4 × 1", Figure::Cpu, 0.25, Of::Java),
+    most(start::FULL, Figure::Memory, 60.0, Of::Units),
+    most(start::FULL, Figure::Memory, 0.1, Of::Java),
+    least(SYNC[0], Figure::Rate, 0.7, Of::Floor),
+    least(SYNC[0], Figure::Rate, 2.5, Of::Java),
+    least(SYNC[1], Figure::Rate, 0.6, Of::Floor),
+    least(SYNC[1], Figure::Rate, 2.5, Of::Java),
+    least(SYNC[2], Figure::Rate, 0.7, Of::Floor),
+    least(SYNC[2], Figure::Rate, 2.5, Of::Java),
+    least("10,000 queues, 128 B, 64 × 1", Figure::Rate, 0.9, Of::Row(NARROW)),
+    least("100,000 queues, 128 B, 64 × 1", Figure::Rate, 0.85, Of::Row(NARROW)),
 ];
 
 impl Bar {
-    /// Whether a line is above it; `None` where a line that it compares with is missing.
-    pub fn holds(&self, ours: &Line, java: Option<&Line>) -> Option<bool> {
-        let least = |got: f64, bar: Option<f64>| bar.is_none_or(|bar| got >= bar);
-        let most = |got: f64, bar: Option<f64>| bar.is_none_or(|bar| got <= bar);
-        let compares_java = self.cpu.or(self.rate_to_java).or(self.latency_to_java).is_some();
-        let java = match java {
-            Some(java) => java.clone(),
-            None if compares_java => return None,
-            None => Line::default(),
+    /// What our server came to, in what the limit counts; `None` without what it compares.
+    pub fn value(&self, results: &Results) -> Option<f64> {
+        let other = match self.of {
+            Of::Units => return results.median(self.row, "ours", self.figure),
+            Of::Floor => (self.row, "floor"),
+            Of::Java => (self.row, "java"),
+            Of::Row(row) => (row, "ours"),
         };
-        let p50 = ours.p50 / java.p50;
-        let p99 = ours.p99 / java.p99;
-        Some(
-            least(ours.share.unwrap_or(0.0), self.share)
-                && most(ours.cpu_us / java.cpu_us, self.cpu)
-                && least(ours.rate, self.rate)
-                && least(ours.rate / java.rate, self.rate_to_java)
-                && most(p50.max(p99), self.latency_to_java)
-                && most(ours.p50_to_floor.unwrap_or(f64::INFINITY), self.p50_to_floor)
-                && most(ours.p99_to_floor.unwrap_or(f64::INFINITY), self.p99_to_floor),
-        )
+        let pairs = results.pairs((self.row, "ours"), other, self.figure);
+        median(pairs.into_iter().map(|(own, other)| own / other).collect())
+    }
+
+    /// Whether a value is on the right side.
+    pub fn holds(&self, value: f64) -> bool {
+        match self.limit {
+            Limit::Least(limit) => value >= limit,
+            Limit::Most(limit) => value <= limit,
+        }
     }
 
     /// The bar in words.
     pub fn words(&self) -> String {
-        let mut words = Vec::new();
-        let mut word = |what: &str, bar: Option<f64>, suffix: &str| {
-            if let Some(bar) = bar {
-                words.push(format!("{what} {}{suffix}", short(bar)));
-            }
+        let what = match self.figure {
+            Figure::Rate => "rate",
+            Figure::P50 => "p50",
+            Figure::P99 => "p99",
+            Figure::P999 => "p99.9",
+            Figure::Cpu => "CPU/msg",
+            Figure::Switches => "switches/msg",
+            Figure::Memory => "memory",
+            Figure::Load => "load",
         };
-        word("≥", self.share, " of the floor");
-        word("≥", self.rate, " a second");
-        word("≥", self.rate_to_java, " × Java's rate");
-        word("CPU ≤", self.cpu, " × Java's");
-        word("p50 ≤", self.p50_to_floor, " × the floor's");
-        word("p99 ≤", self.p99_to_floor, " × the floor's");
-        word("p50, p99 ≤", self.latency_to_java, " × Java's");
-        words.join(", ")
+        let (sign, limit) = match self.limit {
+            Limit::Least(limit) => ("≥", limit),
+            Limit::Most(limit) => ("≤", limit),
+        };
+        let of = match self.of {
+            Of::Units => String::new(),
+            Of::Floor => " × the floor's".to_owned(),
+            Of::Java => " × Java's".to_owned(),
+            Of::Row(row) => format!(" × that of {row}"),
+        };
+        format!("{what} {sign} {}{of}", self.show(limit))
     }
-}
 
-fn short(number: f64) -> String {
-    match number {
-        number if number >= 1e6 => format!("{} M", number / 1e6),
-        number if number >= 1e3 => format!("{} k", number / 1e3),
-        number => format!("{number:.2}"),
+    /// A value in the form that fits what the limit counts.
+    pub fn show(&self, value: f64) -> String {
+        match (self.of, self.figure) {
+            (Of::Units, Figure::Rate) => rate(value),
+            (Of::Units, Figure::P50 | Figure::P99 | Figure::P999 | Figure::Cpu) => duration(value),
+            (Of::Units, Figure::Memory) => format!("{value:.1} MB"),
+            _ => format!("{value:.2}"),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::results::{Latency, Outcome, Run};
     use super::*;
 
+    fn run(row: &str, target: &str, round: usize, per_second: f64, p50: f64) -> Run {
+        let latency_us = Latency { p50, ..Latency::default() };
+        Run::new(row, target, round, Outcome { per_second, latency_us, ..Outcome::default() })
+    }
+
     #[test]
-    fn every_figure_of_a_bar_counts() {
-        let bar = send("row", 0.5, 0.25);
-        let java = Line { cpu_us: 40.0, ..Line::default() };
-        let ours = Line { share: Some(0.5), cpu_us: 10.0, ..Line::default() };
-        assert_eq!(bar.holds(&ours, Some(&java)), Some(true));
-        assert_eq!(bar.holds(&ours, None), None);
-        let slow = Line { share: Some(0.49), ..ours.clone() };
-        assert_eq!(bar.holds(&slow, Some(&java)), Some(false));
-        let costly = Line { cpu_us: 10.1, ..ours };
-        assert_eq!(bar.holds(&costly, Some(&java)), Some(false));
-        assert_eq!(bar.words(), "≥ 0.50 of the floor, CPU ≤ 0.25 × Java's");
+    fn ratios_are_of_the_same_round() {
+        let runs = vec![
+            run("a", "floor", 0, 100.0, 0.0),
+            run("a", "floor", 1, 300.0, 0.0),
+            run("a", "ours", 0, 50.0, 0.0),
+            run("a", "ours", 1, 180.0, 0.0),
+            run("b", "ours", 1, 90.0, 20.0),
+        ];
+        let results = Results { runs, ..Results::default() };
+        let share = least("a", Figure::Rate, 0.56, Of::Floor);
+        let value = share.value(&results).expect("both measured");
+        assert!((value - 0.55).abs() < 1e-9 && !share.holds(value), "{value}");
+        assert_eq!(share.words(), "rate ≥ 0.56 × the floor's");
+        let loss = least("b", Figure::Rate, 0.5, Of::Row("a"));
+        assert_eq!(loss.value(&results).map(|value| loss.holds(value)), Some(true));
+        assert_eq!(least("b", Figure::Rate, 0.5, Of::Java).value(&results), None);
+        let absolute = most("b", Figure::P50, 19.0, Of::Units);
+        assert_eq!(absolute.value(&results).map(|value| absolute.holds(value)), Some(false));
+        assert_eq!(absolute.words(), "p50 ≤ 19 µs");
+        // What was not measured is no 0.
+        assert_eq!(most("a", Figure::P50, 19.0, Of::Units).value(&results), None);
+    }
+
+    #[test]
+    fn no_two_bars_say_the_same() {
+        let mut words: Vec<_> = BARS.iter().map(|bar| (bar.row, bar.words())).collect();
+        words.sort();
+        let count = words.len();
+        words.dedup();
+        assert_eq!(words.len(), count);
     }
 }

@@ -1,22 +1,25 @@
-//! One server that is measured: how it is started, pinned and asked for its memory.
+//! One server that is measured: how it is started and pinned.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use bytes::BytesMut;
+use remoting::protocol::code::RequestCode;
+use remoting::protocol::command::{FRAME_SIZE_MAX, Frame, RequestHead, encode_request};
+use remoting::protocol::header::{SendMessageRequestHeader, Short};
 
-use super::results::Start;
 use crate::compat::{self, Process, Role, Servers};
 use crate::workspace;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What a JVM still does after its start.
-const SETTLE: Duration = Duration::from_secs(2);
+/// Between two attempts at a server that does not serve yet.
+const RETRY: Duration = Duration::from_millis(1);
 
 /// Options of the Java broker; those of its own script ask for 8 GiB of heap.
 const JAVA_OPTIONS: [&str; 7] = [
@@ -29,84 +32,87 @@ const JAVA_OPTIONS: [&str; 7] = [
     "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
 ];
 
+/// What a candidate is started from.
+#[derive(Clone, Copy)]
+pub enum Server<'a> {
+    /// The stub that does the least, in this folder.
+    Floor(&'a Path),
+    /// Our broker and name server, in this folder.
+    Ours(&'a Path),
+    /// Java's, on this class path.
+    Java(&'a str),
+}
+
 /// A running server.
 pub struct Candidate {
-    name: &'static str,
+    /// Which.
+    pub name: &'static str,
     /// Where it listens.
     pub address: String,
-    /// From the start of its process until it accepted a connection.
-    took: Duration,
+    /// From the start of its process until it had stored a message, or listened.
+    pub took: Duration,
     process: Process,
     // Stopped after the broker.
     _name_server: Option<Process>,
 }
 
-impl Candidate {
-    /// The stub that does the least.
-    pub fn floor(binaries: &Path, home: &Path, sync: bool) -> Result<Self> {
-        let mut argv = vec![text(&binaries.join("mqbench")), "floor".to_owned()];
-        argv.extend(["--listen", "127.0.0.1:0", "--file"].map(str::to_owned));
-        argv.push(text(&home.join("floor.log")));
-        argv.extend(sync.then(|| "--sync".to_owned()));
-        let begun = Instant::now();
-        let mut process = Process::start(&argv, &[], &home.join("floor.out"), true)?;
-        let mut ready = String::new();
-        let output = process.child.stdout.take().context("no standard output")?;
-        BufReader::new(output).read_line(&mut ready)?;
-        let address = ready.split(' ').nth(1).context("the floor does not start")?.to_owned();
-        Ok(Self { name: "floor", address, took: begun.elapsed(), process, _name_server: None })
+impl Server<'_> {
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Floor(_) => "floor",
+            Self::Ours(_) => "ours",
+            Self::Java(_) => "java",
+        }
     }
 
-    /// Our broker and name server.
-    pub fn ours(binaries: &Path, home: &Path, sync: bool) -> Result<Self> {
-        let servers = Servers::Ours(binaries.to_owned());
-        Self::broker("ours", home, sync, &|role, config| servers.argv(role, config))
+    /// Starts it with its files below `home`; a broker with a name server of its own.
+    pub fn start(self, home: &Path, sync: bool) -> Result<Candidate> {
+        match self {
+            Self::Floor(folder) => floor(folder, home, sync),
+            Self::Ours(_) | Self::Java(_) => self.broker(home, sync),
+        }
     }
 
-    /// Java's.
-    pub fn java(class_path: &str, home: &Path, sync: bool) -> Result<Self> {
+    fn argv(self, role: Role, home: &Path, config: &Path) -> Vec<String> {
+        let class_path = match self {
+            Self::Java(class_path) => class_path,
+            Self::Floor(folder) | Self::Ours(folder) => {
+                return Servers::Ours(folder.to_owned()).argv(role, config);
+            }
+        };
         // Its logs are on, below this home.
         let user = format!("-Duser.home={}", text(home));
-        Self::broker("java", home, sync, &|role, config| {
-            let main = match role {
-                Role::NameServer => "org.apache.rocketmq.namesrv.NamesrvStartup",
-                Role::Broker => "org.apache.rocketmq.broker.BrokerStartup",
-            };
-            let mut argv = vec!["java"];
-            match role {
-                Role::NameServer => argv.push("-Xmx256m"),
-                Role::Broker => argv.extend(JAVA_OPTIONS),
-            }
-            let config = text(config);
-            argv.extend(compat::DISK_LEVELS);
-            argv.extend([&user, "-cp", class_path, main, "-c", &config]);
-            argv.into_iter().map(str::to_owned).collect()
-        })
+        let main = match role {
+            Role::NameServer => "org.apache.rocketmq.namesrv.NamesrvStartup",
+            Role::Broker => "org.apache.rocketmq.broker.BrokerStartup",
+        };
+        let mut argv = vec!["java"];
+        match role {
+            Role::NameServer => argv.push("-Xmx256m"),
+            Role::Broker => argv.extend(JAVA_OPTIONS),
+        }
+        let config = text(config);
+        argv.extend(compat::DISK_LEVELS);
+        argv.extend([&user, "-cp", class_path, main, "-c", &config]);
+        argv.into_iter().map(str::to_owned).collect()
     }
 
-    fn broker(
-        name: &'static str,
-        home: &Path,
-        sync: bool,
-        argv: &dyn Fn(Role, &Path) -> Vec<String>,
-    ) -> Result<Self> {
+    fn spawn(self, role: Role, home: &Path, config: &Path, log: &Path) -> Result<Process> {
+        let env = [("ROCKETMQ_HOME", text(home))];
+        Process::start(&self.argv(role, home, config), &env, log, false)
+    }
+
+    fn broker(self, home: &Path, sync: bool) -> Result<Candidate> {
+        let name = self.name();
         let home = home.join(name);
         fs::create_dir_all(home.join("conf"))?;
-        let env = [("ROCKETMQ_HOME", text(&home))];
-        let name_server_port = compat::free_port()?;
-        let settings = [
-            ("listenPort", name_server_port.to_string()),
-            ("kvConfigPath", text(&home.join("kvConfig.json"))),
-            ("configStorePath", text(&home.join("namesrv.properties"))),
-        ];
-        let config = compat::write_config(&home, "namesrv", &settings)?;
-        let log = home.join("namesrv.out");
-        let name_server = Process::start(&argv(Role::NameServer, &config), &env, &log, false)?;
+        let (name_server, name_server_address) = self.name_server(&home)?;
         let port = compat::free_port()?;
         let settings = [
             ("brokerName", name.to_owned()),
             ("brokerIP1", "127.0.0.1".to_owned()),
-            ("namesrvAddr", compat::loopback(name_server_port).to_string()),
+            ("namesrvAddr", name_server_address.to_string()),
             ("listenPort", port.to_string()),
             ("haListenPort", compat::free_port()?.to_string()),
             ("storePathRootDir", text(&home.join("store"))),
@@ -119,18 +125,42 @@ impl Candidate {
         ];
         let config = compat::write_config(&home, "broker", &settings)?;
         let address = compat::loopback(port);
-        let begun = Instant::now();
         let log = home.join("broker.out");
-        let mut process = Process::start(&argv(Role::Broker, &config), &env, &log, false)?;
-        while TcpStream::connect(address).is_err() {
-            let running = process.ended()?.is_none() && begun.elapsed() < PATIENCE;
-            ensure!(running, "{name} does not start:\n{}", compat::log_tail(&log));
-            thread::sleep(Duration::from_millis(1));
-        }
+        let begun = Instant::now();
+        let mut process = self.spawn(Role::Broker, &home, &config, &log)?;
+        await_server(name, &mut process, &log, || stores(address))?;
         let (address, took) = (address.to_string(), begun.elapsed());
-        Ok(Self { name, address, took, process, _name_server: Some(name_server) })
+        Ok(Candidate { name, address, took, process, _name_server: Some(name_server) })
     }
 
+    fn name_server(self, home: &Path) -> Result<(Process, SocketAddr)> {
+        let address = compat::loopback(compat::free_port()?);
+        let settings = [
+            ("listenPort", address.port().to_string()),
+            ("kvConfigPath", text(&home.join("kvConfig.json"))),
+            ("configStorePath", text(&home.join("namesrv.properties"))),
+        ];
+        let config = compat::write_config(home, "namesrv", &settings)?;
+        let log = home.join("namesrv.out");
+        Ok((self.spawn(Role::NameServer, home, &config, &log)?, address))
+    }
+}
+
+fn floor(folder: &Path, home: &Path, sync: bool) -> Result<Candidate> {
+    let mut argv = vec![text(&folder.join("mqbench")), "floor".to_owned()];
+    argv.extend(["--listen", "127.0.0.1:0", "--file"].map(str::to_owned));
+    argv.push(text(&home.join("floor.log")));
+    argv.extend(sync.then(|| "--sync".to_owned()));
+    let begun = Instant::now();
+    let mut process = Process::start(&argv, &[], &home.join("floor.out"), true)?;
+    let mut ready = String::new();
+    let output = process.child.stdout.take().context("no standard output")?;
+    BufReader::new(output).read_line(&mut ready)?;
+    let address = ready.split(' ').nth(1).context("the floor does not start")?.to_owned();
+    Ok(Candidate { name: "floor", address, took: begun.elapsed(), process, _name_server: None })
+}
+
+impl Candidate {
     /// As `mqbench compare` wants it.
     pub fn target(&self) -> String {
         format!("{}={},{}", self.name, self.address, self.process.child.id())
@@ -142,17 +172,64 @@ impl Candidate {
         workspace::run(Command::new("taskset").args(["-a", "-c", "-p", core, &pid]))
     }
 
-    /// What its start took, and its memory after it.
-    pub fn started(&self) -> Result<Start> {
-        thread::sleep(SETTLE);
+    /// Its anonymous memory now.
+    pub fn anonymous_mib(&self) -> Result<f64> {
         let pid = self.process.child.id();
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         let kib = kib.and_then(|text| text.trim().strip_suffix(" kB"));
         let kib: f64 = kib.context("no RssAnon")?.trim().parse()?;
-        let seconds = self.took.as_secs_f64();
-        Ok(Start { name: self.name.to_owned(), seconds, anonymous_mib: kib / 1024.0 })
+        Ok(kib / 1024.0)
     }
+}
+
+/// Waits until a server does what it is there for.
+fn await_server(
+    name: &str,
+    process: &mut Process,
+    log: &Path,
+    serves: impl Fn() -> bool,
+) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !serves() {
+        let running = process.ended()?.is_none() && Instant::now() < deadline;
+        ensure!(running, "{name} does not start:\n{}", compat::log_tail(log));
+        thread::sleep(RETRY);
+    }
+    Ok(())
+}
+
+/// Whether a broker answers a send with SEND_OK.
+fn stores(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok_and(|stream| send_code(stream).is_ok_and(|code| code == 0))
+}
+
+/// Sends one message and returns the code of the answer.
+fn send_code(mut stream: TcpStream) -> Result<i32> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let header = SendMessageRequestHeader {
+        producer_group: "bench",
+        topic: "bench-start",
+        default_topic: "TBW102",
+        default_topic_queue_nums: 4,
+        ..SendMessageRequestHeader::default()
+    };
+    let mut frame = BytesMut::new();
+    let head = RequestHead {
+        code: RequestCode::SendMessageV2.into(),
+        opaque: 1,
+        ..RequestHead::default()
+    };
+    encode_request(&mut frame, head, &Short(header), &[], b"first")?;
+    stream.write_all(&frame)?;
+    let mut prefix = [0; 4];
+    stream.read_exact(&mut prefix)?;
+    let len = u32::from_be_bytes(prefix) as usize + 4;
+    ensure!(len <= FRAME_SIZE_MAX, "an answer of {len} bytes");
+    let mut answer = BytesMut::zeroed(len);
+    answer[..4].copy_from_slice(&prefix);
+    stream.read_exact(&mut answer[4..])?;
+    Ok(Frame::decode(answer)?.code())
 }
 
 fn text(path: &Path) -> String {

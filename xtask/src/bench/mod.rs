@@ -19,8 +19,9 @@ mod candidate;
 mod page;
 mod picture;
 mod results;
+mod start;
 
-use candidate::Candidate;
+use candidate::{Candidate, Server};
 use results::{Results, Run};
 
 /// Above this others use the machine.
@@ -35,7 +36,7 @@ const LOAD_CORE: &str = "1";
 #[derive(clap::Args)]
 pub struct Args {
     /// Sets of rows, each with servers of its own
-    #[arg(long, value_delimiter = ',', default_value = "plain,sync,wide")]
+    #[arg(long, value_delimiter = ',', default_value = "start,plain,sync,wide")]
     sets: Vec<String>,
     /// Of these, the rows whose name contains this
     #[arg(long, default_value = "")]
@@ -75,10 +76,16 @@ pub fn run(args: &Args) -> Result<bool> {
         true => None,
         false => Some(Toolchain::find().server_class_path(JAVA_VERSION)?),
     };
-    let mut results = Results { load: before, rounds: args.rounds, ..Results::default() };
+    let mut servers = vec![Server::Floor(&binaries), Server::Ours(&binaries)];
+    servers.extend(java.as_deref().map(Server::Java));
+    fs::create_dir_all(compat::cache())?;
+    let mut results = Results { load: before, rounds: args.rounds, runs: Vec::new() };
     for set in &args.sets {
-        let runs = measure(args, set, &binaries, java.as_deref(), &mut results)?;
-        results.runs.extend(runs);
+        results.runs.extend(match set.as_str() {
+            // The floor keeps nothing that it would have to open.
+            "start" => start::measure(&servers[1..], args.rounds)?,
+            _ => measure(args, set, &binaries, &servers)?,
+        });
     }
     print!("{}", page::table(&results));
     if args.record {
@@ -101,28 +108,14 @@ fn binaries(folder: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// Runs a set of rows against fresh servers.
-fn measure(
-    args: &Args,
-    set: &str,
-    binaries: &Path,
-    java: Option<&str>,
-    results: &mut Results,
-) -> Result<Vec<Run>> {
-    fs::create_dir_all(compat::cache())?;
+fn measure(args: &Args, set: &str, binaries: &Path, servers: &[Server<'_>]) -> Result<Vec<Run>> {
     let home = TempDir::with_prefix_in("bench-", compat::cache())?;
-    let sync = set == "sync";
-    let floor = Candidate::floor(binaries, home.path(), sync)?;
-    let mut candidates = vec![floor, Candidate::ours(binaries, home.path(), sync)?];
-    if let Some(class_path) = java {
-        candidates.push(Candidate::java(class_path, home.path(), sync)?);
-    }
-    if results.starts.is_empty() {
-        results.starts = candidates.iter().map(Candidate::started).collect::<Result<_>>()?;
-    }
+    let start = |server: &Server<'_>| server.start(home.path(), set == "sync");
+    let candidates = servers.iter().map(start).collect::<Result<Vec<Candidate>>>()?;
     if !args.free {
         candidates.iter().try_for_each(|candidate| candidate.pin(SERVER_CORE))?;
     }
-    if let Some(java) = candidates.get(2) {
+    for java in candidates.iter().filter(|candidate| candidate.name == "java") {
         let mut warm_up = mqbench(args, binaries);
         warm_up.args(["send", "--topic", "warm-up", "--json", "--broker", &java.address]);
         warm_up.args(["--warmup", "0", "--duration", JAVA_WARMUP_SECONDS]);
@@ -137,7 +130,11 @@ fn measure(
     }
     let output = compare.stderr(Stdio::inherit()).output().context("mqbench compare")?;
     ensure!(output.status.success(), "mqbench compare: {}", output.status);
-    Ok(serde_json::from_slice(&output.stdout)?)
+    let mut runs: Vec<Run> = serde_json::from_slice(&output.stdout)?;
+    if set == "plain" {
+        runs.extend(start::full_load(&runs));
+    }
+    Ok(runs)
 }
 
 /// The load generator, on the core that the servers leave to it.

@@ -4,13 +4,16 @@ use std::fmt::Write;
 use std::fs;
 
 use super::Args;
-use super::bars::{BARS, Bar};
-use super::results::{Line, Results};
+use super::bars::BARS;
+use super::results::{Figure, Results, median};
 
 /// A floor that varies by more makes a row void.
 const SPREAD_MAX: f64 = 0.1;
 /// With a busier generator the load is what limits.
-const GENERATOR_MAX: f64 = 0.8;
+const LOAD_MAX: f64 = 0.8;
+
+/// In this order.
+const SERVERS: [&str; 3] = ["floor", "ours", "java"];
 
 /// The page.
 pub fn write(results: &Results, args: &Args) -> String {
@@ -26,7 +29,9 @@ pub fn write(results: &Results, args: &Args) -> String {
          what a row says and waiting times of 10 s. Those that are not measured are stopped\n\
          meanwhile. Figures are medians of {} rounds; shares are of the floor of the same round. \
          CPU is that of the server\nprocess, per message; latencies run from the send, or from the \
-         moment it was due; pulls count the messages that were\nlooked at.\n\n\
+         moment it was due; pulls count the messages that were\nlooked at. Memory is the most \
+         anonymous memory of the server during a row; load is how busy the load generator's\ncore \
+         was. Ratios to other rows and to Java in the second table are of the same round, too.\n\n\
          Conditions: {}, {} cores, load {:.2} before, {pinned}; {} s of warm-up and {} s of \
          measurement a row; JSON\nheaders; Java with 2 GiB of heap, G1, its logs on, and 10 s of \
          sends before the first row.\n\n\
@@ -43,83 +48,102 @@ pub fn write(results: &Results, args: &Args) -> String {
     )
 }
 
-/// The tables of rows, bars and starts.
+/// The tables of rows and bars.
 pub fn table(results: &Results) -> String {
     let mut out = String::from(
         "| row | server | rate | min – max | of floor | p50 | p99 | p99.9 | CPU/msg | of Java's | \
-         switches/msg | anonymous |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+         switches/msg | memory | load |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for row in results.rows() {
-        for server in results.servers() {
-            match results.line(row, server) {
-                Some(line) => line_of(&mut out, results, (row, server), &line),
-                None => failed(&mut out, results, row, server),
-            }
+        for server in SERVERS {
+            line(&mut out, results, row, server);
         }
     }
     bars(&mut out, results);
-    out.push_str(
-        "\n| start | until it accepts | anonymous memory 2 s later |\n| --- | --- | --- |\n",
-    );
-    for start in &results.starts {
-        let (name, mib) = (&start.name, start.anonymous_mib);
-        let _ = writeln!(out, "| {name} | {} | {mib:.1} MiB |", duration(start.seconds * 1e6));
-    }
     out
 }
 
-fn line_of(out: &mut String, results: &Results, (row, server): (&str, &str), line: &Line) {
-    let java = results.line(row, "java").filter(|_| server == "ours");
-    let dash = || "–".to_owned();
-    let ratio = java.map_or_else(dash, |java| format!("{:.2}", line.cpu_us / java.cpu_us));
-    let share = line.share.map_or_else(dash, |share| format!("{share:.2}"));
-    let mut rate = rate(line.rate);
-    if line.errors > 0 {
-        let _ = write!(rate, " ({} errors)", line.errors);
+fn line(out: &mut String, results: &Results, row: &str, server: &str) {
+    let mut runs = results.of(row, server).peekable();
+    if runs.peek().is_none() {
+        return;
     }
-    let _ = writeln!(
-        out,
-        "| {row}{} | {server} | {rate} | {} – {} | {share} | {} | {} | {} | {:.2} µs | {ratio} | \
-         {:.2} | {:.1} MiB |",
-        marks(results, row, line),
-        self::rate(line.rate_min),
-        self::rate(line.rate_max),
-        duration(line.p50),
-        duration(line.p99),
-        duration(line.p999),
-        line.cpu_us,
-        line.switches,
-        line.anonymous_mib,
-    );
+    if results.of(row, server).all(|run| run.outcome.is_none()) {
+        // The floor takes nothing but sends.
+        let failure = runs.find_map(|run| run.failure.as_deref()).filter(|_| server != "floor");
+        if let Some(failure) = failure {
+            let _ = writeln!(out, "| {row} | {server} | {failure} |{}", " |".repeat(10));
+        }
+        return;
+    }
+    let outcomes = runs.filter_map(|run| run.outcome.as_ref());
+    let errors: u64 = outcomes.flat_map(|outcome| &outcome.errors).map(|error| error.count).sum();
+    let median = |figure| results.median(row, server, figure);
+    let mut rate = cell(median(Figure::Rate), self::rate);
+    if errors > 0 {
+        let _ = write!(rate, " ({errors} errors)");
+    }
+    let of_java = results.ratio(row, server, "java", Figure::Cpu).filter(|_| server == "ours");
+    let cells = [
+        format!("{row}{}", marks(results, row, server)),
+        server.to_owned(),
+        rate,
+        spread(&results.all(row, server, Figure::Rate)),
+        cell(results.ratio(row, server, "floor", Figure::Rate), ratio),
+        cell(median(Figure::P50), duration),
+        cell(median(Figure::P99), duration),
+        cell(median(Figure::P999), duration),
+        cell(median(Figure::Cpu), |us| format!("{us:.2} µs")),
+        cell(of_java, ratio),
+        cell(median(Figure::Switches), ratio),
+        cell(median(Figure::Memory), |mb| format!("{mb:.1} MB")),
+        cell(median(Figure::Load), |busy| format!("{:.0} %", busy * 100.0)),
+    ];
+    let _ = writeln!(out, "| {} |", cells.join(" | "));
 }
 
-fn marks(results: &Results, row: &str, line: &Line) -> String {
-    let floor = results.line(row, "floor");
-    let varied = floor.is_some_and(|f| (f.rate_max - f.rate_min) / f.rate > SPREAD_MAX);
-    let limited = line.generator > GENERATOR_MAX;
+fn cell(figure: Option<f64>, show: fn(f64) -> String) -> String {
+    figure.map_or_else(|| "–".to_owned(), show)
+}
+
+fn ratio(ratio: f64) -> String {
+    format!("{ratio:.2}")
+}
+
+fn spread(rates: &[f64]) -> String {
+    if rates.is_empty() {
+        return "–".to_owned();
+    }
+    let (min, max) = range(rates);
+    format!("{} – {}", rate(min), rate(max))
+}
+
+fn range(values: &[f64]) -> (f64, f64) {
+    values.iter().fold((f64::INFINITY, 0.0), |(min, max), &value| (value.min(min), value.max(max)))
+}
+
+fn marks(results: &Results, row: &str, server: &str) -> String {
+    let floor = results.all(row, "floor", Figure::Rate);
+    let (min, max) = range(&floor);
+    let varied = median(floor).is_some_and(|middle| (max - min) / middle > SPREAD_MAX);
+    let load = results.median(row, server, Figure::Load);
+    let limited = load.is_some_and(|busy| busy > LOAD_MAX);
     format!("{}{}", if varied { " ?" } else { "" }, if limited { " !" } else { "" })
 }
 
-fn failed(out: &mut String, results: &Results, row: &str, server: &str) {
-    // The floor takes nothing but sends.
-    let of_row = |run: &&super::Run| run.row == row && run.target == server;
-    let failure = results.runs.iter().filter(of_row).find_map(|run| run.failure.as_deref());
-    if let Some(failure) = failure.filter(|_| server != "floor") {
-        let _ = writeln!(out, "| {row} | {server} | {failure} |{}", " |".repeat(9));
-    }
-}
-
 fn bars(out: &mut String, results: &Results) {
-    out.push_str("\n| row | bar | |\n| --- | --- | --- |\n");
-    let measured = |bar: &&Bar| results.line(bar.row, "ours").is_some();
-    for bar in BARS.iter().filter(measured) {
-        let word = match results.holds(bar) {
+    out.push_str("\n| row | bar | ours | |\n| --- | --- | --- | --- |\n");
+    let rows = results.rows();
+    for bar in BARS.iter().filter(|bar| rows.contains(&bar.row)) {
+        let value = bar.value(results);
+        let word = match value.map(|value| bar.holds(value)) {
             Some(true) => "held",
             Some(false) => "**missed**",
             None => "not measured",
         };
-        let _ = writeln!(out, "| {} | {} | {word} |", bar.row, bar.words());
+        let value = value.map_or_else(|| "–".to_owned(), |value| bar.show(value));
+        let _ = writeln!(out, "| {} | {} | {value} | {word} |", bar.row, bar.words());
     }
 }
 
@@ -140,7 +164,8 @@ pub fn rate(per_second: f64) -> String {
     }
 }
 
-fn duration(us: f64) -> String {
+/// Microseconds with the unit that fits.
+pub fn duration(us: f64) -> String {
     match us {
         us if us >= 1e6 => format!("{:.2} s", us / 1e6),
         us if us >= 1e3 => format!("{:.2} ms", us / 1e3),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::page::rate;
-use super::results::Results;
+use super::results::{Figure, Results};
 
 const LEFT: f64 = 260.0;
 const WIDTH: f64 = 420.0;
@@ -16,7 +16,7 @@ pub fn draw(results: &Results) -> String {
     let rows: Vec<&str> = results
         .rows()
         .into_iter()
-        .filter(|row| results.line(row, "ours").is_some_and(|line| line.share.is_some()))
+        .filter(|row| results.ratio(row, "ours", "floor", Figure::Rate).is_some())
         .collect();
     let height = ROW * rows.len() as f64 + 40.0;
     let mut out = format!(
@@ -34,8 +34,7 @@ pub fn draw(results: &Results) -> String {
             2.0 * BAR + 4.0
         );
         for (slot, (server, colour)) in COLOURS.iter().enumerate() {
-            let Some(line) = results.line(row, server) else { continue };
-            let share = line.share.unwrap_or_default();
+            let Some(share) = results.ratio(row, server, "floor", Figure::Rate) else { continue };
             let (y, width) = (top + slot as f64 * (BAR + 4.0), WIDTH * share.min(1.2));
             let _ = writeln!(
                 out,
@@ -43,7 +42,7 @@ pub fn draw(results: &Results) -> String {
                  fill=\"{colour}\"/><text x=\"{:.0}\" y=\"{}\">{server} {share:.2}, {}</text>",
                 LEFT + width + 6.0,
                 y + BAR - 2.0,
-                rate(line.rate),
+                rate(results.median(row, server, Figure::Rate).unwrap_or_default()),
             );
         }
     }

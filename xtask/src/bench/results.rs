@@ -1,8 +1,6 @@
-//! What the rounds came to.
+//! What the rounds came to: medians of one server, and ratios of two in the same round.
 
 use serde::Deserialize;
-
-use super::bars::Bar;
 
 /// Everything that was measured.
 #[derive(Default)]
@@ -13,18 +11,6 @@ pub struct Results {
     pub rounds: usize,
     /// Of every row, server and round.
     pub runs: Vec<Run>,
-    /// How each server started.
-    pub starts: Vec<Start>,
-}
-
-/// The start of a server.
-pub struct Start {
-    /// Which.
-    pub name: String,
-    /// Until it accepted a connection.
-    pub seconds: f64,
-    /// Anonymous memory two seconds later.
-    pub anonymous_mib: f64,
 }
 
 /// One measurement, as `mqbench compare --json` prints it.
@@ -37,24 +23,25 @@ pub struct Run {
     pub failure: Option<String>,
 }
 
-/// See `mqbench`.
-#[derive(Deserialize)]
+/// See `mqbench`; a figure of 0 was not measured.
+#[derive(Deserialize, Default)]
 pub struct Outcome {
     pub per_second: f64,
+    pub mib_per_second: f64,
     pub latency_us: Latency,
     pub server: Option<Server>,
     pub generator_busy: f64,
     pub errors: Vec<Failed>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub struct Latency {
     pub p50: f64,
     pub p99: f64,
     pub p999: f64,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub struct Server {
     pub cpu_us: f64,
     pub switches: f64,
@@ -66,26 +53,56 @@ pub struct Failed {
     pub count: u64,
 }
 
-/// The medians of a row for one server.
-#[derive(Clone, Default)]
-pub struct Line {
-    pub rate: f64,
-    pub rate_min: f64,
-    pub rate_max: f64,
-    /// Of the floor's rate in the same round.
-    pub share: Option<f64>,
-    pub p50: f64,
-    pub p99: f64,
-    pub p999: f64,
-    /// Of the floor's in the same round.
-    pub p50_to_floor: Option<f64>,
-    pub p99_to_floor: Option<f64>,
-    pub cpu_us: f64,
-    pub switches: f64,
-    pub anonymous_mib: f64,
-    /// How busy the load generator was.
-    pub generator: f64,
-    pub errors: u64,
+/// What is told of a measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// Messages a second.
+    Rate,
+    /// Microseconds.
+    P50,
+    P99,
+    P999,
+    /// Microseconds of the server's time a message.
+    Cpu,
+    /// The server's a message.
+    Switches,
+    /// The most anonymous memory of the server, in MB.
+    Memory,
+    /// The share of its core that the load generator was busy.
+    Load,
+}
+
+const MB_PER_MIB: f64 = 1.048_576;
+
+impl Figure {
+    /// Takes it from a measurement, if that has it.
+    pub fn of(self, outcome: &Outcome) -> Option<f64> {
+        let Latency { p50, p99, p999 } = outcome.latency_us;
+        let server = outcome.server.as_ref();
+        let figure = match self {
+            Self::Rate => outcome.per_second,
+            Self::P50 => p50,
+            Self::P99 => p99,
+            Self::P999 => p999,
+            Self::Cpu => server?.cpu_us,
+            Self::Switches => server?.switches,
+            Self::Memory => server?.anonymous_mib * MB_PER_MIB,
+            Self::Load => outcome.generator_busy,
+        };
+        (figure > 0.0).then_some(figure)
+    }
+}
+
+impl Run {
+    /// A measurement that was made here and not by `mqbench`.
+    pub fn new(row: &str, target: &str, round: usize, outcome: Outcome) -> Self {
+        let (row, target) = (row.to_owned(), target.to_owned());
+        Self { row, target, round, outcome: Some(outcome), failure: None }
+    }
+
+    fn figure(&self, figure: Figure) -> Option<f64> {
+        figure.of(self.outcome.as_ref()?)
+    }
 }
 
 impl Results {
@@ -100,64 +117,45 @@ impl Results {
         rows
     }
 
-    /// The servers.
-    pub fn servers(&self) -> impl Iterator<Item = &str> {
-        self.starts.iter().map(|start| start.name.as_str())
+    /// The measurements of a row with one server.
+    pub fn of<'a>(&'a self, row: &'a str, server: &'a str) -> impl Iterator<Item = &'a Run> {
+        self.runs.iter().filter(move |run| run.row == row && run.target == server)
     }
 
-    /// The medians of a row; `None` where the server does not serve it.
-    pub fn line(&self, row: &str, server: &str) -> Option<Line> {
-        let of = |server: &str| {
-            let wanted: Vec<_> =
-                self.runs.iter().filter(|run| run.row == row && run.target == server).collect();
-            wanted
+    /// A figure in all rounds.
+    pub fn all(&self, row: &str, server: &str, figure: Figure) -> Vec<f64> {
+        self.of(row, server).filter_map(|run| run.figure(figure)).collect()
+    }
+
+    /// The median of a figure over the rounds.
+    pub fn median(&self, row: &str, server: &str, figure: Figure) -> Option<f64> {
+        median(self.all(row, server, figure))
+    }
+
+    /// A figure beside that of another row or server, in every round that has both.
+    pub fn pairs(
+        &self,
+        (row, server): (&str, &str),
+        (other_row, other_server): (&str, &str),
+        figure: Figure,
+    ) -> Vec<(f64, f64)> {
+        let pair = |run: &Run| {
+            let mut others = self.of(other_row, other_server);
+            let other = others.find(|other| other.round == run.round)?;
+            Some((run.figure(figure)?, other.figure(figure)?))
         };
-        let (own, floor) = (of(server), of("floor"));
-        let outcomes: Vec<&Outcome> = own.iter().filter_map(|run| run.outcome.as_ref()).collect();
-        if outcomes.is_empty() {
-            return None;
-        }
-        let all = |what: &dyn Fn(&Outcome) -> f64| {
-            median(outcomes.iter().map(|outcome| what(outcome)).collect()).unwrap_or_default()
-        };
-        let used = |what: &dyn Fn(&Server) -> f64| {
-            all(&|outcome| outcome.server.as_ref().map_or(0.0, what))
-        };
-        let to_floor = |what: &dyn Fn(&Outcome) -> f64| {
-            let ratios = own.iter().filter_map(|run| {
-                let floor = floor.iter().find(|floor| floor.round == run.round)?;
-                Some(what(run.outcome.as_ref()?) / what(floor.outcome.as_ref()?))
-            });
-            median(ratios.collect())
-        };
-        let rates = || outcomes.iter().map(|outcome| outcome.per_second);
-        Some(Line {
-            rate: all(&|outcome| outcome.per_second),
-            rate_min: rates().fold(f64::INFINITY, f64::min),
-            rate_max: rates().fold(0.0, f64::max),
-            share: to_floor(&|outcome| outcome.per_second),
-            p50: all(&|outcome| outcome.latency_us.p50),
-            p99: all(&|outcome| outcome.latency_us.p99),
-            p999: all(&|outcome| outcome.latency_us.p999),
-            p50_to_floor: to_floor(&|outcome| outcome.latency_us.p50),
-            p99_to_floor: to_floor(&|outcome| outcome.latency_us.p99),
-            cpu_us: used(&|server| server.cpu_us),
-            switches: used(&|server| server.switches),
-            anonymous_mib: used(&|server| server.anonymous_mib),
-            generator: all(&|outcome| outcome.generator_busy),
-            errors: outcomes.iter().flat_map(|outcome| &outcome.errors).map(|e| e.count).sum(),
-        })
+        self.of(row, server).filter_map(pair).collect()
+    }
+
+    /// The median of a figure's ratios to another server's in the same round.
+    pub fn ratio(&self, row: &str, server: &str, other: &str, figure: Figure) -> Option<f64> {
+        let pairs = self.pairs((row, server), (row, other), figure);
+        median(pairs.into_iter().map(|(own, other)| own / other).collect())
     }
 
     /// Whether every server but the floor, which only takes sends, was measured in every row.
     pub fn complete(&self) -> bool {
         self.runs.iter().all(|run| run.target == "floor" || run.outcome.is_some())
-    }
-
-    /// Whether our line is above a bar; `None` without the lines that it compares.
-    pub fn holds(&self, bar: &Bar) -> Option<bool> {
-        let ours = self.line(bar.row, "ours")?;
-        bar.holds(&ours, self.line(bar.row, "java").as_ref())
     }
 }
 
