@@ -18,6 +18,8 @@ pub enum Command {
     Pull(PullArgs),
     /// Measures from the send to the arrival at a long-polling consumer.
     E2e(E2eArgs),
+    /// Asks a name server for the routes of topics.
+    Routes(RoutesArgs),
     /// Runs the rows of the short matrix against several servers in turns.
     Compare(CompareArgs),
     /// Serves the stub that does the least a broker must do.
@@ -108,6 +110,23 @@ pub struct SendArgs {
     pub kinds: usize,
 }
 
+impl SendArgs {
+    /// A closed loop of single messages of 1 KiB, one in flight a connection.
+    pub fn closed(common: Common, connections: usize) -> Self {
+        Self {
+            common,
+            connections,
+            window: 1,
+            size: 1024,
+            batch: 1,
+            rate: 0.0,
+            topics: 1,
+            messages: 0,
+            kinds: 0,
+        }
+    }
+}
+
 /// How to pull.
 #[derive(Args, Clone, Debug)]
 pub struct PullArgs {
@@ -159,6 +178,23 @@ pub struct E2eArgs {
     /// Consumer groups, each of which gets every message.
     #[arg(long, default_value_t = 1)]
     pub groups: usize,
+}
+
+/// How to ask for routes.
+#[derive(Args, Clone, Debug)]
+pub struct RoutesArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Connections.
+    #[arg(long, short, default_value_t = 64)]
+    pub connections: usize,
+    /// Requests in flight per connection.
+    #[arg(long, short, default_value_t = 1)]
+    pub window: usize,
+    /// Topics that are registered before, for a broker that nobody reaches.
+    #[arg(long, default_value_t = 1_000)]
+    pub topics: usize,
 }
 
 /// Which servers to compare, and how long.

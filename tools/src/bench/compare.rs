@@ -11,10 +11,10 @@ use comfy_table::{Table, presets};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
-use super::args::{Codec, Common, CompareArgs, E2eArgs, PullArgs, SendArgs};
+use super::args::{Codec, Common, CompareArgs, E2eArgs, PullArgs, RoutesArgs, SendArgs};
 use super::report::{self, Outcome};
 use super::rows::{Filter, Kind, ROWS, Row};
-use super::{e2e, pull, send};
+use super::{e2e, pull, routes, send};
 
 /// Messages put into the topic before a pull row.
 const PULL_FILL: u64 = 200_000;
@@ -133,17 +133,7 @@ fn measure(
         pid: target.pid,
         json: args.json,
     };
-    let closed = SendArgs {
-        common: common.clone(),
-        connections: 64,
-        window: 1,
-        size: 128,
-        batch: 1,
-        rate: 0.0,
-        topics: 1,
-        messages: 0,
-        kinds: 0,
-    };
+    let closed = SendArgs { size: 128, ..SendArgs::closed(common.clone(), 64) };
     match row.kind {
         Kind::Closed { size, connections, window } => {
             send::measure(&SendArgs { connections, window, size, ..closed })
@@ -182,6 +172,12 @@ fn measure(
         Kind::E2e { rate, groups } => {
             let common = Common { topic: "mqbench-e2e".to_owned(), queues: 4, ..common };
             e2e::measure(&E2eArgs { common, rate, size: 128, groups })
+        }
+        Kind::Routes { topics } => {
+            let namesrv = target.address.clone();
+            let topic = "mqbench-route".to_owned();
+            let common = Common { namesrv, topic, queues: 8, ..common };
+            routes::measure(&RoutesArgs { common, connections: 64, window: 1, topics })
         }
     }
 }

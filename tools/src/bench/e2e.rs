@@ -7,12 +7,13 @@ use anyhow::{Context, Result, bail, ensure};
 use remoting::protocol::message::record::Record;
 
 use super::answer::Answer;
-use super::args::{E2eArgs, SendArgs};
+use super::args::E2eArgs;
 use super::driver::{Bench, Load, drive};
 use super::pull::{for_each_record, header, offset};
 use super::report::Outcome;
 use super::send::Send;
 use super::setup;
+use super::tally::Counts;
 use super::template::{OPAQUE_BASE, SendBody, Template, Values};
 
 const SUSPEND_MS: i64 = 15_000;
@@ -42,23 +43,12 @@ pub fn measure(args: &E2eArgs) -> Result<Outcome> {
             queues[group * common.queues as usize + queue as usize].offset = end;
         }
     }
-    let producer = SendArgs {
-        common: common.clone(),
-        connections: 1,
-        window: 1024,
-        size: args.size,
-        batch: 1,
-        rate: args.rate,
-        topics: 1,
-        messages: 0,
-        kinds: 0,
-    };
+    let producer = Send::new(1, 1024, sends).at_rate(args.rate).beside(0, Counts::NOTHING);
     let mut load = E2e {
-        producer: Send::new(&producer, sends),
+        producer,
         queues,
         queues_per_group: common.queues as usize,
         started: false,
-        sent: 0,
     };
     drive(common, &address, 1 + args.groups, &mut load)
 }
@@ -69,7 +59,6 @@ struct E2e {
     queues: Vec<Queue>,
     queues_per_group: usize,
     started: bool,
-    sent: u64,
 }
 
 struct Queue {
@@ -114,11 +103,7 @@ impl Load for E2e {
 
     fn answered(&mut self, link: usize, answer: &Answer<'_>, bench: &mut Bench) -> Result<()> {
         if link == 0 {
-            self.sent += 1;
-            if answer.code != 0 {
-                bench.tally.failed(answer.code, || answer.remark());
-            }
-            return self.producer.release(answer);
+            return self.producer.answered(link, answer, bench);
         }
         let slot = answer.opaque.wrapping_sub(OPAQUE_BASE) as usize;
         ensure!(slot < self.queues_per_group, "an answer to {}", answer.opaque);

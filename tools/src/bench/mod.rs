@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! mod ─ args ─ what to do                     driver ─ the loop: pump, wait, read, write
-//!       setup ─ route, topic, offsets           send, pull, e2e ─ loads the driver runs
+//!       setup ─ route, topic, offsets           send, pull, e2e, routes ─ loads
 //!       compare, rows ─ rows × targets × rounds links, poller ─ sockets; template, answer ─ bytes
 //!       floor ─ the stub to measure against     tally, watch, process, report ─ what came out
 //! ```
@@ -18,6 +18,7 @@ mod poller;
 mod process;
 mod pull;
 mod report;
+mod routes;
 mod rows;
 mod send;
 mod setup;
@@ -35,6 +36,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Send(send) => report::print(&send.common, &send::measure(&send)?),
         Command::Pull(pull) => report::print(&pull.common, &pull::measure(&pull)?),
         Command::E2e(e2e) => report::print(&e2e.common, &e2e::measure(&e2e)?),
+        Command::Routes(routes) => report::print(&routes.common, &routes::measure(&routes)?),
         Command::Compare(compare) => compare::run(&compare),
         Command::Floor(floor) => {
             let mut server = floor::Floor::bind(&floor)?;

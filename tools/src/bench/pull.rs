@@ -80,15 +80,11 @@ fn fill(args: &PullArgs) -> Result<()> {
     let mut common = args.common.clone();
     (common.warmup, common.duration) = (0.0, 3600.0);
     let send = SendArgs {
-        common,
-        connections: 4,
         window: 64,
         size: args.size,
-        batch: 1,
-        rate: 0.0,
-        topics: 1,
         messages: args.fill,
         kinds: args.kinds,
+        ..SendArgs::closed(common, 4)
     };
     let outcome = send::measure(&send)?;
     ensure!(outcome.errors.is_empty(), "filling the topic: {:?}", outcome.errors);

@@ -11,6 +11,8 @@ pub enum Set {
     Sync,
     /// Asynchronous flush, very many queues: servers that keep them may be slower afterwards.
     Wide,
+    /// Name servers instead of brokers.
+    Routes,
 }
 
 /// One line of the table.
@@ -35,6 +37,8 @@ pub enum Kind {
     Pull { size: usize, filter: Filter },
     /// From the send to the arrival in so many groups.
     E2e { rate: f64, groups: usize },
+    /// Asks for the routes of so many topics.
+    Routes { topics: usize },
 }
 
 /// What consumers want of messages of ten kinds.
@@ -54,7 +58,7 @@ const ONE_OF_A_KIND: Kind = Kind::Closed { size: 128, connections: 1, window: 1 
 const CAPACITY: &str = "send 1 KiB, 64 × 1";
 
 /// All rows, in the order of the table.
-pub const ROWS: [Row; 22] = [
+pub const ROWS: [Row; 23] = [
     plain("send 128 B, 64 × 1", closed(128, 64, 1)),
     plain(CAPACITY, closed(1024, 64, 1)),
     plain("send 4 KiB, 64 × 1", closed(4096, 64, 1)),
@@ -77,6 +81,11 @@ pub const ROWS: [Row; 22] = [
     wide("10 queues, 128 B, 64 × 1", 1, 10),
     wide("10,000 queues, 128 B, 64 × 1", 10, 1_000),
     wide("100,000 queues, 128 B, 64 × 1", 100, 1_000),
+    Row {
+        name: "routes of 1,000 topics, 64 × 1",
+        set: Set::Routes,
+        kind: Kind::Routes { topics: 1_000 },
+    },
 ];
 
 const fn plain(name: &'static str, kind: Kind) -> Row {

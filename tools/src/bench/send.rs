@@ -12,6 +12,7 @@ use super::args::SendArgs;
 use super::driver::{Bench, Load, drive};
 use super::report::Outcome;
 use super::setup;
+use super::tally::Counts;
 use super::template::{OPAQUE_BASE, SendBody, Template, Values};
 
 /// Measures sending.
@@ -35,18 +36,23 @@ pub fn measure(args: &SendArgs) -> Result<Outcome> {
             templates.push(Template::send_of_kind(&topic, queue, &body, kind, encoding)?);
         }
     }
-    let mut load = Send::new(args, templates);
+    let mut load = Send::new(args.connections, args.window, templates)
+        .of(args.batch as u64, args.size as u64)
+        .at_rate(args.rate)
+        .until(args.messages);
     drive(common, &address, args.connections, &mut load)
 }
 
-fn topics(base: &str, count: usize) -> Vec<String> {
+/// The names of so many topics: one has no number.
+pub fn topics(base: &str, count: usize) -> Vec<String> {
     match count {
         1 => vec![base.to_owned()],
         _ => (0..count).map(|number| format!("{base}{number}")).collect(),
     }
 }
 
-/// The load of one or many producers.
+/// The load of one or many producers, and of whoever else asks for something that is answered
+/// with a code and no more.
 pub struct Send {
     templates: Vec<Template>,
     next_template: usize,
@@ -54,12 +60,15 @@ pub struct Send {
     sent_ns: Vec<u64>,
     /// Slots without a request, as link × window + slot.
     free: VecDeque<usize>,
+    /// Its links have the numbers from here on.
+    first_link: usize,
     window: usize,
     pace: Option<Pace>,
     batch: u64,
     size: u64,
     /// Requests left to send, and answers left to come.
     left: Option<(u64, u64)>,
+    counts: Counts,
 }
 
 /// A fixed rate.
@@ -69,11 +78,9 @@ struct Pace {
 }
 
 impl Send {
-    /// Sends the templates in turns.
-    pub fn new(args: &SendArgs, templates: Vec<Template>) -> Self {
-        let slots = args.connections * args.window;
-        let batch = args.batch as u64;
-        let requests = args.messages.div_ceil(batch);
+    /// Sends the templates in turns, each a message, as fast as answers come.
+    pub fn new(connections: usize, window: usize, templates: Vec<Template>) -> Self {
+        let slots = connections * window;
         Self {
             templates,
             next_template: 0,
@@ -81,15 +88,38 @@ impl Send {
             // Popped from the end: links take turns from the first on.
             free: (0..slots)
                 .rev()
-                .map(|at| at % args.connections * args.window + at / args.connections)
+                .map(|at| at % connections * window + at / connections)
                 .collect(),
-            window: args.window,
-            pace: (args.rate > 0.0)
-                .then(|| Pace { interval_ns: 1e9 * batch as f64 / args.rate, next_ns: 0.0 }),
-            batch,
-            size: args.size as u64,
-            left: (args.messages > 0).then_some((requests, requests)),
+            first_link: 0,
+            window,
+            pace: None,
+            batch: 1,
+            size: 0,
+            left: None,
+            counts: Counts::ALL,
         }
+    }
+
+    /// With so many messages of so many bytes a request.
+    pub fn of(self, batch: u64, size: u64) -> Self {
+        Self { batch, size, ..self }
+    }
+
+    /// With so many messages a second; 0 leaves it a closed loop.
+    pub fn at_rate(self, per_second: f64) -> Self {
+        let interval_ns = 1e9 * self.batch as f64 / per_second;
+        Self { pace: (per_second > 0.0).then_some(Pace { interval_ns, next_ns: 0.0 }), ..self }
+    }
+
+    /// Until so many messages are answered; 0 is without end.
+    pub fn until(self, messages: u64) -> Self {
+        let requests = messages.div_ceil(self.batch);
+        Self { left: (messages > 0).then_some((requests, requests)), ..self }
+    }
+
+    /// Over the links from that number on, counting only a part.
+    pub fn beside(self, first_link: usize, counts: Counts) -> Self {
+        Self { first_link, counts, ..self }
     }
 
     fn send(&mut self, place: usize, meant_ns: u64, bench: &mut Bench) {
@@ -102,7 +132,7 @@ impl Send {
         self.sent_ns[place] = meant_ns;
         let template = &self.templates[self.next_template];
         self.next_template = (self.next_template + 1) % self.templates.len();
-        let (link, slot) = (place / self.window, place % self.window);
+        let (link, slot) = (self.first_link + place / self.window, place % self.window);
         let values = Values {
             opaque: OPAQUE_BASE + slot as u32,
             born_ms: bench.now_ms(),
@@ -110,21 +140,6 @@ impl Send {
             ..Values::default()
         };
         template.write(bench.links.output(link), &values, &mut bench.unique);
-    }
-}
-
-impl Send {
-    /// Gives the slot of an answer back without counting it.
-    pub fn release(&mut self, answer: &Answer<'_>) -> Result<()> {
-        let slot = self.slot(answer)?;
-        self.free.push_front(slot);
-        Ok(())
-    }
-
-    fn slot(&self, answer: &Answer<'_>) -> Result<usize> {
-        let slot = answer.opaque.wrapping_sub(OPAQUE_BASE) as usize;
-        ensure!(slot < self.window, "an answer to {} that nobody asked", answer.opaque);
-        Ok(slot)
     }
 }
 
@@ -151,10 +166,12 @@ impl Load for Send {
     }
 
     fn answered(&mut self, link: usize, answer: &Answer<'_>, bench: &mut Bench) -> Result<()> {
-        let place = link * self.window + self.slot(answer)?;
+        let slot = answer.opaque.wrapping_sub(OPAQUE_BASE) as usize;
+        ensure!(slot < self.window, "an answer to {} that nobody asked", answer.opaque);
+        let place = (link - self.first_link) * self.window + slot;
         if answer.code == 0 {
-            bench.tally.add(self.batch, self.batch * self.size);
-            bench.tally.took(bench.now_ns.saturating_sub(self.sent_ns[place]));
+            let took_ns = bench.now_ns.saturating_sub(self.sent_ns[place]);
+            bench.tally.succeeded(self.counts, self.batch, self.batch * self.size, took_ns);
         } else {
             bench.tally.failed(answer.code, || answer.remark());
         }

@@ -20,6 +20,20 @@ pub struct Tally {
     pub errors: Vec<CodeCount>,
 }
 
+/// What of its successes a load counts where several run at once; failures always are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    messages: bool,
+    latency: bool,
+}
+
+impl Counts {
+    /// Both.
+    pub const ALL: Self = Self { messages: true, latency: true };
+    /// Neither.
+    pub const NOTHING: Self = Self { messages: false, latency: false };
+}
+
 /// How often a code came.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct CodeCount {
@@ -55,6 +69,16 @@ impl Tally {
     /// Counts a latency.
     pub fn took(&mut self, latency_ns: u64) {
         self.latency.saturating_record(latency_ns.max(1));
+    }
+
+    /// Counts what a load counts of a success.
+    pub fn succeeded(&mut self, counts: Counts, messages: u64, bytes: u64, latency_ns: u64) {
+        if counts.messages {
+            self.add(messages, bytes);
+        }
+        if counts.latency {
+            self.took(latency_ns);
+        }
     }
 
     /// Counts an answer that is no success.

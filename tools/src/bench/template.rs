@@ -96,7 +96,8 @@ impl Template {
         Ok(template)
     }
 
-    fn new(
+    /// A request with or without a body.
+    pub fn new(
         code: RequestCode,
         header: &impl EncodeHeader,
         body: Rc<[u8]>,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::BytesMut;
 use clap::Parser;
 use remoting::net::{Outcome as Reply, Peer, Server, ServerConfig, Service};
+use remoting::protocol::body::RegisterBrokerBody;
 use remoting::protocol::code::RequestCode;
 use remoting::protocol::command::{Frame, Responder, ResponseTag};
 use remoting::protocol::encoding::Encoding;
@@ -27,7 +28,7 @@ use super::poller::Poller;
 use super::report::Outcome;
 use super::send::Send;
 use super::template::{OPAQUE_BASE, SendBody, Template, Values};
-use super::{e2e, pull, send};
+use super::{e2e, pull, routes, send};
 
 fn floor(file: &Path) -> SocketAddr {
     let listen = "127.0.0.1:0".parse().expect("address");
@@ -48,6 +49,7 @@ fn measure(line: &str) -> anyhow::Result<Outcome> {
         Command::Send(args) => send::measure(&args),
         Command::Pull(args) => pull::measure(&args),
         Command::E2e(args) => e2e::measure(&args),
+        Command::Routes(args) => routes::measure(&args),
         other => anyhow::bail!("{other:?} measures nothing"),
     }
 }
@@ -77,12 +79,8 @@ fn sends_to_the_floor_in_every_shape() {
 fn a_fixed_rate_charges_the_server_for_what_waits() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
     let address = listener.local_addr().expect("address").to_string();
-    let line = format!("mqbench send --broker {address} --connections 1 --window 3 --rate 1000");
-    let Command::Send(args) = Command::try_parse_from(line.split(' ')).expect("line") else {
-        panic!("a send");
-    };
     let template = Template::send("t", 0, &SendBody::single(10), Encoding::Json).expect("template");
-    let mut load = Send::new(&args, vec![template]);
+    let mut load = Send::new(1, 3, vec![template]).at_rate(1_000.0);
     let poller = Poller::new().expect("poller");
     let mut bench = Bench::new().expect("bench");
     let stream = std::net::TcpStream::connect(&address).expect("connect");
@@ -172,16 +170,16 @@ impl Canned {
 }
 
 fn canned(refuse_sends: bool) -> SocketAddr {
-    serve(Canned { refuse_sends })
+    serve(Arc::new(Canned { refuse_sends }))
 }
 
-fn serve(service: impl Service) -> SocketAddr {
+fn serve(service: Arc<impl Service>) -> SocketAddr {
     let (send, receive) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("runtime").block_on(async {
             let config = ServerConfig::on("127.0.0.1:0".parse().expect("address"));
-            let server = Server::bind(config, Arc::new(service)).expect("bind");
+            let server = Server::bind(config, service).expect("bind");
             send.send(server.local_addr()).expect("told");
             server.serve(std::future::pending()).await;
         });
@@ -274,9 +272,50 @@ impl Service for MemoryService {
     }
 }
 
+/// A name server that knows what was registered, as long as the connection lasts.
+#[derive(Default)]
+struct Topics {
+    known: Mutex<Option<(Arc<Peer>, Vec<String>)>>,
+    asked: Mutex<std::collections::BTreeSet<String>>,
+}
+
+impl Service for Topics {
+    fn call(&self, peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Reply {
+        let mut known = self.known.lock().expect("known");
+        match RequestCode::from_i32(frame.code()) {
+            Some(RequestCode::RegisterBroker) => {
+                let body = RegisterBrokerBody::read(frame.body(), false, 500).expect("body");
+                let topics = body.topic_config_serialize_wrapper.topic_config_table;
+                *known = Some((Arc::clone(peer), topics.into_keys().collect()));
+                out.ok_empty();
+            }
+            Some(RequestCode::GetRouteinfoByTopic) => {
+                let topic = frame.field("topic").expect("topic").to_owned();
+                let topics = known.as_ref().map(|(_, topics)| topics).expect("registered");
+                assert!(topics.contains(&topic));
+                self.asked.lock().expect("asked").insert(topic);
+                out.ok_empty();
+            }
+            other => panic!("{other:?}"),
+        }
+        Reply::Done
+    }
+}
+
+#[test]
+fn routes_of_all_topics_are_asked_for() {
+    let topics = Arc::new(Topics::default());
+    let address = serve(Arc::clone(&topics));
+    let line = format!("routes --namesrv {address} --topics 20 --connections 3");
+    let outcome = measure(&line).expect("measured");
+    assert!(outcome.messages > 50, "{outcome:?}");
+    assert_eq!(outcome.errors, []);
+    assert_eq!(topics.asked.lock().expect("asked").len(), 20);
+}
+
 #[test]
 fn every_message_arrives_at_every_group() {
-    let address = serve(MemoryService(Arc::default()));
+    let address = serve(Arc::new(MemoryService(Arc::default())));
     let line = format!("e2e --broker {address} --queues 3 --groups 2 --rate 1000 --size 40");
     let outcome = measure(&line).expect("measured");
     assert!(outcome.messages > 50 && outcome.latency_us.p50 > 0.0, "{outcome:?}");

@@ -66,11 +66,14 @@ impl Server<'_> {
         }
     }
 
-    /// Starts it with its files below `home`; a broker with a name server of its own.
-    pub fn start(self, home: &Path, sync: bool) -> Result<Candidate> {
+    /// Starts it for a set of rows with its files below `home`.
+    pub fn start(self, home: &Path, set: &str) -> Result<Candidate> {
+        let home = home.join(self.name());
+        fs::create_dir_all(home.join("conf"))?;
         match self {
-            Self::Floor(folder) => floor(folder, home, sync),
-            Self::Ours(_) | Self::Java(_) => self.broker(home, sync),
+            Self::Floor(folder) => floor(folder, &home, set == "sync"),
+            Self::Ours(_) | Self::Java(_) if set == "routes" => self.name_server(&home),
+            Self::Ours(_) | Self::Java(_) => self.broker(&home, set == "sync"),
         }
     }
 
@@ -103,16 +106,15 @@ impl Server<'_> {
         Process::start(&self.argv(role, home, config), &env, log, false)
     }
 
+    /// A broker with a name server of its own.
     fn broker(self, home: &Path, sync: bool) -> Result<Candidate> {
         let name = self.name();
-        let home = home.join(name);
-        fs::create_dir_all(home.join("conf"))?;
-        let (name_server, name_server_address) = self.name_server(&home)?;
+        let name_server = self.name_server(home)?;
         let port = compat::free_port()?;
         let settings = [
             ("brokerName", name.to_owned()),
             ("brokerIP1", "127.0.0.1".to_owned()),
-            ("namesrvAddr", name_server_address.to_string()),
+            ("namesrvAddr", name_server.address.clone()),
             ("listenPort", port.to_string()),
             ("haListenPort", compat::free_port()?.to_string()),
             ("storePathRootDir", text(&home.join("store"))),
@@ -123,17 +125,18 @@ impl Server<'_> {
             ("waitTimeMillsInSendQueue", "10000".to_owned()),
             ("waitTimeMillsInPullQueue", "10000".to_owned()),
         ];
-        let config = compat::write_config(&home, "broker", &settings)?;
+        let config = compat::write_config(home, "broker", &settings)?;
         let address = compat::loopback(port);
         let log = home.join("broker.out");
         let begun = Instant::now();
-        let mut process = self.spawn(Role::Broker, &home, &config, &log)?;
+        let mut process = self.spawn(Role::Broker, home, &config, &log)?;
         await_server(name, &mut process, &log, || stores(address))?;
         let (address, took) = (address.to_string(), begun.elapsed());
-        Ok(Candidate { name, address, took, process, _name_server: Some(name_server) })
+        let _name_server = Some(name_server.process);
+        Ok(Candidate { name, address, took, process, _name_server })
     }
 
-    fn name_server(self, home: &Path) -> Result<(Process, SocketAddr)> {
+    fn name_server(self, home: &Path) -> Result<Candidate> {
         let address = compat::loopback(compat::free_port()?);
         let settings = [
             ("listenPort", address.port().to_string()),
@@ -142,7 +145,11 @@ impl Server<'_> {
         ];
         let config = compat::write_config(home, "namesrv", &settings)?;
         let log = home.join("namesrv.out");
-        Ok((self.spawn(Role::NameServer, home, &config, &log)?, address))
+        let begun = Instant::now();
+        let mut process = self.spawn(Role::NameServer, home, &config, &log)?;
+        await_server(self.name(), &mut process, &log, || TcpStream::connect(address).is_ok())?;
+        let (name, address, took) = (self.name(), address.to_string(), begun.elapsed());
+        Ok(Candidate { name, address, took, process, _name_server: None })
     }
 }
 

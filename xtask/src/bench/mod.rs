@@ -36,7 +36,7 @@ const LOAD_CORE: &str = "1";
 #[derive(clap::Args)]
 pub struct Args {
     /// Sets of rows, each with servers of its own
-    #[arg(long, value_delimiter = ',', default_value = "start,plain,sync,wide")]
+    #[arg(long, value_delimiter = ',', default_value = "start,plain,sync,wide,routes")]
     sets: Vec<String>,
     /// Of these, the rows whose name contains this
     #[arg(long, default_value = "")]
@@ -82,8 +82,9 @@ pub fn run(args: &Args) -> Result<bool> {
     let mut results = Results { load: before, rounds: args.rounds, runs: Vec::new() };
     for set in &args.sets {
         results.runs.extend(match set.as_str() {
-            // The floor keeps nothing that it would have to open.
+            // The floor takes nothing but sends, and keeps nothing that it would have to open.
             "start" => start::measure(&servers[1..], args.rounds)?,
+            "routes" => measure(args, set, &binaries, &servers[1..])?,
             _ => measure(args, set, &binaries, &servers)?,
         });
     }
@@ -110,14 +111,18 @@ fn binaries(folder: Option<&Path>) -> Result<PathBuf> {
 /// Runs a set of rows against fresh servers.
 fn measure(args: &Args, set: &str, binaries: &Path, servers: &[Server<'_>]) -> Result<Vec<Run>> {
     let home = TempDir::with_prefix_in("bench-", compat::cache())?;
-    let start = |server: &Server<'_>| server.start(home.path(), set == "sync");
+    let start = |server: &Server<'_>| server.start(home.path(), set);
     let candidates = servers.iter().map(start).collect::<Result<Vec<Candidate>>>()?;
     if !args.free {
         candidates.iter().try_for_each(|candidate| candidate.pin(SERVER_CORE))?;
     }
     for java in candidates.iter().filter(|candidate| candidate.name == "java") {
         let mut warm_up = mqbench(args, binaries);
-        warm_up.args(["send", "--topic", "warm-up", "--json", "--broker", &java.address]);
+        match set {
+            "routes" => warm_up.args(["routes", "--namesrv", &java.address]),
+            _ => warm_up.args(["send", "--broker", &java.address]),
+        };
+        warm_up.args(["--topic", "warm-up", "--json"]);
         warm_up.args(["--warmup", "0", "--duration", JAVA_WARMUP_SECONDS]);
         workspace::run(&mut warm_up).context("warming Java up")?;
     }

@@ -24,7 +24,7 @@ pub fn measure(servers: &[Server<'_>], rounds: usize) -> Result<Vec<Run>> {
     for round in 0..rounds {
         for server in servers {
             let home = TempDir::with_prefix_in("bench-", compat::cache())?;
-            let candidate = server.start(home.path(), false)?;
+            let candidate = server.start(home.path(), "start")?;
             let latency_us =
                 Latency { p50: candidate.took.as_secs_f64() * 1e6, ..Latency::default() };
             let started = Outcome { latency_us, ..Outcome::default() };
