@@ -20,6 +20,8 @@ pub enum Command {
     E2e(E2eArgs),
     /// Asks a name server for the routes of topics.
     Routes(RoutesArgs),
+    /// Creates topics while a producer sends at a fixed rate.
+    Create(CreateArgs),
     /// Runs the rows of the short matrix against several servers in turns.
     Compare(CompareArgs),
     /// Serves the stub that does the least a broker must do.
@@ -195,6 +197,20 @@ pub struct RoutesArgs {
     /// Topics that are registered before, for a broker that nobody reaches.
     #[arg(long, default_value_t = 1_000)]
     pub topics: usize,
+}
+
+/// How to create topics.
+#[derive(Args, Clone, Debug)]
+pub struct CreateArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Connections, each with one creation in flight.
+    #[arg(long, short, default_value_t = 16)]
+    pub connections: usize,
+    /// Messages per second sent meanwhile, which are not counted.
+    #[arg(long, default_value_t = 5_000.0)]
+    pub beside: f64,
 }
 
 /// Which servers to compare, and how long.

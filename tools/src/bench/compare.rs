@@ -11,10 +11,12 @@ use comfy_table::{Table, presets};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
-use super::args::{Codec, Common, CompareArgs, E2eArgs, PullArgs, RoutesArgs, SendArgs};
+use super::args::{
+    Codec, Common, CompareArgs, CreateArgs, E2eArgs, PullArgs, RoutesArgs, SendArgs,
+};
 use super::report::{self, Outcome};
 use super::rows::{Filter, Kind, ROWS, Row};
-use super::{e2e, pull, routes, send};
+use super::{create, e2e, pull, routes, send};
 
 /// Messages put into the topic before a pull row.
 const PULL_FILL: u64 = 200_000;
@@ -172,6 +174,10 @@ fn measure(
         Kind::E2e { rate, groups } => {
             let common = Common { topic: "mqbench-e2e".to_owned(), queues: 4, ..common };
             e2e::measure(&E2eArgs { common, rate, size: 128, groups })
+        }
+        Kind::Create { connections, beside } => {
+            let common = Common { topic: "mqbench-create".to_owned(), queues: 8, ..common };
+            create::measure(&CreateArgs { common, connections, beside })
         }
         Kind::Routes { topics } => {
             let namesrv = target.address.clone();

@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! mod ─ args ─ what to do                     driver ─ the loop: pump, wait, read, write
-//!       setup ─ route, topic, offsets           send, pull, e2e, routes ─ loads
+//!       setup ─ route, topic, offsets           send, pull, e2e, routes, create,
+//!                                               beside ─ loads that the driver runs
+//!                                           
 //!       compare, rows ─ rows × targets × rounds links, poller ─ sockets; template, answer ─ bytes
 //!       floor ─ the stub to measure against     tally, watch, process, report ─ what came out
 //! ```
 
 mod answer;
 mod args;
+mod beside;
 mod compare;
+mod create;
 mod driver;
 mod e2e;
 mod floor;
@@ -37,6 +41,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Pull(pull) => report::print(&pull.common, &pull::measure(&pull)?),
         Command::E2e(e2e) => report::print(&e2e.common, &e2e::measure(&e2e)?),
         Command::Routes(routes) => report::print(&routes.common, &routes::measure(&routes)?),
+        Command::Create(create) => report::print(&create.common, &create::measure(&create)?),
         Command::Compare(compare) => compare::run(&compare),
         Command::Floor(floor) => {
             let mut server = floor::Floor::bind(&floor)?;

@@ -13,6 +13,8 @@ pub enum Set {
     Wide,
     /// Name servers instead of brokers.
     Routes,
+    /// New topics without end.
+    Create,
 }
 
 /// One line of the table.
@@ -37,6 +39,8 @@ pub enum Kind {
     Pull { size: usize, filter: Filter },
     /// From the send to the arrival in so many groups.
     E2e { rate: f64, groups: usize },
+    /// Creates topics while so many messages a second are sent.
+    Create { connections: usize, beside: f64 },
     /// Asks for the routes of so many topics.
     Routes { topics: usize },
 }
@@ -58,7 +62,7 @@ const ONE_OF_A_KIND: Kind = Kind::Closed { size: 128, connections: 1, window: 1 
 const CAPACITY: &str = "send 1 KiB, 64 × 1";
 
 /// All rows, in the order of the table.
-pub const ROWS: [Row; 23] = [
+pub const ROWS: [Row; 24] = [
     plain("send 128 B, 64 × 1", closed(128, 64, 1)),
     plain(CAPACITY, closed(1024, 64, 1)),
     plain("send 4 KiB, 64 × 1", closed(4096, 64, 1)),
@@ -81,6 +85,11 @@ pub const ROWS: [Row; 23] = [
     wide("10 queues, 128 B, 64 × 1", 1, 10),
     wide("10,000 queues, 128 B, 64 × 1", 10, 1_000),
     wide("100,000 queues, 128 B, 64 × 1", 100, 1_000),
+    Row {
+        name: "create topics beside 5,000 sends/s, 16 × 1",
+        set: Set::Create,
+        kind: Kind::Create { connections: 16, beside: 5_000.0 },
+    },
     Row {
         name: "routes of 1,000 topics, 64 × 1",
         set: Set::Routes,

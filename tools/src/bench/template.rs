@@ -20,7 +20,8 @@ use remoting::protocol::message::batch::BatchMessage;
 pub const OPAQUE_BASE: u32 = 1_000_000_000;
 
 const OPAQUE_MARK: i32 = 1_987_654_321;
-const UNIQUE_MARK: &str = "QUEYNIUQUEYNIUQU";
+/// Stands where every request has a key of its own.
+pub const UNIQUE_MARK: &str = "QUEYNIUQUEYNIUQU";
 const BORN_MARK: i64 = 1_876_543_210_876;
 const OFFSET_MARK: i64 = 1_765_432_109_876_543_210;
 

@@ -28,7 +28,7 @@ use super::poller::Poller;
 use super::report::Outcome;
 use super::send::Send;
 use super::template::{OPAQUE_BASE, SendBody, Template, Values};
-use super::{e2e, pull, routes, send};
+use super::{create, e2e, pull, routes, send};
 
 fn floor(file: &Path) -> SocketAddr {
     let listen = "127.0.0.1:0".parse().expect("address");
@@ -50,6 +50,7 @@ fn measure(line: &str) -> anyhow::Result<Outcome> {
         Command::Pull(args) => pull::measure(&args),
         Command::E2e(args) => e2e::measure(&args),
         Command::Routes(args) => routes::measure(&args),
+        Command::Create(args) => create::measure(&args),
         other => anyhow::bail!("{other:?} measures nothing"),
     }
 }
@@ -73,6 +74,42 @@ fn sends_to_the_floor_in_every_shape() {
         assert!(outcome.server.expect("server").cpu_us > 0.0, "{shape}");
     }
     assert!(std::fs::metadata(dir.path().join("log")).expect("log").len() > 10_000);
+}
+
+#[test]
+fn every_creation_is_of_a_topic_of_its_own() {
+    let created = Arc::new(Created::default());
+    let address = serve(Arc::clone(&created));
+    let line = format!("create --broker {address} --connections 2 --beside 1000 --queues 2");
+    let outcome = measure(&line).expect("measured");
+    assert!(outcome.messages > 50, "{outcome:?}");
+    assert_eq!(outcome.errors, []);
+    let created = created.topics.lock().expect("topics");
+    // Also those of the warm-up, and the one that is sent to.
+    assert!(created.len() as u64 > outcome.messages, "{} of {outcome:?}", created.len());
+}
+
+/// Remembers what was created, and refuses what was created before or is no creation or send.
+#[derive(Default)]
+struct Created {
+    topics: Mutex<std::collections::BTreeSet<String>>,
+}
+
+impl Service for Created {
+    fn call(&self, _peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Reply {
+        match RequestCode::from_i32(frame.code()) {
+            Some(RequestCode::UpdateAndCreateTopic) => {
+                let topic = frame.field("topic").expect("topic").to_owned();
+                match self.topics.lock().expect("topics").insert(topic) {
+                    true => out.ok_empty(),
+                    false => out.error(1, "again"),
+                }
+            }
+            Some(RequestCode::SendMessageV2) => out.ok_empty(),
+            _ => out.error(1, "neither"),
+        }
+        Reply::Done
+    }
 }
 
 #[test]

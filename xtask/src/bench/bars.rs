@@ -46,6 +46,7 @@ const GROUPS: &str = "end to end 128 B at 2,000/s, 16 groups";
 const PULL: &str = "pull 32 × 128 B, 4 × 1";
 const SYNC: [&str; 3] =
     ["sync flush 1 KiB, 1 × 1", "sync flush 1 KiB, 64 × 1", "sync flush 1 KiB, 256 × 1"];
+const CREATE: &str = "create topics beside 5,000 sends/s, 16 × 1";
 const ROUTES: &str = "routes of 1,000 topics, 64 × 1";
 const NARROW: &str = "10 queues, 128 B, 64 × 1";
 
@@ -91,6 +92,7 @@ pub const BARS: &[Bar] = &[
     least(SYNC[2], Figure::Rate, 2.5, Of::Java),
     least("10,000 queues, 128 B, 64 × 1", Figure::Rate, 0.9, Of::Row(NARROW)),
     least("100,000 queues, 128 B, 64 × 1", Figure::Rate, 0.85, Of::Row(NARROW)),
+    least(CREATE, Figure::Rate, 5_000.0, Of::Units),
     most(ROUTES, Figure::Cpu, 0.25, Of::Java),
     most(ROUTES, Figure::Memory, 10.0, Of::Units),
 ];

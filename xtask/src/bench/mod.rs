@@ -36,7 +36,7 @@ const LOAD_CORE: &str = "1";
 #[derive(clap::Args)]
 pub struct Args {
     /// Sets of rows, each with servers of its own
-    #[arg(long, value_delimiter = ',', default_value = "start,plain,sync,wide,routes")]
+    #[arg(long, value_delimiter = ',', default_value = "start,plain,sync,wide,create,routes")]
     sets: Vec<String>,
     /// Of these, the rows whose name contains this
     #[arg(long, default_value = "")]
