@@ -22,6 +22,8 @@ pub enum Command {
     Routes(RoutesArgs),
     /// Creates topics while a producer sends at a fixed rate.
     Create(CreateArgs),
+    /// Sends one message at a time while thousands of others are connected.
+    Crowd(CrowdArgs),
     /// Runs the rows of the short matrix against several servers in turns.
     Compare(CompareArgs),
     /// Serves the stub that does the least a broker must do.
@@ -211,6 +213,20 @@ pub struct CreateArgs {
     /// Messages per second sent meanwhile, which are not counted.
     #[arg(long, default_value_t = 5_000.0)]
     pub beside: f64,
+}
+
+/// How many others there are.
+#[derive(Args, Clone, Debug)]
+pub struct CrowdArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Connections of producers that send their heartbeat and nothing else.
+    #[arg(long, default_value_t = 5_000)]
+    pub producers: usize,
+    /// Connections of consumers that wait for messages.
+    #[arg(long, default_value_t = 5_000)]
+    pub consumers: usize,
 }
 
 /// Which servers to compare, and how long.

@@ -12,11 +12,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
 use super::args::{
-    Codec, Common, CompareArgs, CreateArgs, E2eArgs, PullArgs, RoutesArgs, SendArgs,
+    Codec, Common, CompareArgs, CreateArgs, CrowdArgs, E2eArgs, PullArgs, RoutesArgs, SendArgs,
 };
 use super::report::{self, Outcome};
 use super::rows::{Filter, Kind, ROWS, Row};
-use super::{create, e2e, pull, routes, send};
+use super::{create, crowd, e2e, pull, routes, send};
 
 /// Messages put into the topic before a pull row.
 const PULL_FILL: u64 = 200_000;
@@ -178,6 +178,10 @@ fn measure(
         Kind::Create { connections, beside } => {
             let common = Common { topic: "mqbench-create".to_owned(), queues: 8, ..common };
             create::measure(&CreateArgs { common, connections, beside })
+        }
+        Kind::Crowd { producers, consumers } => {
+            let common = Common { topic: "mqbench-crowd".to_owned(), ..common };
+            crowd::measure(&CrowdArgs { common, producers, consumers })
         }
         Kind::Routes { topics } => {
             let namesrv = target.address.clone();

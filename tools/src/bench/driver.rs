@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use socket2::SockRef;
 
 use super::answer::Answer;
 use super::args::Common;
@@ -71,10 +72,13 @@ pub fn drive(
     let mut bench = Bench::new()?;
     for _ in 0..connections {
         let stream = TcpStream::connect(address).with_context(|| format!("connect {address}"))?;
+        // Ends with a reset: thousands would keep their ports for a minute.
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
         bench.links.add(stream, &poller)?;
     }
     let watch = Watch::new(common.pid);
-    let mut turns = Turns { load, bench, poller, watch, start: Instant::now(), spun: Duration::ZERO };
+    let mut turns =
+        Turns { load, bench, poller, watch, start: Instant::now(), spun: Duration::ZERO };
     turns.run_until(common.warmup)?;
     turns.bench.tally.reset();
     let began = Sample::take(common.pid, turns.spun)?;
@@ -89,8 +93,10 @@ pub struct Sample {
     pub at: Instant,
     /// Of the server.
     pub server: Option<Usage>,
-    /// CPU time of the generator, without what it spent looking for something to do.
+    /// CPU time of the generator.
     pub own_cpu_ns: u64,
+    /// What it spent only looking whether there is something to do.
+    pub spun: Duration,
 }
 
 impl Sample {
@@ -98,7 +104,8 @@ impl Sample {
         Ok(Self {
             at: Instant::now(),
             server: pid.map(process::usage).transpose()?,
-            own_cpu_ns: process::own_cpu_ns().saturating_sub(spun.as_nanos() as u64),
+            own_cpu_ns: process::own_cpu_ns(),
+            spun,
         })
     }
 }
@@ -129,7 +136,8 @@ impl Turns<'_> {
             }
             let due = load.pump(bench);
             let idle = !bench.links.flush(poller)?;
-            let wait = due.map_or(end, |due| end.min(Duration::from_nanos(due))).saturating_sub(now);
+            let wait =
+                due.map_or(end, |due| end.min(Duration::from_nanos(due))).saturating_sub(now);
             let spins = wait < SPIN_BELOW;
             poller.wait(Some(if spins { Duration::ZERO } else { wait }))?;
             spun_since = (spins && idle && poller.len() == 0).then_some(now);

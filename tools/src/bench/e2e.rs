@@ -44,12 +44,8 @@ pub fn measure(args: &E2eArgs) -> Result<Outcome> {
         }
     }
     let producer = Send::new(1, 1024, sends).at_rate(args.rate).beside(0, Counts::NOTHING);
-    let mut load = E2e {
-        producer,
-        queues,
-        queues_per_group: common.queues as usize,
-        started: false,
-    };
+    let mut load =
+        E2e { producer, queues, queues_per_group: common.queues as usize, started: false };
     drive(common, &address, 1 + args.groups, &mut load)
 }
 

@@ -6,7 +6,9 @@ use std::ops::Range;
 
 use super::poller::Poller;
 
-const INPUT_LEN: usize = 256 * 1024;
+/// Bytes that a socket is read into: few first, because there may be thousands.
+const INPUT_MIN: usize = 4 * 1024;
+const INPUT_MAX: usize = 256 * 1024;
 
 /// One socket.
 pub struct Link {
@@ -26,6 +28,8 @@ pub struct Input {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last read took all there was room for.
+    was_full: bool,
 }
 
 impl Input {
@@ -57,11 +61,13 @@ impl Input {
         self.bytes.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        self.reserve(INPUT_LEN);
+        let wanted = if self.was_full { 2 * self.bytes.len() } else { INPUT_MIN };
+        self.reserve(wanted.min(INPUT_MAX));
         match stream.read(&mut self.bytes[self.end..]) {
             Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed")),
             Ok(count) => {
                 self.end += count;
+                self.was_full = self.end == self.bytes.len();
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
@@ -87,7 +93,7 @@ impl Links {
         self.list.push(Link {
             stream: Some(stream),
             input: Input::default(),
-            output: Vec::with_capacity(64 * 1024),
+            output: Vec::new(),
             sent: 0,
             watches_room: false,
             dirty: false,

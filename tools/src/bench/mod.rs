@@ -2,9 +2,8 @@
 //!
 //! ```text
 //! mod ─ args ─ what to do                     driver ─ the loop: pump, wait, read, write
-//!       setup ─ route, topic, offsets           send, pull, e2e, routes, create,
-//!                                               beside ─ loads that the driver runs
-//!                                           
+//!       setup ─ route, topic, offsets           send, pull, e2e, routes, create, crowd, beside ─
+//!                                                 loads that it runs
 //!       compare, rows ─ rows × targets × rounds links, poller ─ sockets; template, answer ─ bytes
 //!       floor ─ the stub to measure against     tally, watch, process, report ─ what came out
 //! ```
@@ -14,6 +13,7 @@ mod args;
 mod beside;
 mod compare;
 mod create;
+mod crowd;
 mod driver;
 mod e2e;
 mod floor;
@@ -28,9 +28,9 @@ mod send;
 mod setup;
 mod tally;
 mod template;
-mod watch;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use args::Command;
 
@@ -42,6 +42,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::E2e(e2e) => report::print(&e2e.common, &e2e::measure(&e2e)?),
         Command::Routes(routes) => report::print(&routes.common, &routes::measure(&routes)?),
         Command::Create(create) => report::print(&create.common, &create::measure(&create)?),
+        Command::Crowd(crowd) => report::print(&crowd.common, &crowd::measure(&crowd)?),
         Command::Compare(compare) => compare::run(&compare),
         Command::Floor(floor) => {
             let mut server = floor::Floor::bind(&floor)?;

@@ -16,7 +16,8 @@ const FLAG_SUBSCRIPTION: i32 = 4;
 const FLAG_SUSPEND: i32 = 2;
 
 const FOUND: i32 = 0;
-const NOT_FOUND: i32 = 19;
+/// There is nothing behind the offset.
+pub const NOT_FOUND: i32 = 19;
 const RETRY: i32 = 20;
 const OFFSET_MOVED: i32 = 21;
 

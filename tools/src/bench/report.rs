@@ -67,7 +67,8 @@ impl Outcome {
         let seconds = (ended.at - began.at).as_secs_f64();
         let messages = tally.messages.max(1) as f64;
         let at = |quantile| tally.latency.value_at_quantile(quantile) as f64 / 1e3;
-        let own_ns = (ended.own_cpu_ns - began.own_cpu_ns) as f64;
+        let spun_ns = (ended.spun - began.spun).as_nanos() as u64;
+        let own_ns = (ended.own_cpu_ns - began.own_cpu_ns).saturating_sub(spun_ns) as f64;
         let server = began.server.zip(ended.server).map(|(before, after)| {
             let cpu_ns = after.cpu_ns.saturating_sub(before.cpu_ns) as f64;
             Server {

@@ -15,6 +15,8 @@ pub enum Set {
     Routes,
     /// New topics without end.
     Create,
+    /// Thousands of connections, which servers may remember afterwards.
+    Crowd,
 }
 
 /// One line of the table.
@@ -41,6 +43,8 @@ pub enum Kind {
     E2e { rate: f64, groups: usize },
     /// Creates topics while so many messages a second are sent.
     Create { connections: usize, beside: f64 },
+    /// One producer among so many others, and consumers that wait.
+    Crowd { producers: usize, consumers: usize },
     /// Asks for the routes of so many topics.
     Routes { topics: usize },
 }
@@ -62,7 +66,7 @@ const ONE_OF_A_KIND: Kind = Kind::Closed { size: 128, connections: 1, window: 1 
 const CAPACITY: &str = "send 1 KiB, 64 × 1";
 
 /// All rows, in the order of the table.
-pub const ROWS: [Row; 24] = [
+pub const ROWS: [Row; 26] = [
     plain("send 128 B, 64 × 1", closed(128, 64, 1)),
     plain(CAPACITY, closed(1024, 64, 1)),
     plain("send 4 KiB, 64 × 1", closed(4096, 64, 1)),
@@ -89,6 +93,16 @@ pub const ROWS: [Row; 24] = [
         name: "create topics beside 5,000 sends/s, 16 × 1",
         set: Set::Create,
         kind: Kind::Create { connections: 16, beside: 5_000.0 },
+    },
+    Row {
+        name: "one producer alone, 128 B, 1 × 1",
+        set: Set::Crowd,
+        kind: Kind::Crowd { producers: 0, consumers: 0 },
+    },
+    Row {
+        name: "the same among 5,000 producers and 5,000 waiting consumers",
+        set: Set::Crowd,
+        kind: Kind::Crowd { producers: 5_000, consumers: 5_000 },
     },
     Row {
         name: "routes of 1,000 topics, 64 × 1",

@@ -86,10 +86,7 @@ impl Send {
             next_template: 0,
             sent_ns: vec![0; slots],
             // Popped from the end: links take turns from the first on.
-            free: (0..slots)
-                .rev()
-                .map(|at| at % connections * window + at / connections)
-                .collect(),
+            free: (0..slots).rev().map(|at| at % connections * window + at / connections).collect(),
             first_link: 0,
             window,
             pace: None,

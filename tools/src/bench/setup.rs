@@ -127,7 +127,12 @@ impl Connection {
         Ok(Self { stream, address: address.to_owned() })
     }
 
-    fn call(&mut self, code: RequestCode, header: &impl EncodeHeader, body: &[u8]) -> Result<Frame> {
+    fn call(
+        &mut self,
+        code: RequestCode,
+        header: &impl EncodeHeader,
+        body: &[u8],
+    ) -> Result<Frame> {
         let mut frame = BytesMut::new();
         let head = RequestHead { code: code.into(), opaque: 1, ..RequestHead::default() };
         encode_request(&mut frame, head, header, &[], body)?;

@@ -47,7 +47,7 @@ pub struct Template {
     offset: Option<usize>,
     /// Places of unique keys, in the head and in the body.
     head_unique: Option<usize>,
-    body_unique: Rc<[usize]>,
+    body_unique: Box<[usize]>,
     stamped: bool,
 }
 
@@ -83,7 +83,6 @@ impl Template {
         let code =
             if body.is_batch { RequestCode::SendBatchMessage } else { RequestCode::SendMessageV2 };
         let mut template = Self::new(code, &Short(header), Rc::clone(&body.bytes), encoding)?;
-        template.body_unique = Rc::clone(&body.unique);
         template.stamped = body.stamped;
         ensure!(template.born.is_some(), "the born timestamp is not in the header");
         Ok(template)
@@ -125,7 +124,7 @@ impl Template {
             born: find(&head, &BORN_MARK.to_string()),
             offset: find(&head, &OFFSET_MARK.to_string()),
             head_unique: find(&head, UNIQUE_MARK),
-            body_unique: Rc::new([]),
+            body_unique: memmem::find_iter(&body, UNIQUE_MARK).collect(),
             stamped: false,
             head,
             body,
@@ -155,7 +154,7 @@ impl Template {
         let start = out.len();
         out.extend_from_slice(&self.body);
         let body = &mut out[start..];
-        for &at in &*self.body_unique {
+        for &at in &self.body_unique {
             hexadecimal(&mut body[at..at + 16], *unique);
             *unique += 1;
         }
@@ -168,7 +167,6 @@ impl Template {
 /// The body of a send.
 pub struct SendBody {
     bytes: Rc<[u8]>,
-    unique: Rc<[usize]>,
     is_batch: bool,
     stamped: bool,
 }
@@ -176,7 +174,7 @@ pub struct SendBody {
 impl SendBody {
     /// One message of `size` bytes.
     pub fn single(size: usize) -> Self {
-        Self { bytes: filler(size).into(), unique: Rc::new([]), is_batch: false, stamped: false }
+        Self { bytes: filler(size).into(), is_batch: false, stamped: false }
     }
 
     /// One message that begins with a stamp.
@@ -192,8 +190,7 @@ impl SendBody {
             let properties = properties();
             BatchMessage { flag: 0, body: &body, properties: &properties }.encode(&mut bytes)?;
         }
-        let unique = memmem::find_iter(&bytes, UNIQUE_MARK).collect::<Vec<_>>().into();
-        Ok(Self { bytes: bytes.to_vec().into(), unique, is_batch: true, stamped: false })
+        Ok(Self { bytes: bytes.to_vec().into(), is_batch: true, stamped: false })
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::BytesMut;
 use clap::Parser;
 use remoting::net::{Outcome as Reply, Peer, Server, ServerConfig, Service};
-use remoting::protocol::body::RegisterBrokerBody;
+use remoting::protocol::body::{Body, HeartbeatData, RegisterBrokerBody};
 use remoting::protocol::code::RequestCode;
 use remoting::protocol::command::{Frame, Responder, ResponseTag};
 use remoting::protocol::encoding::Encoding;
@@ -28,7 +28,7 @@ use super::poller::Poller;
 use super::report::Outcome;
 use super::send::Send;
 use super::template::{OPAQUE_BASE, SendBody, Template, Values};
-use super::{create, e2e, pull, routes, send};
+use super::{create, crowd, e2e, pull, routes, send};
 
 fn floor(file: &Path) -> SocketAddr {
     let listen = "127.0.0.1:0".parse().expect("address");
@@ -50,6 +50,7 @@ fn measure(line: &str) -> anyhow::Result<Outcome> {
         Command::Pull(args) => pull::measure(&args),
         Command::E2e(args) => e2e::measure(&args),
         Command::Routes(args) => routes::measure(&args),
+        Command::Crowd(args) => crowd::measure(&args),
         Command::Create(args) => create::measure(&args),
         other => anyhow::bail!("{other:?} measures nothing"),
     }
@@ -108,6 +109,45 @@ impl Service for Created {
             Some(RequestCode::SendMessageV2) => out.ok_empty(),
             _ => out.error(1, "neither"),
         }
+        Reply::Done
+    }
+}
+
+#[test]
+fn one_producer_counts_in_a_crowd() {
+    let crowd = Arc::new(Waiting::default());
+    let address = serve(Arc::clone(&crowd));
+    let line = format!("crowd --broker {address} --producers 20 --consumers 30");
+    let outcome = measure(&line).expect("measured");
+    assert!(outcome.messages > 50, "{outcome:?}");
+    assert_eq!(outcome.errors, []);
+    assert_eq!(crowd.clients.lock().expect("clients").len(), 20);
+    let waits = crowd.waits_ms.lock().expect("waits");
+    assert_eq!((waits.len(), waits.first(), waits.last()), (30, Some(&500), Some(&15_000)));
+}
+
+/// Notes who sends heartbeats, and holds pulls for ever.
+#[derive(Default)]
+struct Waiting {
+    clients: Mutex<std::collections::BTreeSet<String>>,
+    waits_ms: Mutex<std::collections::BTreeSet<i64>>,
+}
+
+impl Service for Waiting {
+    fn call(&self, _peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Reply {
+        match RequestCode::from_i32(frame.code()) {
+            Some(RequestCode::HeartBeat) => {
+                let body = HeartbeatData::decode(frame.body()).expect("body");
+                self.clients.lock().expect("clients").insert(body.client_id);
+            }
+            Some(RequestCode::PullMessage) => {
+                let header: PullMessageRequestHeader<'_> = frame.header().expect("header");
+                self.waits_ms.lock().expect("waits").insert(header.suspend_timeout_millis);
+                return Reply::Later(Box::pin(std::future::pending()));
+            }
+            _ => {}
+        }
+        out.ok_empty();
         Reply::Done
     }
 }

@@ -27,6 +27,9 @@ enum Of {
     Java,
     /// Times the figure of another row of ours.
     Row(&'static str),
+    /// Units above another row of ours, at most in any round: memory that was given back is no
+    /// gain.
+    Above(&'static str),
 }
 
 const fn least(row: &'static str, figure: Figure, limit: f64, of: Of) -> Bar {
@@ -47,6 +50,8 @@ const PULL: &str = "pull 32 × 128 B, 4 × 1";
 const SYNC: [&str; 3] =
     ["sync flush 1 KiB, 1 × 1", "sync flush 1 KiB, 64 × 1", "sync flush 1 KiB, 256 × 1"];
 const CREATE: &str = "create topics beside 5,000 sends/s, 16 × 1";
+const ALONE: &str = "one producer alone, 128 B, 1 × 1";
+const CROWD: &str = "the same among 5,000 producers and 5,000 waiting consumers";
 const ROUTES: &str = "routes of 1,000 topics, 64 × 1";
 const NARROW: &str = "10 queues, 128 B, 64 × 1";
 
@@ -93,6 +98,8 @@ pub const BARS: &[Bar] = &[
     least("10,000 queues, 128 B, 64 × 1", Figure::Rate, 0.9, Of::Row(NARROW)),
     least("100,000 queues, 128 B, 64 × 1", Figure::Rate, 0.85, Of::Row(NARROW)),
     least(CREATE, Figure::Rate, 5_000.0, Of::Units),
+    most(CROWD, Figure::P99, 2.0, Of::Row(ALONE)),
+    most(CROWD, Figure::Memory, 40.0, Of::Above(ALONE)),
     most(ROUTES, Figure::Cpu, 0.25, Of::Java),
     most(ROUTES, Figure::Memory, 10.0, Of::Units),
 ];
@@ -100,14 +107,17 @@ pub const BARS: &[Bar] = &[
 impl Bar {
     /// What our server came to, in what the limit counts; `None` without what it compares.
     pub fn value(&self, results: &Results) -> Option<f64> {
-        let other = match self.of {
-            Of::Units => return results.median(self.row, "ours", self.figure),
-            Of::Floor => (self.row, "floor"),
-            Of::Java => (self.row, "java"),
-            Of::Row(row) => (row, "ours"),
-        };
-        let pairs = results.pairs((self.row, "ours"), other, self.figure);
-        median(pairs.into_iter().map(|(own, other)| own / other).collect())
+        let pairs = |other| results.pairs((self.row, "ours"), other, self.figure).into_iter();
+        let ratio = |other| median(pairs(other).map(|(own, other)| own / other).collect());
+        match self.of {
+            Of::Units => results.median(self.row, "ours", self.figure),
+            Of::Floor => ratio((self.row, "floor")),
+            Of::Java => ratio((self.row, "java")),
+            Of::Row(row) => ratio((row, "ours")),
+            Of::Above(row) => {
+                pairs((row, "ours")).map(|(own, other)| own - other).max_by(f64::total_cmp)
+            }
+        }
     }
 
     /// Whether a value is on the right side.
@@ -122,6 +132,7 @@ impl Bar {
     pub fn words(&self) -> String {
         let what = match self.figure {
             Figure::Rate => "rate",
+            Figure::Bytes => "MB/s",
             Figure::P50 => "p50",
             Figure::P99 => "p99",
             Figure::P999 => "p99.9",
@@ -139,6 +150,7 @@ impl Bar {
             Of::Floor => " × the floor's".to_owned(),
             Of::Java => " × Java's".to_owned(),
             Of::Row(row) => format!(" × that of {row}"),
+            Of::Above(row) => format!(" above {row}"),
         };
         format!("{what} {sign} {}{of}", self.show(limit))
     }
@@ -148,7 +160,7 @@ impl Bar {
         match (self.of, self.figure) {
             (Of::Units, Figure::Rate) => rate(value),
             (Of::Units, Figure::P50 | Figure::P99 | Figure::P999 | Figure::Cpu) => duration(value),
-            (Of::Units, Figure::Memory) => format!("{value:.1} MB"),
+            (Of::Units | Of::Above(_), Figure::Memory) => format!("{value:.1} MB"),
             _ => format!("{value:.2}"),
         }
     }

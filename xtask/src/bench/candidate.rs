@@ -179,6 +179,12 @@ impl Candidate {
         workspace::run(Command::new("taskset").args(["-a", "-c", "-p", core, &pid]))
     }
 
+    /// Lets it have so many files open.
+    pub fn allow_files(&self, count: usize) -> Result<()> {
+        let (pid, limit) = (self.process.child.id().to_string(), format!("--nofile={count}"));
+        workspace::run(Command::new("prlimit").args(["--pid", &pid, &limit]))
+    }
+
     /// Its anonymous memory now.
     pub fn anonymous_mib(&self) -> Result<f64> {
         let pid = self.process.child.id();

@@ -29,6 +29,8 @@ const LOAD_MAX: f64 = 0.5;
 /// A JVM compiles what it runs often.
 const JAVA_WARMUP_SECONDS: &str = "10";
 const JAVA_VERSION: &str = "5.3.3";
+/// More than the connections of the set `crowd`.
+const CROWD_FILES: usize = 12_000;
 const SERVER_CORE: &str = "0";
 const LOAD_CORE: &str = "1";
 
@@ -36,7 +38,11 @@ const LOAD_CORE: &str = "1";
 #[derive(clap::Args)]
 pub struct Args {
     /// Sets of rows, each with servers of its own
-    #[arg(long, value_delimiter = ',', default_value = "start,plain,sync,wide,create,routes")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "start,plain,sync,wide,create,crowd,routes"
+    )]
     sets: Vec<String>,
     /// Of these, the rows whose name contains this
     #[arg(long, default_value = "")]
@@ -84,7 +90,7 @@ pub fn run(args: &Args) -> Result<bool> {
         results.runs.extend(match set.as_str() {
             // The floor takes nothing but sends, and keeps nothing that it would have to open.
             "start" => start::measure(&servers[1..], args.rounds)?,
-            "routes" => measure(args, set, &binaries, &servers[1..])?,
+            "routes" | "crowd" => measure(args, set, &binaries, &servers[1..])?,
             _ => measure(args, set, &binaries, &servers)?,
         });
     }
@@ -115,6 +121,9 @@ fn measure(args: &Args, set: &str, binaries: &Path, servers: &[Server<'_>]) -> R
     let candidates = servers.iter().map(start).collect::<Result<Vec<Candidate>>>()?;
     if !args.free {
         candidates.iter().try_for_each(|candidate| candidate.pin(SERVER_CORE))?;
+    }
+    if set == "crowd" {
+        candidates.iter().try_for_each(|candidate| candidate.allow_files(CROWD_FILES))?;
     }
     for java in candidates.iter().filter(|candidate| candidate.name == "java") {
         let mut warm_up = mqbench(args, binaries);

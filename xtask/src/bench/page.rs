@@ -51,9 +51,9 @@ pub fn write(results: &Results, args: &Args) -> String {
 /// The tables of rows and bars.
 pub fn table(results: &Results) -> String {
     let mut out = String::from(
-        "| row | server | rate | min – max | of floor | p50 | p99 | p99.9 | CPU/msg | of Java's | \
+        "| row | server | rate | min – max | MB/s | of floor | p50 | p99 | p99.9 | CPU/msg | of Java's | \
          switches/msg | memory | load |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for row in results.rows() {
         for server in SERVERS {
@@ -73,7 +73,7 @@ fn line(out: &mut String, results: &Results, row: &str, server: &str) {
         // The floor takes nothing but sends.
         let failure = runs.find_map(|run| run.failure.as_deref()).filter(|_| server != "floor");
         if let Some(failure) = failure {
-            let _ = writeln!(out, "| {row} | {server} | {failure} |{}", " |".repeat(10));
+            let _ = writeln!(out, "| {row} | {server} | {failure} |{}", " |".repeat(11));
         }
         return;
     }
@@ -90,6 +90,7 @@ fn line(out: &mut String, results: &Results, row: &str, server: &str) {
         server.to_owned(),
         rate,
         spread(&results.all(row, server, Figure::Rate)),
+        cell(median(Figure::Bytes), |mb| format!("{mb:.1}")),
         cell(results.ratio(row, server, "floor", Figure::Rate), ratio),
         cell(median(Figure::P50), duration),
         cell(median(Figure::P99), duration),

@@ -58,6 +58,8 @@ pub struct Failed {
 pub enum Figure {
     /// Messages a second.
     Rate,
+    /// MB of bodies, or of records for pulls, a second.
+    Bytes,
     /// Microseconds.
     P50,
     P99,
@@ -81,6 +83,7 @@ impl Figure {
         let server = outcome.server.as_ref();
         let figure = match self {
             Self::Rate => outcome.per_second,
+            Self::Bytes => outcome.mib_per_second * MB_PER_MIB,
             Self::P50 => p50,
             Self::P99 => p99,
             Self::P999 => p999,

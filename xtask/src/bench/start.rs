@@ -7,7 +7,7 @@ use anyhow::Result;
 use tempfile::TempDir;
 
 use super::candidate::Server;
-use super::results::{Figure, Latency, Outcome, Run, Server as Used};
+use super::results::{Latency, Outcome, Run, Server as Used};
 use crate::compat;
 
 /// The rows' names.
@@ -51,7 +51,9 @@ pub fn full_load(runs: &[Run]) -> Vec<Run> {
                     server.anonymous_mib = server.anonymous_mib.max(used.anonymous_mib);
                 }
             }
-            None => most.push(Run::new(FULL, &run.target, run.round, of_memory(used.anonymous_mib))),
+            None => {
+                most.push(Run::new(FULL, &run.target, run.round, of_memory(used.anonymous_mib)))
+            }
         }
     }
     most
@@ -63,6 +65,7 @@ fn of_memory(anonymous_mib: f64) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use super::super::results::Figure;
     use super::*;
 
     #[test]
