@@ -24,6 +24,8 @@ pub enum Command {
     Create(CreateArgs),
     /// Sends one message at a time while thousands of others are connected.
     Crowd(CrowdArgs),
+    /// Pulls a topic that is not in memory while a producer sends at a fixed rate.
+    Cold(ColdArgs),
     /// Runs the rows of the short matrix against several servers in turns.
     Compare(CompareArgs),
     /// Serves the stub that does the least a broker must do.
@@ -167,6 +169,24 @@ pub struct PullArgs {
     pub sql: bool,
 }
 
+impl PullArgs {
+    /// All messages, 32 a call, one queue at a time a connection, again and again.
+    pub fn all(common: Common, connections: usize) -> Self {
+        Self {
+            common,
+            connections,
+            window: 1,
+            count: 32,
+            fill: 0,
+            size: 1024,
+            once: false,
+            kinds: 0,
+            subscription: "*".to_owned(),
+            sql: false,
+        }
+    }
+}
+
 /// How to measure end to end.
 #[derive(Args, Clone, Debug)]
 pub struct E2eArgs {
@@ -229,11 +249,25 @@ pub struct CrowdArgs {
     pub consumers: usize,
 }
 
+/// How to read what is not in memory.
+#[derive(Args, Clone, Debug)]
+pub struct ColdArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub pull: PullArgs,
+    /// The server's store, whose files are taken out of the page cache first.
+    #[arg(long)]
+    pub store: PathBuf,
+    /// Messages per second sent meanwhile.
+    #[arg(long, default_value_t = 2_000.0)]
+    pub beside: f64,
+}
+
 /// Which servers to compare, and how long.
 #[derive(Args, Clone, Debug)]
 pub struct CompareArgs {
     /// A running server; the first is what the ratios refer to.
-    #[arg(long = "target", value_name = "NAME=HOST:PORT[,PID]", required = true)]
+    #[arg(long = "target", value_name = "NAME=HOST:PORT[,PID[,STORE]]", required = true)]
     pub targets: Vec<String>,
     /// Rounds; each runs every row against every target.
     #[arg(long, default_value_t = 3)]

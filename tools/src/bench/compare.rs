@@ -4,6 +4,7 @@
 //! drifts from one round to the next.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,16 +13,19 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
 use super::args::{
-    Codec, Common, CompareArgs, CreateArgs, CrowdArgs, E2eArgs, PullArgs, RoutesArgs, SendArgs,
+    Codec, ColdArgs, Common, CompareArgs, CreateArgs, CrowdArgs, E2eArgs, PullArgs, RoutesArgs,
+    SendArgs,
 };
 use super::report::{self, Outcome};
 use super::rows::{Filter, Kind, ROWS, Row};
-use super::{create, crowd, e2e, pull, routes, send};
+use super::{cold, create, crowd, e2e, pull, routes, send};
 
 /// Messages put into the topic before a pull row.
 const PULL_FILL: u64 = 200_000;
 /// Kinds of the messages that filters look at.
 const KINDS: usize = 10;
+/// The longest that gigabytes may take in and out.
+const FILL_SECONDS: f64 = 600.0;
 /// A process that goes on after a stop has connections to answer and clocks to look at.
 const THAW: Duration = Duration::from_millis(300);
 
@@ -31,6 +35,8 @@ struct Target {
     name: String,
     address: String,
     pid: Option<u32>,
+    /// The folder it keeps its files in.
+    store: Option<PathBuf>,
 }
 
 /// One measurement of a comparison.
@@ -155,13 +161,8 @@ fn measure(
             ..closed
         }),
         Kind::Pull { size, filter } => pull::measure(&PullArgs {
-            common: Common { topic: format!("mqbench-pull-{size}"), ..common },
-            connections: 4,
-            window: 1,
-            count: 32,
             fill: if round == 0 && filter == Filter::All { PULL_FILL } else { 0 },
             size,
-            once: false,
             kinds: KINDS,
             subscription: match filter {
                 Filter::All => "*",
@@ -170,6 +171,7 @@ fn measure(
             }
             .to_owned(),
             sql: filter == Filter::Sql,
+            ..PullArgs::all(Common { topic: format!("mqbench-pull-{size}"), ..common }, 4)
         }),
         Kind::E2e { rate, groups } => {
             let common = Common { topic: "mqbench-e2e".to_owned(), queues: 4, ..common };
@@ -183,6 +185,23 @@ fn measure(
             let common = Common { topic: "mqbench-crowd".to_owned(), ..common };
             crowd::measure(&CrowdArgs { common, producers, consumers })
         }
+        Kind::Fill { messages } => {
+            let common = Common { warmup: 0.0, duration: FILL_SECONDS, ..cold_topic(common) };
+            let closed = SendArgs::closed(common, 16);
+            send::measure(&SendArgs { window: 16, messages, ..closed })
+        }
+        Kind::Read => cold::read(target.store.as_deref().context("needs its store")?),
+        Kind::Tail { rate } => {
+            let closed = SendArgs::closed(cold_topic(common), 1);
+            let common = Common { topic: "mqbench-tail".to_owned(), ..closed.common };
+            send::measure(&SendArgs { common, window: 256, rate, ..closed })
+        }
+        Kind::CatchUp { beside } => {
+            let common = Common { warmup: 0.0, duration: FILL_SECONDS, ..cold_topic(common) };
+            let pull = PullArgs { once: true, ..PullArgs::all(common, 4) };
+            let store = target.store.clone().context("needs its store")?;
+            cold::measure(&ColdArgs { pull, store, beside })
+        }
         Kind::Routes { topics } => {
             let namesrv = target.address.clone();
             let topic = "mqbench-route".to_owned();
@@ -192,13 +211,17 @@ fn measure(
     }
 }
 
+/// What is read cold: few queues, so that the log is read in about its own order.
+fn cold_topic(common: Common) -> Common {
+    Common { topic: "mqbench-cold".to_owned(), queues: 4, ..common }
+}
+
 fn parse(text: &str) -> Result<Target> {
-    let (name, place) = text.split_once('=').context("a target is NAME=HOST:PORT[,PID]")?;
-    let (address, pid) = match place.split_once(',') {
-        Some((address, pid)) => (address, Some(pid.parse().context("PID of a target")?)),
-        None => (place, None),
-    };
-    Ok(Target { name: name.to_owned(), address: address.to_owned(), pid })
+    let (name, place) = text.split_once('=').context("a target is NAME=HOST:PORT[,PID[,STORE]]")?;
+    let mut parts = place.splitn(3, ',');
+    let address = parts.next().unwrap_or_default().to_owned();
+    let pid = parts.next().map(|pid| pid.parse().context("PID of a target")).transpose()?;
+    Ok(Target { name: name.to_owned(), address, pid, store: parts.next().map(PathBuf::from) })
 }
 
 fn print(runs: &[Run], targets: &[Target]) {
@@ -294,10 +317,15 @@ mod tests {
     #[test]
     fn targets_have_a_name_an_address_and_maybe_a_process() {
         let floor = parse("floor=127.0.0.1:1,77").expect("target");
-        let expected =
-            Target { name: "floor".into(), address: "127.0.0.1:1".into(), pid: Some(77) };
+        let expected = Target {
+            name: "floor".into(),
+            address: "127.0.0.1:1".into(),
+            pid: Some(77),
+            store: None,
+        };
         assert_eq!(floor, expected);
         assert_eq!(parse("a=b:1").expect("target").pid, None);
+        assert_eq!(parse("a=b:1,7,/x,y").expect("target").store, Some("/x,y".into()));
         assert!(parse("127.0.0.1:1").is_err());
         assert!(parse("a=b:1,x").is_err());
     }

@@ -18,6 +18,9 @@ use super::watch::Watch;
 /// Below this the loop looks again instead of sleeping: a sleep is not that exact.
 const SPIN_BELOW: Duration = Duration::from_micros(1_500);
 
+/// A look takes a microsecond; in what is longer, others had the core.
+const LOOK_MAX: Duration = Duration::from_micros(5);
+
 /// What a load works with.
 pub struct Bench {
     /// The sockets.
@@ -100,7 +103,8 @@ pub struct Sample {
 }
 
 impl Sample {
-    fn take(pid: Option<u32>, spun: Duration) -> Result<Self> {
+    /// Takes it now.
+    pub fn take(pid: Option<u32>, spun: Duration) -> Result<Self> {
         Ok(Self {
             at: Instant::now(),
             server: pid.map(process::usage).transpose()?,
@@ -125,10 +129,10 @@ impl Turns<'_> {
     fn run_until(&mut self, end_seconds: f64) -> Result<()> {
         let Self { load, bench, poller, watch, start, spun } = self;
         let end = Duration::from_secs_f64(end_seconds);
-        let mut spun_since = None;
+        let mut spun_since: Option<Duration> = None;
         loop {
             let now = start.elapsed();
-            *spun += spun_since.map_or(Duration::ZERO, |since| now - since);
+            *spun += spun_since.map_or(Duration::ZERO, |since| (now - since).min(LOOK_MAX));
             bench.now_ns = now.as_nanos() as u64;
             watch.turn(now)?;
             if now >= end || load.done() {

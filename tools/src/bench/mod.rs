@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! mod ─ args ─ what to do                     driver ─ the loop: pump, wait, read, write
-//!       setup ─ route, topic, offsets           send, pull, e2e, routes, create, crowd, beside ─
-//!                                                 loads that it runs
+//!       setup ─ route, topic, offsets           send, pull, e2e, routes, create, crowd, cold,
+//!                                                 beside ─ loads that it runs
 //!       compare, rows ─ rows × targets × rounds links, poller ─ sockets; template, answer ─ bytes
 //!       floor ─ the stub to measure against     tally, watch, process, report ─ what came out
 //! ```
@@ -11,6 +11,7 @@
 mod answer;
 mod args;
 mod beside;
+mod cold;
 mod compare;
 mod create;
 mod crowd;
@@ -43,6 +44,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Routes(routes) => report::print(&routes.common, &routes::measure(&routes)?),
         Command::Create(create) => report::print(&create.common, &create::measure(&create)?),
         Command::Crowd(crowd) => report::print(&crowd.common, &crowd::measure(&crowd)?),
+        Command::Cold(cold) => report::print(&cold.pull.common, &cold::measure(&cold)?),
         Command::Compare(compare) => compare::run(&compare),
         Command::Floor(floor) => {
             let mut server = floor::Floor::bind(&floor)?;

@@ -43,6 +43,13 @@ pub fn anonymous_kib(pid: u32) -> Result<u64> {
     Ok(field(&status, "RssAnon:"))
 }
 
+/// Bytes that a process has had read from disks.
+pub fn read_bytes(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/io");
+    let io = fs::read_to_string(&path).with_context(|| path)?;
+    Ok(field(&io, "read_bytes:"))
+}
+
 /// CPU time of this thread.
 pub fn own_cpu_ns() -> u64 {
     first_number(&fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default())

@@ -7,6 +7,7 @@ use super::answer::Answer;
 use super::args::{PullArgs, SendArgs};
 use super::driver::{Bench, Load, drive};
 use super::report::Outcome;
+use super::tally::Counts;
 use super::template::{OPAQUE_BASE, Template, Values};
 use super::{send, setup};
 
@@ -30,30 +31,7 @@ pub fn measure(args: &PullArgs) -> Result<Outcome> {
     if args.fill > 0 {
         fill(args)?;
     }
-    let mut queues = Vec::new();
-    for queue in 0..common.queues {
-        let header = PullMessageRequestHeader {
-            subscription: Some(&args.subscription),
-            expression_type: Some(if args.sql { "SQL92" } else { "TAG" }),
-            ..header("mqbench", &common.topic, queue, args.count, 0)
-        };
-        queues.push(Queue {
-            template: Template::pull(&header, common.encoding.encoding())?,
-            offset: 0,
-            at_end: false,
-        });
-    }
-    let slots = (args.connections * args.window).min(queues.len());
-    let mut load = Pull {
-        next: slots,
-        slots: (0..slots).map(|queue| Slot { queue, sent_ns: 0 }).collect(),
-        queues,
-        connections: args.connections,
-        started: false,
-        once: args.once,
-        size: 0,
-    };
-    drive(common, &address, args.connections, &mut load)
+    drive(common, &address, args.connections, &mut Pull::new(args, Counts::ALL)?)
 }
 
 /// A pull; with a time to wait it may be held that long.
@@ -93,7 +71,7 @@ fn fill(args: &PullArgs) -> Result<()> {
 }
 
 /// The load of consumers that read what is there.
-struct Pull {
+pub struct Pull {
     queues: Vec<Queue>,
     slots: Vec<Slot>,
     /// The queue the next slot takes that is done with its own.
@@ -101,6 +79,7 @@ struct Pull {
     connections: usize,
     started: bool,
     once: bool,
+    counts: Counts,
     /// Bytes of records in the last answer, only to keep the walk from being left out.
     size: usize,
 }
@@ -112,10 +91,11 @@ struct Queue {
 }
 
 impl Queue {
-    /// Counts the messages that were looked at, and goes on behind them.
-    fn take(&mut self, next: u64, answer: &Answer<'_>, bench: &mut Bench) {
-        bench.tally.add(next.saturating_sub(self.offset), answer.body.len() as u64);
+    /// Goes on behind the messages that were looked at, and tells how many those are.
+    fn take(&mut self, next: u64) -> u64 {
+        let looked_at = next.saturating_sub(self.offset);
         self.offset = next;
+        looked_at
     }
 }
 
@@ -125,6 +105,32 @@ struct Slot {
 }
 
 impl Pull {
+    /// Walks through the queues from their beginnings.
+    pub fn new(args: &PullArgs, counts: Counts) -> Result<Self> {
+        let common = &args.common;
+        let mut queues = Vec::new();
+        for queue in 0..common.queues {
+            let header = PullMessageRequestHeader {
+                subscription: Some(&args.subscription),
+                expression_type: Some(if args.sql { "SQL92" } else { "TAG" }),
+                ..header("mqbench", &common.topic, queue, args.count, 0)
+            };
+            let template = Template::pull(&header, common.encoding.encoding())?;
+            queues.push(Queue { template, offset: 0, at_end: false });
+        }
+        let slots = (args.connections * args.window).min(queues.len());
+        Ok(Self {
+            next: slots,
+            slots: (0..slots).map(|queue| Slot { queue, sent_ns: 0 }).collect(),
+            queues,
+            connections: args.connections,
+            started: false,
+            once: args.once,
+            counts,
+            size: 0,
+        })
+    }
+
     fn ask(&mut self, index: usize, bench: &mut Bench) {
         let slot = &mut self.slots[index];
         let queue = &self.queues[slot.queue];
@@ -172,8 +178,9 @@ impl Load for Pull {
                     self.size = record.len();
                 })?;
                 ensure!(count > 0, "a pull that found nothing");
-                queue.take(offset(answer, "nextBeginOffset")?, answer, bench);
-                bench.tally.took(bench.now_ns.saturating_sub(slot.sent_ns));
+                let messages = queue.take(offset(answer, "nextBeginOffset")?);
+                let took_ns = bench.now_ns.saturating_sub(slot.sent_ns);
+                bench.tally.succeeded(self.counts, messages, answer.body.len() as u64, took_ns);
             }
             NOT_FOUND => {
                 queue.at_end = true;
@@ -183,7 +190,7 @@ impl Load for Pull {
                 }
                 self.turn(index);
             }
-            RETRY => queue.take(offset(answer, "nextBeginOffset")?, answer, bench),
+            RETRY => bench.tally.add(queue.take(offset(answer, "nextBeginOffset")?), 0),
             OFFSET_MOVED => queue.offset = offset(answer, "nextBeginOffset")?,
             other => bail!("pull: {other} {}", answer.remark()),
         }

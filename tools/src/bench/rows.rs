@@ -17,6 +17,11 @@ pub enum Set {
     Create,
     /// Thousands of connections, which servers may remember afterwards.
     Crowd,
+    /// Writes gigabytes.
+    Fill,
+    /// Reads them again; for servers that have been started since, because what a process has
+    /// mapped and touched cannot be taken out of the page cache.
+    Cold,
 }
 
 /// One line of the table.
@@ -45,6 +50,14 @@ pub enum Kind {
     Create { connections: usize, beside: f64 },
     /// One producer among so many others, and consumers that wait.
     Crowd { producers: usize, consumers: usize },
+    /// Stores so many messages of 1 KiB to be read by the catch-up.
+    Fill { messages: u64 },
+    /// Reads the log from the disk, without the server.
+    Read,
+    /// Sends messages of 1 KiB at this rate.
+    Tail { rate: f64 },
+    /// Pulls all that was filled, beside sends at this rate; the latency is theirs.
+    CatchUp { beside: f64 },
     /// Asks for the routes of so many topics.
     Routes { topics: usize },
 }
@@ -66,7 +79,7 @@ const ONE_OF_A_KIND: Kind = Kind::Closed { size: 128, connections: 1, window: 1 
 const CAPACITY: &str = "send 1 KiB, 64 × 1";
 
 /// All rows, in the order of the table.
-pub const ROWS: [Row; 26] = [
+pub const ROWS: [Row; 30] = [
     plain("send 128 B, 64 × 1", closed(128, 64, 1)),
     plain(CAPACITY, closed(1024, 64, 1)),
     plain("send 4 KiB, 64 × 1", closed(4096, 64, 1)),
@@ -103,6 +116,22 @@ pub const ROWS: [Row; 26] = [
         name: "the same among 5,000 producers and 5,000 waiting consumers",
         set: Set::Crowd,
         kind: Kind::Crowd { producers: 5_000, consumers: 5_000 },
+    },
+    Row {
+        name: "fill 2 M × 1 KiB, 16 × 16",
+        set: Set::Fill,
+        kind: Kind::Fill { messages: 2_000_000 },
+    },
+    Row { name: "sequential read of the log", set: Set::Cold, kind: Kind::Read },
+    Row {
+        name: "send 1 KiB at 2,000/s, alone",
+        set: Set::Cold,
+        kind: Kind::Tail { rate: 2_000.0 },
+    },
+    Row {
+        name: "cold catch-up 32 × 1 KiB, 4 × 1, beside 2,000 sends/s",
+        set: Set::Cold,
+        kind: Kind::CatchUp { beside: 2_000.0 },
     },
     Row {
         name: "routes of 1,000 topics, 64 × 1",

@@ -30,6 +30,10 @@ pub struct Counts {
 impl Counts {
     /// Both.
     pub const ALL: Self = Self { messages: true, latency: true };
+    /// How many and how large they are.
+    pub const MESSAGES: Self = Self { messages: true, latency: false };
+    /// How long they take.
+    pub const LATENCY: Self = Self { messages: false, latency: true };
     /// Neither.
     pub const NOTHING: Self = Self { messages: false, latency: false };
 }

@@ -52,6 +52,9 @@ const SYNC: [&str; 3] =
 const CREATE: &str = "create topics beside 5,000 sends/s, 16 × 1";
 const ALONE: &str = "one producer alone, 128 B, 1 × 1";
 const CROWD: &str = "the same among 5,000 producers and 5,000 waiting consumers";
+const READ: &str = "sequential read of the log";
+const TAIL: &str = "send 1 KiB at 2,000/s, alone";
+const COLD: &str = "cold catch-up 32 × 1 KiB, 4 × 1, beside 2,000 sends/s";
 const ROUTES: &str = "routes of 1,000 topics, 64 × 1";
 const NARROW: &str = "10 queues, 128 B, 64 × 1";
 
@@ -100,6 +103,9 @@ pub const BARS: &[Bar] = &[
     least(CREATE, Figure::Rate, 5_000.0, Of::Units),
     most(CROWD, Figure::P99, 2.0, Of::Row(ALONE)),
     most(CROWD, Figure::Memory, 40.0, Of::Above(ALONE)),
+    least(COLD, Figure::Bytes, 0.7, Of::Row(READ)),
+    least(COLD, Figure::Bytes, 1.5, Of::Java),
+    most(COLD, Figure::P99, 2.0, Of::Row(TAIL)),
     most(ROUTES, Figure::Cpu, 0.25, Of::Java),
     most(ROUTES, Figure::Memory, 10.0, Of::Units),
 ];

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use crate::compat::{self, Process, Role, Servers};
 use crate::workspace;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const COLD_FILE_LEN: usize = 64 << 20;
 /// Between two attempts at a server that does not serve yet.
 const RETRY: Duration = Duration::from_millis(1);
 
@@ -51,6 +52,8 @@ pub struct Candidate {
     pub address: String,
     /// From the start of its process until it had stored a message, or listened.
     pub took: Duration,
+    /// Where a broker keeps its files.
+    store: PathBuf,
     process: Process,
     // Stopped after the broker.
     _name_server: Option<Process>,
@@ -73,7 +76,7 @@ impl Server<'_> {
         match self {
             Self::Floor(folder) => floor(folder, &home, set == "sync"),
             Self::Ours(_) | Self::Java(_) if set == "routes" => self.name_server(&home),
-            Self::Ours(_) | Self::Java(_) => self.broker(&home, set == "sync"),
+            Self::Ours(_) | Self::Java(_) => self.broker(&home, set),
         }
     }
 
@@ -107,24 +110,30 @@ impl Server<'_> {
     }
 
     /// A broker with a name server of its own.
-    fn broker(self, home: &Path, sync: bool) -> Result<Candidate> {
+    fn broker(self, home: &Path, set: &str) -> Result<Candidate> {
         let name = self.name();
         let name_server = self.name_server(home)?;
         let port = compat::free_port()?;
-        let settings = [
+        let sync = set == "sync";
+        let store = home.join("store");
+        let mut settings = vec![
             ("brokerName", name.to_owned()),
             ("brokerIP1", "127.0.0.1".to_owned()),
             ("namesrvAddr", name_server.address.clone()),
             ("listenPort", port.to_string()),
             ("haListenPort", compat::free_port()?.to_string()),
-            ("storePathRootDir", text(&home.join("store"))),
-            ("storePathCommitLog", text(&home.join("store/commitlog"))),
+            ("storePathRootDir", text(&store)),
+            ("storePathCommitLog", text(&store.join("commitlog"))),
             ("flushDiskType", if sync { "SYNC_FLUSH" } else { "ASYNC_FLUSH" }.to_owned()),
             ("enablePropertyFilter", "true".to_owned()),
             // By default Java answers busy (2) to what waited 200 ms, as it does when it is cold.
             ("waitTimeMillsInSendQueue", "10000".to_owned()),
             ("waitTimeMillsInPullQueue", "10000".to_owned()),
         ];
+        if matches!(set, "fill" | "cold") {
+            // A start of Java reads the last three files: that shall be little of the log.
+            settings.push(("mappedFileSizeCommitLog", COLD_FILE_LEN.to_string()));
+        }
         let config = compat::write_config(home, "broker", &settings)?;
         let address = compat::loopback(port);
         let log = home.join("broker.out");
@@ -133,7 +142,7 @@ impl Server<'_> {
         await_server(name, &mut process, &log, || stores(address))?;
         let (address, took) = (address.to_string(), begun.elapsed());
         let _name_server = Some(name_server.process);
-        Ok(Candidate { name, address, took, process, _name_server })
+        Ok(Candidate { name, address, took, store, process, _name_server })
     }
 
     fn name_server(self, home: &Path) -> Result<Candidate> {
@@ -149,7 +158,8 @@ impl Server<'_> {
         let mut process = self.spawn(Role::NameServer, home, &config, &log)?;
         await_server(self.name(), &mut process, &log, || TcpStream::connect(address).is_ok())?;
         let (name, address, took) = (self.name(), address.to_string(), begun.elapsed());
-        Ok(Candidate { name, address, took, process, _name_server: None })
+        let store = home.to_owned();
+        Ok(Candidate { name, address, took, store, process, _name_server: None })
     }
 }
 
@@ -164,19 +174,26 @@ fn floor(folder: &Path, home: &Path, sync: bool) -> Result<Candidate> {
     let output = process.child.stdout.take().context("no standard output")?;
     BufReader::new(output).read_line(&mut ready)?;
     let address = ready.split(' ').nth(1).context("the floor does not start")?.to_owned();
-    Ok(Candidate { name: "floor", address, took: begun.elapsed(), process, _name_server: None })
+    let (store, took) = (home.to_owned(), begun.elapsed());
+    Ok(Candidate { name: "floor", address, took, store, process, _name_server: None })
 }
 
 impl Candidate {
     /// As `mqbench compare` wants it.
     pub fn target(&self) -> String {
-        format!("{}={},{}", self.name, self.address, self.process.child.id())
+        let Self { name, address, process, store, .. } = self;
+        format!("{name}={address},{},{}", process.child.id(), store.display())
     }
 
     /// Confines all its threads to a core.
     pub fn pin(&self, core: &str) -> Result<()> {
         let pid = self.process.child.id().to_string();
         workspace::run(Command::new("taskset").args(["-a", "-c", "-p", core, &pid]))
+    }
+
+    /// Stops it in an orderly way.
+    pub fn stop(self) -> Result<()> {
+        self.process.stop(PATIENCE).map(drop)
     }
 
     /// Lets it have so many files open.

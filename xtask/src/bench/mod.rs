@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "start,plain,sync,wide,create,crowd,routes"
+        default_value = "start,plain,sync,wide,create,crowd,cold,routes"
     )]
     sets: Vec<String>,
     /// Of these, the rows whose name contains this
@@ -90,6 +90,7 @@ pub fn run(args: &Args) -> Result<bool> {
         results.runs.extend(match set.as_str() {
             // The floor takes nothing but sends, and keeps nothing that it would have to open.
             "start" => start::measure(&servers[1..], args.rounds)?,
+            "cold" => measure_cold(args, &binaries, &servers[1..])?,
             "routes" | "crowd" => measure(args, set, &binaries, &servers[1..])?,
             _ => measure(args, set, &binaries, &servers)?,
         });
@@ -117,7 +118,39 @@ fn binaries(folder: Option<&Path>) -> Result<PathBuf> {
 /// Runs a set of rows against fresh servers.
 fn measure(args: &Args, set: &str, binaries: &Path, servers: &[Server<'_>]) -> Result<Vec<Run>> {
     let home = TempDir::with_prefix_in("bench-", compat::cache())?;
-    let start = |server: &Server<'_>| server.start(home.path(), set);
+    let candidates = start(args, set, binaries, servers, home.path())?;
+    let mut runs = compare(args, set, binaries, &candidates, args.rounds)?;
+    if set == "plain" {
+        runs.extend(start::full_load(&runs));
+    }
+    Ok(runs)
+}
+
+/// Fills the stores once; then every round reads them with servers that were started anew, which
+/// have nothing of them in memory.
+fn measure_cold(args: &Args, binaries: &Path, servers: &[Server<'_>]) -> Result<Vec<Run>> {
+    let home = TempDir::with_prefix_in("bench-", compat::cache())?;
+    let mut candidates = start(args, "fill", binaries, servers, home.path())?;
+    let mut runs = compare(args, "fill", binaries, &candidates, 1)?;
+    for round in 0..args.rounds {
+        candidates.into_iter().try_for_each(Candidate::stop)?;
+        candidates = start(args, "cold", binaries, servers, home.path())?;
+        for run in compare(args, "cold", binaries, &candidates, 1)? {
+            runs.push(Run { round, ..run });
+        }
+    }
+    Ok(runs)
+}
+
+/// Starts servers for a set of rows, and makes them ready for it.
+fn start(
+    args: &Args,
+    set: &str,
+    binaries: &Path,
+    servers: &[Server<'_>],
+    home: &Path,
+) -> Result<Vec<Candidate>> {
+    let start = |server: &Server<'_>| server.start(home, set);
     let candidates = servers.iter().map(start).collect::<Result<Vec<Candidate>>>()?;
     if !args.free {
         candidates.iter().try_for_each(|candidate| candidate.pin(SERVER_CORE))?;
@@ -133,22 +166,30 @@ fn measure(args: &Args, set: &str, binaries: &Path, servers: &[Server<'_>]) -> R
         };
         warm_up.args(["--topic", "warm-up", "--json"]);
         warm_up.args(["--warmup", "0", "--duration", JAVA_WARMUP_SECONDS]);
+        warm_up.stdout(Stdio::null());
         workspace::run(&mut warm_up).context("warming Java up")?;
     }
+    Ok(candidates)
+}
+
+/// Runs the rows of a set in turns.
+fn compare(
+    args: &Args,
+    set: &str,
+    binaries: &Path,
+    candidates: &[Candidate],
+    rounds: usize,
+) -> Result<Vec<Run>> {
     let mut compare = mqbench(args, binaries);
     compare.args(["compare", "--freeze", "--json", "--set", set, "--rows", &args.rows]);
-    compare.args(["--rounds", &args.rounds.to_string()]);
+    compare.args(["--rounds", &rounds.to_string()]);
     compare.args(["--warmup", &args.warmup.to_string(), "--duration", &args.duration.to_string()]);
-    for candidate in &candidates {
+    for candidate in candidates {
         compare.args(["--target", &candidate.target()]);
     }
     let output = compare.stderr(Stdio::inherit()).output().context("mqbench compare")?;
     ensure!(output.status.success(), "mqbench compare: {}", output.status);
-    let mut runs: Vec<Run> = serde_json::from_slice(&output.stdout)?;
-    if set == "plain" {
-        runs.extend(start::full_load(&runs));
-    }
-    Ok(runs)
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// The load generator, on the core that the servers leave to it.
