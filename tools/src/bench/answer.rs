@@ -41,16 +41,30 @@ impl<'a> Answer<'a> {
 
     /// The number in an ext field.
     pub fn number(&self, field: &str) -> Option<i64> {
+        self.find(field, leading_number)
+    }
+
+    /// Where a sent message is in the log: the last 16 digits of its id.
+    pub fn position(&self) -> Option<u64> {
+        self.find("msgId", |id| {
+            let len = id.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+            let digits = std::str::from_utf8(&id[len.checked_sub(16)?..len]).ok()?;
+            u64::from_str_radix(digits, 16).ok()
+        })
+    }
+
+    /// What can be read at the value of an ext field.
+    fn find<T>(&self, field: &str, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
         for at in memmem::find_iter(self.header, field.as_bytes()) {
             let rest = &self.header[at + field.len()..];
             // Text: `"name":"123"`. Binary: the name, the length of the value, the value.
-            let digits = if self.binary {
+            let value = if self.binary {
                 rest.get(4..)
             } else {
                 rest.strip_prefix(b"\":").map(|rest| rest.strip_prefix(b"\"").unwrap_or(rest))
             };
-            if let Some(number) = digits.and_then(leading_number) {
-                return Some(number);
+            if let Some(found) = value.and_then(&read) {
+                return Some(found);
             }
         }
         None

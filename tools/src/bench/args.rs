@@ -26,6 +26,8 @@ pub enum Command {
     Crowd(CrowdArgs),
     /// Pulls a topic that is not in memory while a producer sends at a fixed rate.
     Cold(ColdArgs),
+    /// Stores half messages and commits them.
+    Transaction(TransactionArgs),
     /// Runs the rows of the short matrix against several servers in turns.
     Compare(CompareArgs),
     /// Serves the stub that does the least a broker must do.
@@ -114,6 +116,12 @@ pub struct SendArgs {
     /// Kinds of messages, each with a tag `t0`, `t1`... and the number as property `kind`.
     #[arg(long, default_value_t = 0)]
     pub kinds: usize,
+    /// The delay level of every message; 0 is none.
+    #[arg(long, default_value_t = 0)]
+    pub delay_level: u32,
+    /// Topics by a Zipf distribution instead of in turns.
+    #[arg(long)]
+    pub zipf: bool,
 }
 
 impl SendArgs {
@@ -129,6 +137,8 @@ impl SendArgs {
             topics: 1,
             messages: 0,
             kinds: 0,
+            delay_level: 0,
+            zipf: false,
         }
     }
 }
@@ -261,6 +271,20 @@ pub struct ColdArgs {
     /// Messages per second sent meanwhile.
     #[arg(long, default_value_t = 2_000.0)]
     pub beside: f64,
+}
+
+/// How to make transactions.
+#[derive(Args, Clone, Debug)]
+pub struct TransactionArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Connections, each with one transaction at a time.
+    #[arg(long, short, default_value_t = 64)]
+    pub connections: usize,
+    /// Bytes of a message body.
+    #[arg(long, short, default_value_t = 1024)]
+    pub size: usize,
 }
 
 /// Which servers to compare, and how long.

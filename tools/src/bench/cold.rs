@@ -17,7 +17,7 @@ use super::report::Outcome;
 use super::send::Send;
 use super::setup;
 use super::tally::{Counts, Tally};
-use super::template::{SendBody, Template};
+use super::template::{Extra, SendBody, Template};
 
 const READ_LEN: usize = 1 << 20;
 /// Bytes of the messages sent meanwhile, and how many of them may wait for their answers.
@@ -35,7 +35,8 @@ pub fn measure(args: &ColdArgs) -> Result<Outcome> {
     let tail = format!("{}-tail", common.topic);
     setup::create_topic(&address, &tail, common.queues)?;
     let body = SendBody::single(SIZE);
-    let send = |queue| Template::send(&tail, queue, &body, common.encoding.encoding());
+    let send =
+        |queue| Template::send(&tail, queue, &body, Extra::default(), common.encoding.encoding());
     let sends = (0..common.queues).map(send).collect::<Result<_>>()?;
     let links = pull.connections;
     let mut load = Beside {

@@ -14,11 +14,11 @@ use serde::Serialize;
 
 use super::args::{
     Codec, ColdArgs, Common, CompareArgs, CreateArgs, CrowdArgs, E2eArgs, PullArgs, RoutesArgs,
-    SendArgs,
+    SendArgs, TransactionArgs,
 };
 use super::report::{self, Outcome};
 use super::rows::{Filter, Kind, ROWS, Row};
-use super::{cold, create, crowd, e2e, pull, routes, send};
+use super::{cold, create, crowd, e2e, pull, routes, send, transaction};
 
 /// Messages put into the topic before a pull row.
 const PULL_FILL: u64 = 200_000;
@@ -155,11 +155,16 @@ fn measure(
             let rate = capacity.per_second / 3.0;
             send::measure(&SendArgs { connections: 16, window: 256, size, rate, ..closed })
         }
-        Kind::Spread { topics, queues } => send::measure(&SendArgs {
+        Kind::Spread { topics, queues, zipf } => send::measure(&SendArgs {
             common: Common { topic: format!("mqbench-{topics}x{queues}-"), queues, ..common },
             topics,
+            zipf,
             ..closed
         }),
+        Kind::Delay { level } => send::measure(&SendArgs { delay_level: level, ..closed }),
+        Kind::Transaction { size } => {
+            transaction::measure(&TransactionArgs { common, connections: 64, size })
+        }
         Kind::Pull { size, filter } => pull::measure(&PullArgs {
             fill: if round == 0 && filter == Filter::All { PULL_FILL } else { 0 },
             size,

@@ -12,7 +12,7 @@ use super::report::Outcome;
 use super::send::Send;
 use super::setup;
 use super::tally::Counts;
-use super::template::{SendBody, Template, UNIQUE_MARK};
+use super::template::{Extra, SendBody, Template, UNIQUE_MARK};
 
 /// Bytes of the messages sent meanwhile, and how many of them may wait for their answers.
 const SIZE: usize = 128;
@@ -29,7 +29,7 @@ pub fn measure(args: &CreateArgs) -> Result<Outcome> {
     let code = RequestCode::UpdateAndCreateTopic;
     let creation = Template::new(code, &header, Rc::new([]), encoding)?;
     let body = SendBody::single(SIZE);
-    let send = |queue| Template::send(&common.topic, queue, &body, encoding);
+    let send = |queue| Template::send(&common.topic, queue, &body, Extra::default(), encoding);
     let sends = (0..common.queues).map(send).collect::<Result<_>>()?;
     let links = args.connections;
     let mut load = Beside {

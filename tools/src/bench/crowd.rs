@@ -16,7 +16,7 @@ use super::pull::{self, NOT_FOUND};
 use super::report::Outcome;
 use super::send::Send;
 use super::setup;
-use super::template::{OPAQUE_BASE, SendBody, Template, UNIQUE_MARK, Values};
+use super::template::{Extra, OPAQUE_BASE, SendBody, Template, UNIQUE_MARK, Values};
 
 /// How long a consumer asks to be held.
 const SUSPEND_MS: i64 = 15_000;
@@ -36,7 +36,7 @@ pub fn measure(args: &CrowdArgs) -> Result<Outcome> {
     }
     let encoding = common.encoding.encoding();
     let body = SendBody::single(SIZE);
-    let send = |queue| Template::send(&common.topic, queue, &body, encoding);
+    let send = |queue| Template::send(&common.topic, queue, &body, Extra::default(), encoding);
     let sends = (0..common.queues).map(send).collect::<Result<_>>()?;
     let pull = |queue: u32, suspend_ms| {
         Template::pull(&pull::header("mqbench", &empty, queue, 32, suspend_ms), encoding)

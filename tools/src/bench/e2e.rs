@@ -14,7 +14,7 @@ use super::report::Outcome;
 use super::send::Send;
 use super::setup;
 use super::tally::Counts;
-use super::template::{OPAQUE_BASE, SendBody, Template, Values};
+use super::template::{Extra, OPAQUE_BASE, SendBody, Template, Values};
 
 const SUSPEND_MS: i64 = 15_000;
 
@@ -37,7 +37,7 @@ pub fn measure(args: &E2eArgs) -> Result<Outcome> {
         }
     }
     for queue in 0..common.queues {
-        sends.push(Template::send(&common.topic, queue, &body, encoding)?);
+        sends.push(Template::send(&common.topic, queue, &body, Extra::default(), encoding)?);
         let end = setup::max_offset(&address, &common.topic, queue)?;
         for group in 0..args.groups {
             queues[group * common.queues as usize + queue as usize].offset = end;

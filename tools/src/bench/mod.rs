@@ -3,7 +3,7 @@
 //! ```text
 //! mod ─ args ─ what to do                     driver ─ the loop: pump, wait, read, write
 //!       setup ─ route, topic, offsets           send, pull, e2e, routes, create, crowd, cold,
-//!                                                 beside ─ loads that it runs
+//!                                                 transaction, beside ─ loads that it runs
 //!       compare, rows ─ rows × targets × rounds links, poller ─ sockets; template, answer ─ bytes
 //!       floor ─ the stub to measure against     tally, watch, process, report ─ what came out
 //! ```
@@ -31,6 +31,7 @@ mod tally;
 mod template;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod watch;
 
 pub use args::Command;
@@ -45,6 +46,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Create(create) => report::print(&create.common, &create::measure(&create)?),
         Command::Crowd(crowd) => report::print(&crowd.common, &crowd::measure(&crowd)?),
         Command::Cold(cold) => report::print(&cold.pull.common, &cold::measure(&cold)?),
+        Command::Transaction(args) => report::print(&args.common, &transaction::measure(&args)?),
         Command::Compare(compare) => compare::run(&compare),
         Command::Floor(floor) => {
             let mut server = floor::Floor::bind(&floor)?;

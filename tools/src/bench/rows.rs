@@ -22,6 +22,8 @@ pub enum Set {
     /// Reads them again; for servers that have been started since, because what a process has
     /// mapped and touched cannot be taken out of the page cache.
     Cold,
+    /// Asynchronous flush, nobody pinned to a core.
+    Free,
 }
 
 /// One line of the table.
@@ -41,7 +43,11 @@ pub enum Kind {
     /// Open loop at a third of what the first target did in this row of the round.
     Third { size: usize, of: &'static str },
     /// Closed loop over the queues of many topics.
-    Spread { topics: usize, queues: u32 },
+    Spread { topics: usize, queues: u32, zipf: bool },
+    /// Closed loop of delayed messages.
+    Delay { level: u32 },
+    /// Closed loop of half messages and their commits.
+    Transaction { size: usize },
     /// Pulls what was stored before.
     Pull { size: usize, filter: Filter },
     /// From the send to the arrival in so many groups.
@@ -79,7 +85,7 @@ const ONE_OF_A_KIND: Kind = Kind::Closed { size: 128, connections: 1, window: 1 
 const CAPACITY: &str = "send 1 KiB, 64 × 1";
 
 /// All rows, in the order of the table.
-pub const ROWS: [Row; 30] = [
+pub const ROWS: [Row; 34] = [
     plain("send 128 B, 64 × 1", closed(128, 64, 1)),
     plain(CAPACITY, closed(1024, 64, 1)),
     plain("send 4 KiB, 64 × 1", closed(4096, 64, 1)),
@@ -96,12 +102,15 @@ pub const ROWS: [Row; 30] = [
     plain("pull 32 × 1 KiB, 4 × 1", Kind::Pull { size: 1024, filter: Filter::All }),
     plain("pull one tag of ten, 4 × 1", Kind::Pull { size: 128, filter: Filter::Tag }),
     plain("pull one of ten by SQL92, 4 × 1", Kind::Pull { size: 128, filter: Filter::Sql }),
+    plain("delayed by 1 s, 128 B, 64 × 1", Kind::Delay { level: 1 }),
+    plain("half and commit, 128 B, 64 × 1", Kind::Transaction { size: 128 }),
     Row { name: "sync flush 1 KiB, 1 × 1", set: Set::Sync, kind: closed(1024, 1, 1) },
     Row { name: "sync flush 1 KiB, 64 × 1", set: Set::Sync, kind: closed(1024, 64, 1) },
     Row { name: "sync flush 1 KiB, 256 × 1", set: Set::Sync, kind: closed(1024, 256, 1) },
-    wide("10 queues, 128 B, 64 × 1", 1, 10),
-    wide("10,000 queues, 128 B, 64 × 1", 10, 1_000),
-    wide("100,000 queues, 128 B, 64 × 1", 100, 1_000),
+    wide("10 queues, 128 B, 64 × 1", 1, 10, false),
+    wide("10,000 queues, 128 B, 64 × 1", 10, 1_000, false),
+    wide("100,000 queues, 128 B, 64 × 1", 100, 1_000, false),
+    wide("100,000 queues, topics by Zipf, 128 B, 64 × 1", 100, 1_000, true),
     Row {
         name: "create topics beside 5,000 sends/s, 16 × 1",
         set: Set::Create,
@@ -133,6 +142,7 @@ pub const ROWS: [Row; 30] = [
         set: Set::Cold,
         kind: Kind::CatchUp { beside: 2_000.0 },
     },
+    Row { name: "both cores free, 128 B, 256 × 1", set: Set::Free, kind: closed(128, 256, 1) },
     Row {
         name: "routes of 1,000 topics, 64 × 1",
         set: Set::Routes,
@@ -144,8 +154,8 @@ const fn plain(name: &'static str, kind: Kind) -> Row {
     Row { name, set: Set::Plain, kind }
 }
 
-const fn wide(name: &'static str, topics: usize, queues: u32) -> Row {
-    Row { name, set: Set::Wide, kind: Kind::Spread { topics, queues } }
+const fn wide(name: &'static str, topics: usize, queues: u32, zipf: bool) -> Row {
+    Row { name, set: Set::Wide, kind: Kind::Spread { topics, queues, zipf } }
 }
 
 const fn closed(size: usize, connections: usize, window: usize) -> Kind {

@@ -13,7 +13,10 @@ use super::driver::{Bench, Load, drive};
 use super::report::Outcome;
 use super::setup;
 use super::tally::Counts;
-use super::template::{OPAQUE_BASE, SendBody, Template, Values};
+use super::template::{Extra, OPAQUE_BASE, SendBody, Template, Values};
+
+/// After so many picks the same come again.
+const ZIPF_PICKS: usize = 1 << 16;
 
 /// Measures sending.
 pub fn measure(args: &SendArgs) -> Result<Outcome> {
@@ -31,16 +34,56 @@ pub fn measure(args: &SendArgs) -> Result<Outcome> {
         for number in 0..common.queues as usize * args.kinds.max(1) {
             // Each queue gets every kind in turn.
             let (queue, kind) = (number as u32 % common.queues, number / common.queues as usize);
-            let kind = (args.kinds > 0).then_some(kind);
+            let properties = properties(args, kind);
+            let extra = Extra { properties: &properties, sys_flag: 0 };
             let encoding = common.encoding.encoding();
-            templates.push(Template::send_of_kind(&topic, queue, &body, kind, encoding)?);
+            templates.push(Template::send(&topic, queue, &body, extra, encoding)?);
         }
     }
     let mut load = Send::new(args.connections, args.window, templates)
         .of(args.batch as u64, args.size as u64)
         .at_rate(args.rate)
         .until(args.messages);
+    if args.zipf {
+        load.order = zipf(args.topics, load.templates.len() / args.topics);
+    }
     drive(common, &address, args.connections, &mut load)
+}
+
+/// Those of a kind, and of a delay.
+fn properties(args: &SendArgs, kind: usize) -> String {
+    let mut properties = String::new();
+    if args.kinds > 0 {
+        properties.push_str(&format!("TAGS\u{1}t{kind}\u{2}kind\u{1}{kind}\u{2}"));
+    }
+    if args.delay_level > 0 {
+        properties.push_str(&format!("DELAY\u{1}{}\u{2}", args.delay_level));
+    }
+    properties
+}
+
+/// Templates by a Zipf distribution over topics, the n-th of which comes n times less often than
+/// the first; those of a topic in turns.
+fn zipf(topics: usize, templates_per_topic: usize) -> Vec<u32> {
+    let mut sums: Vec<f64> = Vec::with_capacity(topics);
+    for topic in 0..topics {
+        sums.push(sums.last().copied().unwrap_or_default() + 1.0 / (topic + 1) as f64);
+    }
+    let all = sums.last().copied().unwrap_or_default();
+    let mut turns = vec![0; topics];
+    // The same in every run: xorshift.
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut pick = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let point = (random >> 11) as f64 / (1_u64 << 53) as f64 * all;
+        let topic = sums.partition_point(|sum| *sum <= point).min(topics - 1);
+        let turn = &mut turns[topic];
+        *turn = (*turn + 1) % templates_per_topic;
+        (topic * templates_per_topic + *turn) as u32
+    };
+    (0..ZIPF_PICKS).map(|_| pick()).collect()
 }
 
 /// The names of so many topics: one has no number.
@@ -55,7 +98,9 @@ pub fn topics(base: &str, count: usize) -> Vec<String> {
 /// with a code and no more.
 pub struct Send {
     templates: Vec<Template>,
-    next_template: usize,
+    /// Which template is next; those that are listed, if any are, or all in turns.
+    order: Vec<u32>,
+    next: usize,
     /// Per link and slot: when the request left, or was meant to.
     sent_ns: Vec<u64>,
     /// Slots without a request, as link × window + slot.
@@ -83,7 +128,8 @@ impl Send {
         let slots = connections * window;
         Self {
             templates,
-            next_template: 0,
+            order: Vec::new(),
+            next: 0,
             sent_ns: vec![0; slots],
             // Popped from the end: links take turns from the first on.
             free: (0..slots).rev().map(|at| at % connections * window + at / connections).collect(),
@@ -127,8 +173,12 @@ impl Send {
             *to_send -= 1;
         }
         self.sent_ns[place] = meant_ns;
-        let template = &self.templates[self.next_template];
-        self.next_template = (self.next_template + 1) % self.templates.len();
+        let (turns, at) = match self.order.get(self.next) {
+            Some(&at) => (self.order.len(), at as usize),
+            None => (self.templates.len(), self.next),
+        };
+        self.next = (self.next + 1) % turns;
+        let template = &self.templates[at];
         let (link, slot) = (self.first_link + place / self.window, place % self.window);
         let values = Values {
             opaque: OPAQUE_BASE + slot as u32,
@@ -185,5 +235,22 @@ impl Load for Send {
 
     fn done(&self) -> bool {
         self.left.is_some_and(|(_, to_come)| to_come == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::zipf;
+
+    #[test]
+    fn zipf_is_about_one_in_n_and_takes_the_queues_of_a_topic_in_turns() {
+        let picks = zipf(4, 3);
+        let of = |topic: u32| picks.iter().filter(|&&at| at / 3 == topic).count() as f64;
+        for topic in 1..4 {
+            let times = of(0) / of(topic);
+            assert!((times - f64::from(topic + 1)).abs() < 0.2, "{topic}: {times}");
+        }
+        let queues: Vec<u32> = picks.iter().filter(|&&at| at < 3).map(|at| at % 3).collect();
+        assert_eq!(queues[..4], [1, 2, 0, 1]);
     }
 }

@@ -23,7 +23,10 @@ const OPAQUE_MARK: i32 = 1_987_654_321;
 /// Stands where every request has a key of its own.
 pub const UNIQUE_MARK: &str = "QUEYNIUQUEYNIUQU";
 const BORN_MARK: i64 = 1_876_543_210_876;
-const OFFSET_MARK: i64 = 1_765_432_109_876_543_210;
+/// Stands where a request has the queue offset.
+pub const OFFSET_MARK: i64 = 1_765_432_109_876_543_210;
+/// Stands where a request has the place in the log.
+pub const POSITION_MARK: i64 = 1_654_321_098_765_432_109;
 
 /// What changes from one request to the next.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,10 +35,21 @@ pub struct Values {
     pub opaque: u32,
     /// Milliseconds since 1970.
     pub born_ms: u64,
-    /// The queue offset to pull from.
+    /// The queue offset to pull from, or of a half message.
     pub offset: u64,
+    /// The place of a half message in the log.
+    pub position: u64,
     /// What the body begins with, if it has a stamp.
     pub stamp: u64,
+}
+
+/// What a message has beside what every message has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extra<'a> {
+    /// Properties as they stand on the wire, each with its end.
+    pub properties: &'a str,
+    /// See `remoting::protocol::message::sys_flag`.
+    pub sys_flag: i32,
 }
 
 /// A request to copy.
@@ -45,6 +59,7 @@ pub struct Template {
     opaque: Option<usize>,
     born: Option<usize>,
     offset: Option<usize>,
+    position: Option<usize>,
     /// Places of unique keys, in the head and in the body.
     head_unique: Option<usize>,
     body_unique: Box<[usize]>,
@@ -52,27 +67,23 @@ pub struct Template {
 }
 
 impl Template {
-    /// A send of one message or of a batch.
-    pub fn send(topic: &str, queue: u32, body: &SendBody, encoding: Encoding) -> Result<Self> {
-        Self::send_of_kind(topic, queue, body, None, encoding)
-    }
-
-    /// The same, with a tag and a property that tell its kind.
-    pub fn send_of_kind(
+    /// A send of one message, or of a batch, which has nothing extra.
+    pub fn send(
         topic: &str,
         queue: u32,
         body: &SendBody,
-        kind: Option<usize>,
+        extra: Extra<'_>,
         encoding: Encoding,
     ) -> Result<Self> {
-        let kind = kind.map(|kind| format!("TAGS\u{1}t{kind}\u{2}kind\u{1}{kind}\u{2}"));
-        let properties = (!body.is_batch).then(|| kind.unwrap_or_default() + properties().as_str());
+        let properties =
+            (!body.is_batch).then(|| extra.properties.to_owned() + properties().as_str());
         let header = SendMessageRequestHeader {
             producer_group: "mqbench",
             topic,
             default_topic: "TBW102",
             default_topic_queue_nums: 4,
             queue_id: queue as i32,
+            sys_flag: extra.sys_flag,
             born_timestamp: BORN_MARK,
             properties: Some(properties.as_deref().unwrap_or("WAIT\u{1}true\u{2}")),
             reconsume_times: Some(0),
@@ -123,6 +134,7 @@ impl Template {
             opaque,
             born: find(&head, &BORN_MARK.to_string()),
             offset: find(&head, &OFFSET_MARK.to_string()),
+            position: find(&head, &POSITION_MARK.to_string()),
             head_unique: find(&head, UNIQUE_MARK),
             body_unique: memmem::find_iter(&body, UNIQUE_MARK).collect(),
             stamped: false,
@@ -146,6 +158,9 @@ impl Template {
         }
         if let Some(at) = self.offset {
             decimal(&mut head[at..at + 19], values.offset);
+        }
+        if let Some(at) = self.position {
+            decimal(&mut head[at..at + 19], values.position);
         }
         if let Some(at) = self.head_unique {
             hexadecimal(&mut head[at..at + 16], *unique);

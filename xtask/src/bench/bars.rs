@@ -55,6 +55,7 @@ const CROWD: &str = "the same among 5,000 producers and 5,000 waiting consumers"
 const READ: &str = "sequential read of the log";
 const TAIL: &str = "send 1 KiB at 2,000/s, alone";
 const COLD: &str = "cold catch-up 32 × 1 KiB, 4 × 1, beside 2,000 sends/s";
+const FREE: &str = "both cores free, 128 B, 256 × 1";
 const ROUTES: &str = "routes of 1,000 topics, 64 × 1";
 const NARROW: &str = "10 queues, 128 B, 64 × 1";
 
@@ -106,6 +107,8 @@ pub const BARS: &[Bar] = &[
     least(COLD, Figure::Bytes, 0.7, Of::Row(READ)),
     least(COLD, Figure::Bytes, 1.5, Of::Java),
     most(COLD, Figure::P99, 2.0, Of::Row(TAIL)),
+    least(FREE, Figure::Rate, 1.0, Of::Row("send 128 B, 256 × 1")),
+    least(FREE, Figure::Rate, 2.5, Of::Java),
     most(ROUTES, Figure::Cpu, 0.25, Of::Java),
     most(ROUTES, Figure::Memory, 10.0, Of::Units),
 ];

@@ -29,6 +29,8 @@ const LOAD_MAX: f64 = 0.5;
 /// A JVM compiles what it runs often.
 const JAVA_WARMUP_SECONDS: &str = "10";
 const JAVA_VERSION: &str = "5.3.3";
+/// The set whose servers and load take the cores they get.
+const FREE: &str = "free";
 /// More than the connections of the set `crowd`.
 const CROWD_FILES: usize = 12_000;
 const SERVER_CORE: &str = "0";
@@ -41,7 +43,7 @@ pub struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "start,plain,sync,wide,create,crowd,cold,routes"
+        default_value = "start,plain,sync,wide,free,create,crowd,cold,routes"
     )]
     sets: Vec<String>,
     /// Of these, the rows whose name contains this
@@ -59,9 +61,6 @@ pub struct Args {
     /// Leave the Java broker out
     #[arg(long)]
     without_java: bool,
-    /// Pin nobody to a core
-    #[arg(long)]
-    free: bool,
     /// Write docs/benchmarks.md; refused on a busy machine
     #[arg(long)]
     record: bool,
@@ -118,7 +117,7 @@ fn binaries(folder: Option<&Path>) -> Result<PathBuf> {
 /// Runs a set of rows against fresh servers.
 fn measure(args: &Args, set: &str, binaries: &Path, servers: &[Server<'_>]) -> Result<Vec<Run>> {
     let home = TempDir::with_prefix_in("bench-", compat::cache())?;
-    let candidates = start(args, set, binaries, servers, home.path())?;
+    let candidates = start(set, binaries, servers, home.path())?;
     let mut runs = compare(args, set, binaries, &candidates, args.rounds)?;
     if set == "plain" {
         runs.extend(start::full_load(&runs));
@@ -130,11 +129,11 @@ fn measure(args: &Args, set: &str, binaries: &Path, servers: &[Server<'_>]) -> R
 /// have nothing of them in memory.
 fn measure_cold(args: &Args, binaries: &Path, servers: &[Server<'_>]) -> Result<Vec<Run>> {
     let home = TempDir::with_prefix_in("bench-", compat::cache())?;
-    let mut candidates = start(args, "fill", binaries, servers, home.path())?;
+    let mut candidates = start("fill", binaries, servers, home.path())?;
     let mut runs = compare(args, "fill", binaries, &candidates, 1)?;
     for round in 0..args.rounds {
         candidates.into_iter().try_for_each(Candidate::stop)?;
-        candidates = start(args, "cold", binaries, servers, home.path())?;
+        candidates = start("cold", binaries, servers, home.path())?;
         for run in compare(args, "cold", binaries, &candidates, 1)? {
             runs.push(Run { round, ..run });
         }
@@ -144,7 +143,6 @@ fn measure_cold(args: &Args, binaries: &Path, servers: &[Server<'_>]) -> Result<
 
 /// Starts servers for a set of rows, and makes them ready for it.
 fn start(
-    args: &Args,
     set: &str,
     binaries: &Path,
     servers: &[Server<'_>],
@@ -152,14 +150,14 @@ fn start(
 ) -> Result<Vec<Candidate>> {
     let start = |server: &Server<'_>| server.start(home, set);
     let candidates = servers.iter().map(start).collect::<Result<Vec<Candidate>>>()?;
-    if !args.free {
+    if set != FREE {
         candidates.iter().try_for_each(|candidate| candidate.pin(SERVER_CORE))?;
     }
     if set == "crowd" {
         candidates.iter().try_for_each(|candidate| candidate.allow_files(CROWD_FILES))?;
     }
     for java in candidates.iter().filter(|candidate| candidate.name == "java") {
-        let mut warm_up = mqbench(args, binaries);
+        let mut warm_up = mqbench(set, binaries);
         match set {
             "routes" => warm_up.args(["routes", "--namesrv", &java.address]),
             _ => warm_up.args(["send", "--broker", &java.address]),
@@ -180,7 +178,7 @@ fn compare(
     candidates: &[Candidate],
     rounds: usize,
 ) -> Result<Vec<Run>> {
-    let mut compare = mqbench(args, binaries);
+    let mut compare = mqbench(set, binaries);
     compare.args(["compare", "--freeze", "--json", "--set", set, "--rows", &args.rows]);
     compare.args(["--rounds", &rounds.to_string()]);
     compare.args(["--warmup", &args.warmup.to_string(), "--duration", &args.duration.to_string()]);
@@ -193,9 +191,9 @@ fn compare(
 }
 
 /// The load generator, on the core that the servers leave to it.
-fn mqbench(args: &Args, binaries: &Path) -> Command {
+fn mqbench(set: &str, binaries: &Path) -> Command {
     let program = binaries.join("mqbench");
-    if args.free {
+    if set == FREE {
         return Command::new(program);
     }
     let mut pinned = Command::new("taskset");

@@ -17,10 +17,6 @@ const SERVERS: [&str; 3] = ["floor", "ours", "java"];
 
 /// The page.
 pub fn write(results: &Results, args: &Args) -> String {
-    let pinned = match args.free {
-        true => "nobody pinned",
-        false => "the servers pinned to core 0, the load to core 1",
-    };
     format!(
         "# Benchmarks\n\n\
          `cargo xtask bench --record` starts three servers and measures them in turns in one run: \
@@ -32,7 +28,8 @@ pub fn write(results: &Results, args: &Args) -> String {
          moment it was due; pulls count the messages that were\nlooked at. Memory is the most \
          anonymous memory of the server during a row; load is how busy the load generator's\ncore \
          was. Ratios to other rows and to Java in the second table are of the same round, too.\n\n\
-         Conditions: {}, {} cores, load {:.2} before, {pinned}; {} s of warm-up and {} s of \
+         Conditions: {}, {} cores, load {:.2} before; the servers pinned to core 0, the load to core 1, but \
+         where both cores are\nfree; {} s of warm-up and {} s of \
          measurement a row; JSON\nheaders; Java with 2 GiB of heap, G1, its logs on, and 10 s of \
          sends before the first row.\n\n\
          A row whose floor varied by more than a tenth is marked with a question mark, and one in \
