@@ -22,7 +22,7 @@ use runtime::services::{Services, Stop};
 use store::json_file::JsonFileError;
 use store::{MessageStore, StopError, retention};
 use tokio::runtime::Handle;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::address::Address;
 use crate::address_server;
@@ -30,7 +30,7 @@ use crate::admission::Admission;
 use crate::arrivals::Arrivals;
 use crate::clients::{Consumers, Producers};
 use crate::cold_reads::{self, ColdReads};
-use crate::config::{BrokerConfig, Current, LiveConfig, NetworkConfig, Reloaded, Settings};
+use crate::config::{BrokerConfig, Current, LiveConfig, NetworkConfig, Settings};
 use crate::dispatch::Frontend;
 use crate::filter::ConsumerFilters;
 use crate::groups::{self, Groups};
@@ -487,13 +487,7 @@ impl Running {
     pub fn reload(&self) {
         let reloaded = self.broker.settings.reload(|settings| self.broker.reconfigure(settings));
         match reloaded {
-            Ok(Reloaded { live, later }) => {
-                let keys: Vec<&str> = live.iter().map(|(key, _)| key.as_str()).collect();
-                info!(changed = keys.join(", "), "settings read again");
-                if !later.is_empty() {
-                    warn!(keys = later.join(", "), "changed in the file, counts after a restart");
-                }
-            }
+            Ok(reread) => reread.tell("broker"),
             Err(error) => error!(%error, "settings not read again"),
         }
     }

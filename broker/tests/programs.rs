@@ -232,6 +232,28 @@ fn a_hang_up_rotates_the_log_and_reads_the_settings_again() {
     process.signal(Signal::HUP);
     let lines = wait_for(&log, "settings not read again");
     assert!(lines.contains("must be from 0 to 876000"), "{lines}");
+    // What the file no longer says is as without it.
+    std::fs::write(&file, text.replace("fileReservedTime=48\n", "")).unwrap();
+    std::fs::rename(&log, &moved).unwrap();
+    process.signal(Signal::HUP);
+    wait_for(&log, "\"changed\":\"autoCreateTopicEnable, fileReservedTime\"");
     process.end(Signal::TERM);
     wait_for(&log, "\"stopped\"");
+}
+
+#[test]
+fn mqserver_reads_the_settings_of_both_its_servers_again() {
+    let data = tempfile::tempdir().unwrap();
+    let (own, log) = (data.path().join("namesrv.conf"), data.path().join("log"));
+    std::fs::write(&own, "listenPort=1\norderMessageEnable=true\n").unwrap();
+    let mut command = mqserver(data.path());
+    command.arg("--namesrv-config").arg(&own).arg("--log").arg(&log);
+    // The option counts more than the file, whose port only root can have.
+    let mut process = Process::start(&mut command);
+    assert!(process.line().contains("ready"));
+    std::fs::write(&own, "listenPort=1\n").unwrap();
+    process.signal(Signal::HUP);
+    let lines = wait_for(&log, "server=\"broker\" changed=\"\"");
+    assert!(lines.contains("server=\"name server\" changed=\"orderMessageEnable\""), "{lines}");
+    process.end(Signal::TERM);
 }

@@ -172,10 +172,11 @@ pub(crate) fn update_config(call: &Call<'_>, out: &mut Responder<'_>) -> Answer 
     let pairs = read_update(call.frame.body(), |key| settings.change(key))?;
     let mut changed = settings.clone();
     all_or_nothing(Process::NameServer, changed.apply(&pairs))?;
-    if let Some(file) = &name_server.config_file {
+    if let Some(file) = settings.files.last() {
         change_file(file, &pairs)
             .map_err(|error| UpdateError::File { file: file.display().to_string(), error })?;
     }
+    changed.files.note(&pairs);
     *settings = changed;
     drop(settings);
     let keys: Vec<&str> = pairs.iter().map(|(key, _)| key.as_str()).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use runtime::config::{
-    self, BadText, Change, Outcome, Process, Properties, PropertyValue, system_property,
+    self, BadText, Change, Files, Outcome, Process, Properties, PropertyValue, system_property,
 };
 
 use crate::start_error::StartError;
@@ -109,6 +109,8 @@ pub struct Settings {
     pub config: NamesrvConfig,
     /// Keys without effect as they were given; lists of settings show them, as Java's do.
     pub kept: BTreeMap<String, String>,
+    /// The files they came from; changes are written to the last.
+    pub files: Files,
 }
 
 impl Settings {
@@ -118,7 +120,9 @@ impl Settings {
     /// # Errors
     /// Fails when the file cannot be read or a key asks for what cannot be had.
     pub fn load(&mut self, path: &Path) -> Result<Vec<String>, StartError> {
-        let outcomes = self.apply(&read(path)?);
+        let pairs = read(path)?;
+        self.files.add(path, &pairs, &[&self.config]);
+        let outcomes = self.apply(&pairs);
         self.config.config_store_path = path.display().to_string();
         let warnings = config::warnings(&outcomes);
         match outcomes.into_iter().find(|outcome| outcome.fate.stops()) {

@@ -1,7 +1,6 @@
 //! [`NameServer`], what a name server is made of, and its start.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use remoting::protocol::code::RequestCode;
 use remoting::protocol::command::{Frame, Responder};
 use remoting::protocol::header::NotifyMinBrokerIdChangeRequestHeader;
 use runtime::clock::now_ms;
-use runtime::config::{Change, Process, all_or_nothing};
+use runtime::config::{Process, all_or_nothing};
 use runtime::services::Services;
 use tracing::{debug, error, info};
 
@@ -26,9 +25,6 @@ use crate::start_error::StartError;
 #[derive(Debug)]
 pub struct NameServer {
     pub(crate) settings: RwLock<Settings>,
-    /// The file that the operator gave, the last of several; only it is rewritten when a setting
-    /// changes.
-    pub(crate) config_file: Option<PathBuf>,
     pub(crate) kv: Kv,
     pub(crate) started_ms: i64,
     routes: RwLock<RouteTable>,
@@ -36,13 +32,10 @@ pub struct NameServer {
 
 impl NameServer {
     /// Reads the key-value configuration.
-    ///
-    /// `config_file` is the file the settings came from, if there is one.
-    pub fn open(settings: Settings, config_file: Option<PathBuf>) -> Result<Arc<Self>, KvError> {
+    pub fn open(settings: Settings) -> Result<Arc<Self>, KvError> {
         Ok(Arc::new(NameServer {
             kv: Kv::open(&settings.config.kv_config_path)?,
             settings: RwLock::new(settings),
-            config_file,
             started_ms: now_ms(),
             routes: RwLock::default(),
         }))
@@ -86,25 +79,25 @@ impl NameServer {
         Ok(address)
     }
 
-    /// Reads the file of the settings again and takes over what may change while the name server
-    /// runs, all of it or nothing.
+    /// Reads the files of the settings again and says in the log which keys have changed.
     pub fn reload(&self) {
-        let Some(file) = &self.config_file else { return };
-        let pairs = match config::read(file) {
-            Ok(pairs) => pairs,
+        // Held over the look, so that no request writes to a file in between.
+        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        if settings.files.last().is_none() {
+            return;
+        }
+        let mut changed = settings.clone();
+        let reread = match changed.files.look(config::read, |key| settings.change(key)) {
+            Ok(reread) => reread,
             Err(error) => return error!(%error, "settings not read again"),
         };
-        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
-        let pairs: Vec<_> = pairs
-            .into_iter()
-            .filter(|(key, _)| settings.change(key) == Some(Change::Running))
-            .collect();
-        let mut changed = settings.clone();
-        match all_or_nothing(Process::NameServer, changed.apply(&pairs)) {
-            Ok(()) => *settings = changed,
+        match all_or_nothing(Process::NameServer, changed.apply(&reread.live)) {
+            Ok(()) => changed.kept.retain(|key, _| !reread.forgotten.contains(key)),
             Err(error) => return error!(%error, "settings not read again"),
         }
-        info!(file = %file.display(), "settings read again");
+        *settings = changed;
+        drop(settings);
+        reread.tell("name server");
     }
 
     /// How long clients are told to go away before the name server stops.

@@ -308,6 +308,32 @@ async fn settings_change_only_where_that_is_safe() {
 }
 
 #[tokio::test]
+async fn settings_that_the_file_no_longer_has_are_as_without_it() {
+    let harness = Harness::start();
+    let file = harness.directory.path().join("namesrv.conf");
+    let without = std::fs::read_to_string(&file).unwrap();
+    let shows =
+        async |text: &str| harness.ask(Code::GetNamesrvConfig, &NoHeader).await.contains(text);
+    let own = "waitSecondsForService=7\nclusterTest=true\n";
+    std::fs::write(&file, format!("{without}{own}")).unwrap();
+    harness.name_server.reload();
+    assert!(shows("waitSecondsForService=7\n").await && shows("clusterTest=true\n").await);
+    // What a request wrote into the file can be taken out of it, too.
+    assert_eq!(update(&harness, "orderMessageEnable=true").await.0, 0);
+    std::fs::write(&file, format!("{own}serverSocketBacklog=1\nwaitSecondsForService=-1\n"))
+        .unwrap();
+    harness.name_server.reload();
+    assert!(shows("orderMessageEnable=true\n").await, "a bad value changes nothing");
+    std::fs::write(&file, &without).unwrap();
+    harness.name_server.reload();
+    for text in ["waitSecondsForService=45\n", "clusterTest=false\n", "orderMessageEnable=false\n"]
+    {
+        assert!(shows(text).await, "{text}");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn requests_of_other_servers_are_not_supported() {
     let harness = Harness::start();
     for code in [10, 11, 34, 9_999] {

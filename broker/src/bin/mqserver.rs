@@ -4,8 +4,9 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -52,6 +53,10 @@ struct Options {
     /// Broker configuration in Java's .properties form; of several, later ones count more.
     #[arg(short = 'c', long = "config", alias = "configFile", value_name = "FILE")]
     config: Vec<PathBuf>,
+    /// Configuration of the name server in Java's .properties form; of several, later ones count
+    /// more.
+    #[arg(long, value_name = "FILE")]
+    namesrv_config: Vec<PathBuf>,
     /// Prints all settings of the broker and ends.
     #[arg(short = 'p', long = "print-config")]
     print_config: bool,
@@ -133,17 +138,22 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let data = data.canonicalize().with_context(|| data.display().to_string())?;
 
     let mut services = Services::new(Handle::current());
-    let namesrv = start_name_server(&options, &settings, &data, &mut services)?;
+    let name_server = name_server_settings(&options, &settings, &data)?;
+    let (name_server, namesrv) = start_name_server(name_server, &mut services)?;
     let others = settings.name_servers().join(";");
     settings.broker.namesrv_addr = Some(format!("{namesrv};{others}"));
     let running = Broker::start(settings).await.map_err(StartFailed::from)?;
     running.registered(REGISTRATION).await;
     print_ready(&running, &namesrv, &data)?;
 
-    signals.stop_wanted(|| running.reload()).await;
+    let reload = || {
+        name_server.reload();
+        running.reload();
+    };
+    signals.stop_wanted(reload).await;
     let stopping = async {
         let stopped = running.stop().await;
-        services.stop(STOP_DEADLINE).await;
+        services.stop(name_server.farewell() + STOP_DEADLINE).await;
         stopped
     };
     signals.stop(stopping).await.context("the store did not stop cleanly")?;
@@ -175,39 +185,52 @@ fn settings(options: &Options) -> anyhow::Result<(Settings, Vec<String>)> {
     Ok((settings, warnings))
 }
 
-/// Starts the name server and returns where this process reaches it.
-fn start_name_server(
+/// The settings of the name server: defaults of this program, files, options.
+fn name_server_settings(
     options: &Options,
-    settings: &Settings,
-    data: &std::path::Path,
-    services: &mut Services,
-) -> anyhow::Result<String> {
+    broker: &Settings,
+    data: &Path,
+) -> anyhow::Result<namesrv::Settings> {
     let file = |name: &str| data.join("namesrv").join(name).display().to_string();
     let config = NamesrvConfig {
-        listen_port: options.namesrv_port.unwrap_or(match options.port {
-            Some(0) => 0,
-            _ => NAME_SERVER_PORT,
-        }),
-        bind_address: settings.network.bind_address.clone(),
+        listen_port: if options.port == Some(0) { 0 } else { NAME_SERVER_PORT },
+        bind_address: broker.network.bind_address.clone(),
         kv_config_path: file("kvConfig.json"),
         config_store_path: file("namesrv.properties"),
         ..NamesrvConfig::default()
     };
-    let settings = namesrv::Settings { config, ..Default::default() };
-    let listens = NameServer::open(settings, None)
+    let mut settings = namesrv::Settings { config, ..Default::default() };
+    for path in &options.namesrv_config {
+        let warnings = settings.load(path).map_err(StartFailed::from).context("name server")?;
+        program::warn_about(&warnings);
+    }
+    let given = &mut settings.config;
+    given.listen_port = options.namesrv_port.unwrap_or(given.listen_port);
+    if let Some(bind) = &options.bind {
+        given.bind_address.clone_from(bind);
+    }
+    Ok(settings)
+}
+
+/// Starts the name server and returns it with where this process reaches it.
+fn start_name_server(
+    settings: namesrv::Settings,
+    services: &mut Services,
+) -> anyhow::Result<(Arc<NameServer>, String)> {
+    let (name_server, listens) = NameServer::open(settings)
         .map_err(namesrv::StartError::from)
-        .and_then(|name_server| name_server.start(services))
+        .and_then(|name_server| name_server.start(services).map(|listens| (name_server, listens)))
         .map_err(StartFailed::from)
         .context("name server")?;
     let ip = listens.ip();
     if !ip.is_unspecified() {
-        return Ok(listens.to_string());
+        return Ok((name_server, listens.to_string()));
     }
     let loopback = if ip.is_ipv6() { "[::1]" } else { "127.0.0.1" };
-    Ok(format!("{loopback}:{}", listens.port()))
+    Ok((name_server, format!("{loopback}:{}", listens.port())))
 }
 
-fn print_ready(running: &Running, namesrv: &str, data: &std::path::Path) -> anyhow::Result<()> {
+fn print_ready(running: &Running, namesrv: &str, data: &Path) -> anyhow::Result<()> {
     let (address, because) = running.address();
     let ready = Ready {
         event: "ready",

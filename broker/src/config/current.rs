@@ -1,25 +1,15 @@
 //! The settings of a running broker, as requests show and change them and
 //! their files say anew.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use remoting::protocol::body::DataVersion;
 use runtime::clock::now_ms;
-use runtime::config::{Change, Process, UpdateError, all_or_nothing, change_file, read_update};
+use runtime::config::{Process, Reread, UpdateError, all_or_nothing, change_file, read_update};
 
 use super::{ConfigError, Settings};
 
-/// What a look at the files of the start has brought.
-#[derive(Debug)]
-pub(crate) struct Reloaded {
-    /// Keys that count now, with their values.
-    pub live: Vec<(String, String)>,
-    /// Keys that are other ones and count after a restart.
-    pub later: Vec<String>,
-}
-
-/// Why such a look brought nothing.
+/// Why another look at the files brought nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReloadError {
     /// A file cannot be read.
@@ -85,7 +75,7 @@ impl Current {
             change_file(file, &pairs)
                 .map_err(|error| UpdateError::File { file: file.display().to_string(), error })?;
         }
-        changed.read.extend(pairs.iter().cloned());
+        changed.files.note(&pairs);
         state.take(changed, apply);
         Ok(pairs.into_iter().map(|(key, _)| key).collect())
     }
@@ -95,32 +85,21 @@ impl Current {
     ///
     /// # Errors
     /// Says what cannot be read or had; nothing has changed then.
-    pub(crate) fn reload(&self, apply: impl FnOnce(&Settings)) -> Result<Reloaded, ReloadError> {
+    pub(crate) fn reload(&self, apply: impl FnOnce(&Settings)) -> Result<Reread, ReloadError> {
         let mut state = self.lock();
-        let mut now = BTreeMap::new();
-        for file in &state.settings.files {
-            now.extend(super::read(file)?);
-        }
-        let former = &state.settings.read;
-        let news = now.iter().filter(|(key, value)| former.get(*key) != Some(*value));
-        let news = news.map(|(key, value)| (key.clone(), value.clone()));
-        let (live, mut later): (Vec<_>, Vec<_>) =
-            news.partition(|(key, _)| state.settings.change(key) == Some(Change::Running));
-        let gone = former.iter().filter(|(key, _)| !now.contains_key(*key));
-        later.extend(gone.map(|(key, _)| (key.clone(), String::new())));
         let mut changed = state.settings.clone();
-        all_or_nothing(Process::Broker, changed.outcomes(&live))?;
+        let reread = changed.files.look(super::read, |key| state.settings.change(key))?;
+        all_or_nothing(Process::Broker, changed.outcomes(&reread.live))?;
+        changed.kept.retain(|key, _| !reread.forgotten.contains(key));
         let contradiction = |error: String| ReloadError::Value(UpdateError::Contradiction(error));
         changed.validate().map_err(|error| contradiction(error.to_string()))?;
         changed.store.validate().map_err(|error| contradiction(error.to_string()))?;
-        changed.read = now;
-        if !live.is_empty() {
+        if reread.changes() {
             state.take(changed, apply);
         } else {
             state.settings = changed;
         }
-        let later = later.into_iter().map(|(key, _)| key).collect();
-        Ok(Reloaded { live, later })
+        Ok(reread)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

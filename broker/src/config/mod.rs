@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use remoting::protocol::advertised::{Advertised, AdvertisedError};
-use runtime::config::{self, Change, Outcome, Process, Properties, Property};
+use runtime::config::{self, Change, Files, Outcome, Process, Properties, Property};
 use store::StoreConfig;
 
 pub use broker::{BrokerConfig, NetworkConfig};
-pub(crate) use current::{Current, Reloaded};
+pub(crate) use current::Current;
 pub use live::LiveConfig;
 
 /// Keys of which Java refuses a start with both.
@@ -37,10 +37,8 @@ pub struct Settings {
     pub store: StoreConfig,
     /// Keys without effect as they were given; lists of settings show them, as Java's do.
     pub kept: BTreeMap<String, String>,
-    /// The files that were read; changes are written to the last.
-    pub files: Vec<PathBuf>,
-    /// What they said when they were read last.
-    pub read: BTreeMap<String, String>,
+    /// The files they came from; changes are written to the last.
+    pub files: Files,
 }
 
 /// Why settings stop the start.
@@ -108,10 +106,9 @@ impl Settings {
     /// Fails when the file cannot be read or asks for safety that is not there.
     pub fn load(&mut self, path: &Path) -> Result<Vec<String>, ConfigError> {
         let pairs = read(path)?;
-        let warnings = self.apply(&pairs)?;
-        self.files.push(path.to_owned());
-        self.read.extend(pairs);
-        Ok(warnings)
+        let Settings { broker, live, network, store, files, .. } = self;
+        files.add(path, &pairs, &[&*broker, &*live, &*network, &*store]);
+        self.apply(&pairs)
     }
 
     /// Applies keys and values; returns what someone should read.

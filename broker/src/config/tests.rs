@@ -180,6 +180,48 @@ fn the_list_of_name_servers_is_split() {
 }
 
 #[test]
+fn live_keys_take_the_text_that_they_show() {
+    let mut settings = Settings::default();
+    let before = settings.entries();
+    let live: Vec<_> = Settings::properties()
+        .filter(|property| settings.change(property.key) == Some(Change::Running))
+        .map(|property| (property.key.to_owned(), before[property.key].clone()))
+        .collect();
+    assert!(live.len() > 50, "{}", live.len());
+    for outcome in settings.outcomes(&live) {
+        assert_eq!(outcome.fate, config::Fate::Applied, "{outcome}");
+    }
+    assert_eq!(settings.entries(), before);
+}
+
+#[test]
+fn keys_that_the_file_no_longer_has_are_as_the_start_without_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("broker.conf");
+    std::fs::write(&file, "transactionCheckMax=3\nquotaTopics=*:5\nlistenPort=7\nmine=1").unwrap();
+    let mut settings = Settings::default();
+    // Of the process, not of the file.
+    settings.live.broker_permission = 4;
+    settings.load(&file).unwrap();
+    let current = Current::new(settings);
+    current.change(b"brokerPermission=2", |_| {}).unwrap();
+    assert!(std::fs::read_to_string(&file).unwrap().ends_with("brokerPermission=2\n"));
+    std::fs::write(&file, "transactionCheckMax=-1").unwrap();
+    current.reload(|_| panic!("a bad value changes nothing")).unwrap_err();
+    std::fs::write(&file, "").unwrap();
+    let mut applied = None;
+    let reread = current.reload(|settings| applied = Some(settings.live.clone())).unwrap();
+    let live = applied.unwrap();
+    assert_eq!((live.transaction_check_max, live.broker_permission), (15, 4));
+    assert_eq!(live.quota_topics, crate::quotas::Rates::default());
+    let (settings, version) = current.look();
+    assert_eq!((settings.network.listen_port, version.counter), (7, 2));
+    assert!(!settings.entries().contains_key("mine"));
+    assert_eq!((reread.later, reread.forgotten), (vec!["listenPort".into()], vec!["mine".into()]));
+    assert!(!current.reload(|_| panic!("nothing new")).unwrap().changes());
+}
+
+#[test]
 fn what_a_request_may_not_change_is_known() {
     let mut settings = Settings::default();
     settings.broker.config_black_list = "traceOn; mine".to_owned();

@@ -19,7 +19,7 @@ pub fn start(root: &Path, port: u16) -> (SocketAddr, Services) {
         ..NamesrvConfig::default()
     };
     let mut services = Services::new(Handle::current());
-    let address = NameServer::open(Settings { config, ..Settings::default() }, None)
+    let address = NameServer::open(Settings { config, ..Settings::default() })
         .unwrap()
         .start(&mut services)
         .unwrap();

@@ -74,7 +74,7 @@ impl Servers {
             ..NamesrvConfig::default()
         };
         let settings = namesrv::Settings { config, ..Default::default() };
-        let name_server = NameServer::open(settings, None).unwrap();
+        let name_server = NameServer::open(settings).unwrap();
         let namesrv = name_server.start(&mut services).unwrap().to_string();
         let mut settings = Settings::default();
         settings.broker.namesrv_addr = Some(namesrv.clone());

@@ -94,14 +94,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
         print!("{}", printed(&settings.entries()));
         return Ok(());
     }
-    serve(settings, options.config_file.last().cloned()).await
+    serve(settings).await
 }
 
-async fn serve(settings: Settings, config_file: Option<PathBuf>) -> anyhow::Result<()> {
+async fn serve(settings: Settings) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let mut services = Services::new(tokio::runtime::Handle::current());
-    let name_server = NameServer::open(settings, config_file)
-        .map_err(|error| StartFailed::from(StartError::from(error)))?;
+    let name_server =
+        NameServer::open(settings).map_err(|error| StartFailed::from(StartError::from(error)))?;
     let address = name_server.start(&mut services).map_err(StartFailed::from)?;
     let mut stdout = std::io::stdout();
     // Scripts of Java's distribution wait for the words before the comma.

@@ -42,16 +42,14 @@ impl Harness {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("namesrv.conf");
         std::fs::write(&file, "# settings\nlistenPort=0\n").unwrap();
-        let mut config = NamesrvConfig {
-            listen_port: 0,
-            bind_address: "127.0.0.1".to_owned(),
-            kv_config_path: directory.path().join("kvConfig.json").display().to_string(),
-            ..NamesrvConfig::default()
-        };
-        change(&mut config);
+        let mut settings = Settings::default();
+        settings.load(&file).unwrap();
+        settings.config.bind_address = "127.0.0.1".to_owned();
+        settings.config.kv_config_path =
+            directory.path().join("kvConfig.json").display().to_string();
+        change(&mut settings.config);
         let mut services = Services::new(tokio::runtime::Handle::current());
-        let name_server =
-            NameServer::open(Settings { config, ..Settings::default() }, Some(file)).unwrap();
+        let name_server = NameServer::open(settings).unwrap();
         let address = name_server.start(&mut services).unwrap();
         let client = Client::new(ClientOptions::default());
         Harness { name_server, address, directory, client, services }

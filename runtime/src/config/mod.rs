@@ -6,6 +6,7 @@
 
 pub mod check;
 mod edit;
+mod files;
 mod java_keys;
 mod nearest;
 mod printed;
@@ -16,6 +17,7 @@ mod update;
 mod value;
 
 pub use edit::change_file;
+pub use files::{Files, Reread};
 pub use java_keys::{JavaKey, Process, State, Unsafe, VERSIONS, java_key, java_keys, present_name};
 pub use nearest::nearest;
 pub use printed::printed;

@@ -1,7 +1,8 @@
 //! A name server and a broker in this process, and the tool in one of its own.
 
+use std::io::Read as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use broker::{Broker, Running, Settings};
@@ -73,20 +74,45 @@ impl Site {
     /// Runs the tool with a command line; words are separated by blanks, `@` stands for the
     /// address of the broker.
     pub async fn run(&self, line: &str) -> Ended {
-        let words: Vec<String> =
-            line.split(' ').map(|word| word.replace('@', &self.broker)).collect();
-        let (name_server, state) = (self.name_server.clone(), self.dir.path().join("state"));
-        let run = move || {
-            let mut mqadmin = Command::new(env!("CARGO_BIN_EXE_mqadmin"));
-            mqadmin.args(words).env("NAMESRV_ADDR", name_server).env("XDG_STATE_HOME", state);
-            mqadmin.env_remove("ROCKETMQ_HOME").env("TZ", "UTC").output().unwrap()
-        };
+        let mut command = self.command(line);
+        let run = move || command.output().unwrap();
         let output = tokio::task::spawn_blocking(run).await.unwrap();
         Ended {
             code: output.status.code().unwrap(),
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let words = line.split(' ').map(|word| word.replace('@', &self.broker));
+        let mut mqadmin = Command::new(env!("CARGO_BIN_EXE_mqadmin"));
+        mqadmin.args(words).env("NAMESRV_ADDR", &self.name_server).env("TZ", "UTC");
+        mqadmin.env("XDG_STATE_HOME", self.dir.path().join("state")).env_remove("ROCKETMQ_HOME");
+        mqadmin
+    }
+
+    /// Runs the tool with a terminal as standard error; returns what that shows.
+    pub async fn on_terminal(&self, line: &str) -> String {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&terminal).unwrap();
+        unlockpt(&terminal).unwrap();
+        let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+        let mut command = self.command(line);
+        command.env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::null());
+        let run = move || {
+            let end = std::fs::OpenOptions::new().write(true).open(name).unwrap();
+            let mut child = command.stderr(end).spawn().unwrap();
+            // Its end of the terminal is with the child alone, so that reading has an end.
+            drop(command);
+            let mut seen = Vec::new();
+            // The last read fails with EIO.
+            let _ = std::fs::File::from(terminal).read_to_end(&mut seen);
+            assert!(child.wait().unwrap().code().is_some_and(|code| code < 2));
+            String::from_utf8(seen).unwrap()
+        };
+        tokio::task::spawn_blocking(run).await.unwrap()
     }
 
     /// Runs the tool, which must succeed, and returns what it prints.
@@ -142,5 +168,5 @@ fn name_server(root: &Path, services: &mut Services) -> String {
         ..NamesrvConfig::default()
     };
     let settings = namesrv::Settings { config, ..namesrv::Settings::default() };
-    NameServer::open(settings, None).unwrap().start(services).unwrap().to_string()
+    NameServer::open(settings).unwrap().start(services).unwrap().to_string()
 }
