@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 mod commands;
+mod forms;
 mod offsets;
 mod own;
 mod site;
