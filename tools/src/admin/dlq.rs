@@ -7,7 +7,6 @@ use std::fmt::{self, Display, Formatter};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use indicatif::ProgressBar;
 use remoting::protocol::body::MessageQueue;
 use remoting::protocol::code::RequestCode;
 use remoting::protocol::header::{
@@ -21,6 +20,7 @@ use super::client::{Admin, selected};
 use super::java;
 use super::message::{Message, NewMessage, Status};
 use super::output::Out;
+use super::progress;
 use super::table::table;
 
 /// The group whose offsets tell how far dead letters are replayed.
@@ -280,7 +280,7 @@ impl Replay {
         };
         out.confirm(&format!("Send what {} gave up to {to}", self.group))?;
         let total: i64 = places.iter().map(|place| place.max - place.min).sum();
-        let bar = ProgressBar::new(u64::try_from(total).unwrap_or_default());
+        let bar = progress::steps(u64::try_from(total).unwrap_or_default());
         let mut sent = 0;
         for place in &places {
             let whole = self.from_start || self.id.is_some();

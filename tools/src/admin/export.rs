@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use indicatif::ProgressBar;
 use remoting::protocol::body::{
     BrokerStatsData, DataVersion, SubscriptionGroupConfig, TopicConfig, TopicList,
 };
@@ -19,6 +20,7 @@ use super::changes::Changes;
 use super::client::{Admin, master, unknown_cluster};
 use super::java_json;
 use super::output::Out;
+use super::progress;
 use super::topic::is_of_group;
 
 /// Groups that no user made.
@@ -110,13 +112,17 @@ impl ExportConfigs {
     pub async fn run(&self, admin: &Admin, out: &Out) -> Result<()> {
         let mut configs = BTreeMap::new();
         let (mut count, mut slave_count) = (0, 0);
-        for (name, address, slaves) in masters(admin, &self.cluster).await? {
+        let masters = masters(admin, &self.cluster).await?;
+        let bar = progress::steps(masters.len() as u64);
+        for (name, address, slaves) in masters {
             let mut config = config_of(admin, &address).await?;
             config.retain(|key, _| SETTINGS.contains(&key.as_str()));
             configs.insert(name, config);
             count += 1;
             slave_count += slaves;
+            bar.inc(1);
         }
+        bar.finish_and_clear();
         let scale = json!({
             "namesrvSize": admin.name_servers()?.len(),
             "masterBrokerSize": count,
@@ -213,7 +219,9 @@ impl ExportMetadata {
     async fn of_cluster(&self, admin: &Admin, out: &Out, cluster: &str) -> Result<()> {
         let mut topics: BTreeMap<String, TopicConfig> = BTreeMap::new();
         let mut groups: BTreeMap<String, SubscriptionGroupConfig> = BTreeMap::new();
-        for (_, address, _) in masters(admin, cluster).await? {
+        let masters = masters(admin, cluster).await?;
+        let bar = progress::steps(masters.len() as u64);
+        for (_, address, _) in masters {
             for (name, mut config) in admin.user_topics(&address, self.special).await?.1 {
                 if let Some(other) = topics.get(&name) {
                     config.read_queue_nums += other.read_queue_nums;
@@ -226,7 +234,9 @@ impl ExportMetadata {
                     groups.get(&name).map_or(0, |other| other.retry_queue_nums);
                 groups.insert(name, config);
             }
+            bar.inc(1);
         }
+        bar.finish_and_clear();
         let mut value = json!({"exportTime": runtime::clock::now_ms()});
         if self.topic || !self.groups {
             value["topicConfigTable"] = json!(topics);
@@ -277,14 +287,16 @@ impl ExportMetrics {
     pub async fn run(&self, admin: &Admin, out: &Out) -> Result<()> {
         let mut total = Flow::default();
         let mut report = BTreeMap::new();
+        let bar = progress::steps(0);
         for (name, address, _) in masters(admin, &self.cluster).await? {
-            let (flow, value) = self.broker(admin, &address).await?;
+            let (flow, value) = self.broker(admin, &address, &bar).await?;
             for at in 0..4 {
                 total.tps[at] += flow.tps[at];
                 total.one_day[at] += flow.one_day[at];
             }
             report.insert(name, value);
         }
+        bar.finish_and_clear();
         let value = json!({
             "evaluateReport": report,
             "totalData": {
@@ -295,7 +307,12 @@ impl ExportMetrics {
         self.directory.write(out, "metrics.json", &value, "").await
     }
 
-    async fn broker(&self, admin: &Admin, address: &str) -> Result<(Flow, Value)> {
+    async fn broker(
+        &self,
+        admin: &Admin,
+        address: &str,
+        bar: &ProgressBar,
+    ) -> Result<(Flow, Value)> {
         let table = admin.runtime_table(address).await?;
         let config = config_of(admin, address).await?;
         let (_, groups) = admin.user_groups(address).await?;
@@ -316,7 +333,9 @@ impl ExportMetrics {
             one_day: [yesterday("Put"), yesterday("Get"), trans, schedule],
         };
         let mut clients = BTreeSet::new();
+        bar.inc_length(groups.len() as u64);
         for group in groups.keys() {
+            bar.inc(1);
             let Ok(members) = admin.consumer_connection(group, None).await else { continue };
             clients.extend(members.connection_set.iter().map(|member| {
                 let language = member.language.map_or("null", |language| language.java_name());

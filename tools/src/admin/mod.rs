@@ -25,6 +25,7 @@ mod message;
 mod namesrv;
 mod offsets;
 mod output;
+mod progress;
 mod queue;
 mod stats;
 mod store;

@@ -1,6 +1,7 @@
 //! `mqadmin` against a name server and a broker of ours.
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+mod bars;
 mod commands;
 mod forms;
 mod offsets;

@@ -5,14 +5,14 @@ use std::fmt::{self, Display, Formatter};
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgAction, Args};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use remoting::protocol::body::MessageQueue;
 use serde::Serialize;
 
 use super::{Message, Status, decode};
 use crate::admin::client::{Admin, selected};
 use crate::admin::output::Out;
-use crate::admin::{java, topic};
+use crate::admin::{java, progress, topic};
 
 /// Messages pulled at once.
 const BATCH: i32 = 32;
@@ -58,15 +58,13 @@ fn queue_text(queue: &MessageQueue) -> String {
     format!("MessageQueue [topic={topic}, brokerName={broker_name}, queueId={queue_id}]")
 }
 
-/// A bar on stderr, shown on a terminal only.
-fn progress(out: &Out, len: i64) -> ProgressBar {
-    if !std::io::IsTerminal::is_terminal(&std::io::stderr()) || out.colours() {
+/// A bar of so many messages.
+fn bar(out: &Out, len: i64) -> ProgressBar {
+    match out.colours() {
         // On a terminal the messages themselves are the progress.
-        return ProgressBar::hidden();
+        true => ProgressBar::hidden(),
+        false => progress::steps(u64::try_from(len).unwrap_or_default()),
     }
-    let bar = ProgressBar::new(u64::try_from(len).unwrap_or_default());
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta}");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// A queue and the address of its broker.
@@ -161,7 +159,7 @@ impl PrintMsg {
             let (min, max) = span(admin, &address, &queue, times).await?;
             let name = queue_text(&queue);
             out.text(&format!("minOffset={min}, maxOffset={max}, {name}\n"))?;
-            let bar = progress(out, max - min);
+            let bar = bar(out, max - min);
             let mut offset = min;
             while offset < max {
                 let pulled =
@@ -240,7 +238,7 @@ impl PrintMsgByQueue {
             topic: self.topic.clone(),
         };
         let (min, max) = span(admin, &address, &queue, times).await?;
-        let bar = progress(out, max - min);
+        let bar = bar(out, max - min);
         let mut tags: BTreeMap<String, u64> = BTreeMap::new();
         let mut offset = min;
         while offset < max {

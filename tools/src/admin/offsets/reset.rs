@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::saved::Saved;
 use crate::admin::client::{Admin, code_of, selected};
 use crate::admin::output::Out;
-use crate::admin::{java, topic};
+use crate::admin::{java, progress, topic};
 
 /// Asks for the ends of queues instead of the messages of a time.
 const TO_THE_END: i64 = -1;
@@ -180,11 +180,17 @@ impl Reset<'_> {
             }
             Err(error) if code_of(&error) == Some(ResponseCode::ConsumerNotOnline.into()) => {
                 let rows = self.preview(admin, old_title, last_column).await?;
-                for row in rows.rows.iter().filter(|row| row.reset_offset != row.consumer_offset) {
+                let bar = progress::steps(rows.rows.len() as u64);
+                for row in &rows.rows {
+                    bar.inc(1);
+                    if row.reset_offset == row.consumer_offset {
+                        continue;
+                    }
                     let name = &row.queue.broker_name;
                     let address = admin.broker_of(self.parent.unwrap_or(self.topic), name).await?;
                     admin.commit(&address, self.group, &row.queue, row.reset_offset).await?;
                 }
+                bar.finish_and_clear();
                 out.print(&rows)
             }
             Err(error) => Err(error),
@@ -202,12 +208,14 @@ impl Reset<'_> {
             offset: Some(-1),
         };
         let mut all = BTreeMap::new();
+        let bar = progress::steps(route.broker_datas.len() as u64);
         for address in route.broker_datas.iter().filter_map(selected) {
             let code = RequestCode::InvokeBrokerToResetOffset;
             let frame = admin.ask(address, code, &header, &[]).await?;
             if !frame.body().is_empty() {
                 all.extend(ResetOffsetBody::decode(frame.body())?.offset_table);
             }
+            bar.inc(1);
         }
         Ok(all)
     }
@@ -220,13 +228,16 @@ impl Reset<'_> {
         last_column: &'static str,
     ) -> Result<OldTable> {
         let route = admin.route_for(self.topic, self.parent).await?;
+        let queues = topic::readable(self.topic, &route);
+        let bar = progress::steps(queues.len() as u64);
         let mut rows = Vec::new();
         for broker in &route.broker_datas {
             let Some(address) = selected(broker) else { continue };
             let stats = admin.broker_consume_stats(address, self.group, Some(self.topic)).await?;
             let bounds = admin.broker_topic_stats(address, self.topic).await?;
-            let all = topic::readable(self.topic, &route).into_iter();
-            for queue in all.filter(|queue| queue.broker_name == broker.broker_name) {
+            for queue in queues.iter().filter(|queue| queue.broker_name == broker.broker_name) {
+                bar.inc(1);
+                let queue = queue.clone();
                 let bounds = bounds.offset_table.get(&queue).cloned().unwrap_or_default();
                 let known = stats.offset_table.get(&queue);
                 let consumer = known.map_or(bounds.min_offset, |at| at.consumer_offset);

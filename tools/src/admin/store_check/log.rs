@@ -12,6 +12,7 @@ use store::dispatch::DispatchRequest;
 
 use super::Store;
 use super::report::Report;
+use crate::admin::progress;
 
 /// What the log holds.
 #[derive(Debug, Default)]
@@ -60,8 +61,11 @@ pub(super) fn walk(store: &Store, report: &mut Report) {
         ..LogReport::default()
     };
     let mut records = store.log.records(log.min);
+    let last = segments.last().map_or(log.min, |segment| segment.limit().min(end));
+    let bar = progress::bytes((last - log.min).max(0).unsigned_abs());
     loop {
         let position = records.position();
+        bar.set_position((position - log.min).max(0).unsigned_abs());
         match records.advance() {
             Found::Record(_) if position >= end => log.behind += 1,
             Found::Record(slice) => {

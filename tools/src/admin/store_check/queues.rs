@@ -9,6 +9,7 @@ use store::dispatch::DispatchRequest;
 
 use super::Store;
 use super::report::Report;
+use crate::admin::progress;
 
 /// What a queue holds.
 #[derive(Debug, Default)]
@@ -40,8 +41,10 @@ enum Sight {
 pub(super) fn walk(store: &Store, report: &mut Report) -> anyhow::Result<()> {
     let mut queues = store.queues.all();
     queues.sort_by(|a, b| (a.topic(), a.id()).cmp(&(b.topic(), b.id())));
+    let bar = progress::steps(queues.len() as u64);
     for queue in queues {
         walk_one(store, &queue, report)?;
+        bar.inc(1);
     }
     let known = |report: &Report, topic: &str, id: i32| {
         report.queues.iter().position(|queue| queue.topic == topic && queue.id == id)
