@@ -387,7 +387,7 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
     services.every("cold-reads", cold_reads::ROUND, move || b.cold_reads.begin_round(now_ms()));
     let b = own();
     services.every("stats", Duration::from_secs(1), move || {
-        b.stats.sample(now_ms());
+        b.stats.sample(now_ms(), b.traffic.by_users());
         b.traffic.tick(now_ms());
     });
     let b = own();
@@ -402,8 +402,16 @@ fn start_services(broker: &Arc<Broker>, server: &Arc<Server<Frontend>>) -> Servi
     let b = own();
     services.run("routes", |stop| routes::refresh(b, stop));
     let (schedule, store, b) = (Arc::clone(&broker.schedule), Arc::clone(&broker.store), own());
-    let delivered = move |topic: &str, put: &store::Put| b.count_scheduled(topic, put);
+    let delivered = move |topic: &str, put: &store::Put, took| b.count_scheduled(topic, put, took);
     services.run("schedule", |stop| schedule.run(store, delivered, stop));
+    if let Some(timer) = broker.store.timer() {
+        let b = Arc::downgrade(broker);
+        timer.tell_stored(move |topic, put, took| {
+            if let Some(broker) = b.upgrade() {
+                broker.count_due(topic, put, took);
+            }
+        });
+    }
     start_pop_services(broker, &mut services);
     start_transactions(broker, &mut services);
     let (b, server) = (own(), Arc::clone(server));

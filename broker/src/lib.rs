@@ -19,6 +19,7 @@ mod dispatch;
 mod filter;
 mod groups;
 mod locks;
+mod meter;
 mod metrics;
 mod offsets;
 mod peers;

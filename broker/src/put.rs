@@ -209,12 +209,32 @@ impl<'a> Timing<'a> {
     }
 }
 
+/// Which statistics of what flows count a put, as Java has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CountedFor {
+    /// The topic and the broker.
+    All,
+    /// The topic alone.
+    Topic,
+    /// Neither: the broker keeps it for itself.
+    Nothing,
+}
+
 impl Broker {
     /// Stores a message in its queue.
     pub(crate) fn put(&self, message: &NewMessage<'_>) -> Result<Put, PutError> {
+        self.put_counted(message, CountedFor::All)
+    }
+
+    /// Stores a message in its queue.
+    pub(crate) fn put_counted(
+        &self,
+        message: &NewMessage<'_>,
+        counted: CountedFor,
+    ) -> Result<Put, PutError> {
         let begun = Instant::now();
         let put = self.store.put(message);
-        self.count(&put, message, 1, begun);
+        self.count(&put, message, 1, (begun, counted));
         put
     }
 
@@ -223,7 +243,7 @@ impl Broker {
         let begun = Instant::now();
         let put = self.store.put_batch(batch);
         let count = put.as_ref().map_or(1, |put| put.ids.len().max(1));
-        self.count(&put, &batch.message, count, begun);
+        self.count(&put, &batch.message, count, (begun, CountedFor::All));
         put
     }
 
@@ -240,7 +260,7 @@ impl Broker {
         let begun = Instant::now();
         let put = self.store.put(message);
         let count = usize::from(count.unsigned_abs());
-        self.count(&put, message, count, begun);
+        self.count(&put, message, count, (begun, CountedFor::All));
         put
     }
 
@@ -249,22 +269,32 @@ impl Broker {
         put: &Result<Put, PutError>,
         message: &NewMessage<'_>,
         messages: usize,
-        begun: Instant,
+        (begun, counted): (Instant, CountedFor),
     ) {
         let bytes = put.as_ref().map_or(0, |put| (put.end - put.physical_offset).cast_unsigned());
         self.stats.put(put.is_ok(), messages, bytes, begun.elapsed());
         if put.is_ok() {
             let system = self.topics.is_system(message.topic);
-            self.traffic.put(message.topic, system, messages as u64, bytes);
+            self.traffic.put(message.topic, (system, counted), messages as u64, bytes);
         }
     }
 
     /// Stores a message, or parks it until it is due; the answer then describes what was parked.
     pub(crate) fn put_due(&self, message: &NewMessage<'_>, due: Due) -> Result<Put, PutError> {
+        self.put_due_counted(message, due, CountedFor::All)
+    }
+
+    /// Stores a message, or parks it until it is due.
+    pub(crate) fn put_due_counted(
+        &self,
+        message: &NewMessage<'_>,
+        due: Due,
+        counted: CountedFor,
+    ) -> Result<Put, PutError> {
         match due {
-            Due::Now => self.put(message),
-            Due::Level(level) => self.put_delayed(message, level),
-            Due::At(deliver_ms) => self.put_timed(message, deliver_ms),
+            Due::Now => self.put_counted(message, counted),
+            Due::Level(level) => self.put_delayed(message, level, counted),
+            Due::At(deliver_ms) => self.put_timed(message, deliver_ms, counted),
         }
     }
 
@@ -288,24 +318,28 @@ impl Broker {
     }
 
     /// Parks a message for the time of a delay level; one above the last counts as the last.
-    pub(crate) fn put_delayed(
+    fn put_delayed(
         &self,
         message: &NewMessage<'_>,
         level: i32,
+        counted: CountedFor,
     ) -> Result<Put, PutError> {
         let level = level.min(self.schedule.level_max());
         PARKED.with_borrow_mut(|properties| {
             park_delayed(message, level, properties);
-            self.put(&NewMessage {
-                topic: SCHEDULE_TOPIC,
-                queue_id: level - 1,
-                properties: properties.as_str(),
-                ..message.clone()
-            })
+            let properties = properties.as_str();
+            let (topic, queue_id) = (SCHEDULE_TOPIC, level - 1);
+            let parked = NewMessage { topic, queue_id, properties, ..message.clone() };
+            self.put_counted(&parked, counted)
         })
     }
 
-    fn put_timed(&self, message: &NewMessage<'_>, deliver_ms: i64) -> Result<Put, PutError> {
+    fn put_timed(
+        &self,
+        message: &NewMessage<'_>,
+        deliver_ms: i64,
+        counted: CountedFor,
+    ) -> Result<Put, PutError> {
         let put = PARKED.with_borrow_mut(|properties| {
             park_timed(message, self.timer_out_ms(deliver_ms), properties);
             let (len, max) = (properties.len(), PROPERTIES_LEN_MAX - PROPERTIES_ROOM);
@@ -313,12 +347,10 @@ impl Broker {
                 // Better than Java, which drops the message when it is due.
                 return Err(PutError::PropertiesSizeExceeded { len, max });
             }
-            self.put(&NewMessage {
-                topic: TIMER_TOPIC,
-                queue_id: 0,
-                properties: properties.as_str(),
-                ..message.clone()
-            })
+            let properties = properties.as_str();
+            let parked =
+                NewMessage { topic: TIMER_TOPIC, queue_id: 0, properties, ..message.clone() };
+            self.put_counted(&parked, counted)
         });
         self.tell_timer(deliver_ms, &put);
         put

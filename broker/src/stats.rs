@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use runtime::clock;
+
 /// Lines a counter is spread over.
 const STRIPES: usize = 16;
 /// Samples kept: ten minutes and the one before.
@@ -84,7 +86,7 @@ struct Sample {
     transferred: u64,
 }
 
-/// Messages in and out at a midnight.
+/// Messages in and out of topics that are not the system's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     /// Stored.
@@ -172,8 +174,8 @@ impl Stats {
         })
     }
 
-    /// Takes a sample; called every second.
-    pub(crate) fn sample(&self, now_ms: i64) {
+    /// Takes a sample, with what users stored and got so far; called every second.
+    pub(crate) fn sample(&self, now_ms: i64, by_users: Totals) {
         let sample = Sample {
             at_ms: now_ms,
             put: self.sum(Count::Put),
@@ -195,7 +197,7 @@ impl Stats {
         if day_of(now_ms) != history.day {
             history.day = day_of(now_ms);
             history.yesterday = history.today;
-            history.today = Totals { put: sample.put, got: sample.transferred };
+            history.today = by_users;
         }
     }
 
@@ -271,11 +273,6 @@ impl Stats {
         self.put_millis_max() as f64
     }
 
-    /// Messages delivered since the start.
-    pub(crate) fn transferred_total(&self) -> u64 {
-        self.sum(Count::Transferred)
-    }
-
     /// When the broker started, in ms.
     pub(crate) fn boot_ms(&self) -> i64 {
         self.boot_ms
@@ -325,8 +322,9 @@ fn raise(max: &AtomicU64, value: u64) {
     }
 }
 
+/// The day of local time.
 fn day_of(now_ms: i64) -> i64 {
-    now_ms.div_euclid(86_400_000)
+    (now_ms + i64::from(clock::zone().whole_seconds()) * 1000).div_euclid(86_400_000)
 }
 
 /// A double as Java prints it, for the range of rates and sizes.
@@ -358,7 +356,7 @@ mod tests {
     fn rates_come_from_the_samples_of_their_window() {
         let stats = Stats::new(START);
         for second in 0..=10 {
-            stats.sample(START + second * 1000);
+            stats.sample(START + second * 1000, Totals::default());
             stats.put(true, 3, 10, Duration::ZERO);
             stats.got(2, Duration::from_millis(7));
             stats.got(0, Duration::ZERO);
@@ -368,7 +366,7 @@ mod tests {
         assert_eq!(stats.rates(Rate::Miss), "1.0  ");
         assert_eq!(stats.get_total_rates(), "2.0 0.0 0.0");
         assert_eq!((stats.put_total(), stats.put_bytes()), (33, 110));
-        assert_eq!((stats.transferred_total(), stats.get_millis_max()), (22, 7));
+        assert_eq!(stats.get_millis_max(), 7);
     }
 
     #[test]
@@ -379,7 +377,7 @@ mod tests {
         stats.put(false, 1, 1, Duration::from_secs(99));
         stats.put(true, 1, 1, Duration::from_secs(11));
         for second in 1..=60 {
-            stats.sample(START + second * 1000);
+            stats.sample(START + second * 1000, Totals::default());
         }
         let text = stats.put_time_histogram().unwrap();
         assert!(text.starts_with("[<=0ms]:1 [0~10ms]:0 [10~50ms]:1 "), "{text}");
@@ -390,7 +388,7 @@ mod tests {
         assert_eq!(stats.put_millis_within(0.5), 50.0);
         assert_eq!(stats.put_millis_within(0.99), 11_000.0);
         for second in 61..=120 {
-            stats.sample(START + second * 1000);
+            stats.sample(START + second * 1000, Totals::default());
         }
         assert!(stats.put_time_histogram().unwrap().ends_with("[10s~]:0 "));
     }
@@ -398,13 +396,13 @@ mod tests {
     #[test]
     fn mornings_move_at_midnight() {
         let stats = Stats::new(START);
-        stats.put(true, 5, 1, Duration::ZERO);
-        stats.sample(START);
+        let users = |put| Totals { put, got: 1 };
+        stats.sample(START, users(3));
         assert_eq!(stats.mornings(), (Totals::default(), Totals::default()));
-        stats.sample(START + 86_400_000);
-        assert_eq!(stats.mornings().1, Totals { put: 5, got: 0 });
-        stats.sample(START + 2 * 86_400_000);
-        assert_eq!(stats.mornings().0, Totals { put: 5, got: 0 });
+        stats.sample(START + 86_400_000, users(5));
+        assert_eq!(stats.mornings(), (Totals::default(), users(5)));
+        stats.sample(START + 2 * 86_400_000, users(8));
+        assert_eq!(stats.mornings(), (users(5), users(8)));
     }
 
     #[test]

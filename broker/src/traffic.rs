@@ -1,26 +1,23 @@
 //! What flows through topics, groups and the broker, for request 315 and the rates of groups.
 //!
-//! A meter counts values and calls. Samples of it are kept as Java's `StatsItem` keeps them: every
-//! 10 s for a minute, every 10 min for an hour, every hour for a day. The hot path looks a meter up
-//! by a text that it puts together in a buffer of its thread, and allocates for the first message
-//! of a topic or group alone.
+//! The hot path looks a [`Meter`] up by a text that it puts together in a buffer of its thread, and
+//! allocates for the first message of a topic or group alone.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use remoting::protocol::body::{BrokerStatsData, BrokerStatsItem};
+use remoting::protocol::body::BrokerStatsData;
 use store::{Got, Put};
 
 use crate::broker::Broker;
+use crate::meter::{Meter, WINDOWS};
 use crate::metrics::{Handed, Kind, Revived, Sent, Way};
+use crate::put::CountedFor;
+use crate::stats::Totals;
 use crate::topics::SCHEDULE_TOPIC;
-
-/// Seconds between the samples of a minute, an hour and a day, and how many are kept.
-const WINDOWS: [(u64, usize); 3] = [(10, 7), (600, 7), (3600, 25)];
 
 /// Java's group for what is delivered after a delay level.
 const SCHEDULE_GROUP: &str = "SCHEDULE_CONSUMER";
@@ -28,21 +25,6 @@ const SCHEDULE_GROUP: &str = "SCHEDULE_CONSUMER";
 thread_local! {
     /// `topic@group`, reused.
     static KEY: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// Counts values and calls.
-#[derive(Default)]
-struct Meter {
-    value: AtomicU64,
-    times: AtomicU64,
-    windows: Mutex<[VecDeque<Sample>; WINDOWS.len()]>,
-}
-
-#[derive(Clone, Copy)]
-struct Sample {
-    at_ms: i64,
-    times: u64,
-    value: u64,
 }
 
 /// What is stored in a topic.
@@ -125,10 +107,21 @@ impl Traffic {
     }
 
     /// Counts messages stored by one put, and the bytes of their records.
-    pub(crate) fn put(&self, topic: &str, system: bool, messages: u64, bytes: u64) {
-        self.put.add_value(messages);
-        if !system {
-            self.put_by_users.add_value(messages);
+    pub(crate) fn put(
+        &self,
+        topic: &str,
+        (system, counted): (bool, CountedFor),
+        messages: u64,
+        bytes: u64,
+    ) {
+        if counted == CountedFor::Nothing {
+            return;
+        }
+        if counted == CountedFor::All {
+            self.put.add_value(messages);
+            if !system {
+                self.put_by_users.add_value(messages);
+            }
         }
         let topic = find_or_make(&self.topics, topic);
         topic.messages.add(messages);
@@ -186,6 +179,18 @@ impl Traffic {
         if way == Way::Pull {
             group.handed.add(way, got);
         }
+    }
+
+    /// Counts messages that a group of the system got, not as gets of the broker.
+    fn got_inside(&self, group: &str, topic: &str, Counted { messages, bytes }: Counted) {
+        let group = self.group(group, topic);
+        group.got.add(messages);
+        group.got_bytes.add(bytes);
+    }
+
+    /// What was stored and got since the start in topics that are not the system's.
+    pub(crate) fn by_users(&self) -> Totals {
+        Totals { put: self.put_by_users.value(), got: self.got_by_users.value() }
     }
 
     /// Counts popped messages that a group acknowledged.
@@ -305,13 +310,30 @@ impl Broker {
 impl Broker {
     /// Counts a message with a delay level that was stored in its own topic, as Java does also
     /// where it is a retry topic.
-    pub(crate) fn count_scheduled(&self, topic: &str, put: &Put) {
-        let bytes = (put.end - put.physical_offset).cast_unsigned();
-        self.traffic.put(topic, self.topics.is_system(topic), 1, bytes);
+    pub(crate) fn count_scheduled(&self, topic: &str, put: &Put, took: Duration) {
+        let counted = self.count_due(topic, put, took);
+        self.traffic.got_inside(SCHEDULE_GROUP, SCHEDULE_TOPIC, counted);
         if self.measures.on {
-            let counted = Counted { messages: 1, bytes };
             self.traffic.handed(SCHEDULE_GROUP, SCHEDULE_TOPIC, Way::Pull, counted);
-            self.traffic.sent(topic, Kind::Delay, 1, bytes);
+            self.traffic.sent(topic, Kind::Delay, 1, counted.bytes);
+        }
+    }
+
+    /// Counts a message that had waited for its time and was stored in its own topic.
+    pub(crate) fn count_due(&self, topic: &str, put: &Put, took: Duration) -> Counted {
+        let bytes = (put.end - put.physical_offset).cast_unsigned();
+        self.stats.put(true, 1, bytes, took);
+        let system = self.topics.is_system(topic);
+        self.traffic.put(topic, (system, CountedFor::All), 1, bytes);
+        Counted { messages: 1, bytes }
+    }
+
+    /// Counts messages that a service of the broker read.
+    pub(crate) fn count_read(&self, group: &str, topic: &str, counted: Counted, took: Duration) {
+        self.stats.got(counted.messages, took);
+        if counted.messages > 0 {
+            let system = self.topics.is_system(topic);
+            self.traffic.got(group, topic, system, Way::Pull, counted);
         }
     }
 }
@@ -333,74 +355,10 @@ fn find_or_make<T: Default>(table: &DashMap<Box<str>, Arc<T>>, key: &str) -> Arc
     Arc::clone(&table.entry(key.into()).or_default())
 }
 
-impl Meter {
-    fn add(&self, value: u64) {
-        self.add_value(value);
-        self.times.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a value alone, as Java does for the broker: its mean stays zero.
-    fn add_value(&self, value: u64) {
-        self.value.fetch_add(value, Ordering::Relaxed);
-    }
-
-    fn counted(&self) -> bool {
-        self.value.load(Ordering::Relaxed) > 0 || self.times.load(Ordering::Relaxed) > 0
-    }
-
-    fn sample(&self, window: usize, now_ms: i64) {
-        if !self.counted() {
-            return;
-        }
-        let (period, kept) = WINDOWS[window];
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let samples = &mut windows[window];
-        if samples.is_empty() {
-            let at_ms = now_ms - period as i64 * 1000;
-            samples.push_back(Sample { at_ms, times: 0, value: 0 });
-        }
-        if samples.len() == kept {
-            samples.pop_front();
-        }
-        samples.push_back(Sample {
-            at_ms: now_ms,
-            times: self.times.load(Ordering::Relaxed),
-            value: self.value.load(Ordering::Relaxed),
-        });
-    }
-
-    fn windows(&self) -> [BrokerStatsItem; WINDOWS.len()] {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        [0, 1, 2].map(|at| difference(&windows[at]))
-    }
-
-    fn stats(&self) -> Option<BrokerStatsData> {
-        let [minute, hour, day] = self.counted().then(|| self.windows())?;
-        let data = BrokerStatsData {
-            stats_minute: Some(minute),
-            stats_hour: Some(hour),
-            stats_day: Some(day),
-        };
-        Some(data)
-    }
-}
-
-/// What was counted from the first sample to the last.
-fn difference(samples: &VecDeque<Sample>) -> BrokerStatsItem {
-    let (Some(first), Some(last)) = (samples.front(), samples.back()) else {
-        return BrokerStatsItem::default();
-    };
-    let (sum, times) = (last.value - first.value, last.times - first.times);
-    let elapsed_ms = (last.at_ms - first.at_ms).max(1);
-    BrokerStatsItem {
-        sum: sum.cast_signed(),
-        tps: sum as f64 * 1000.0 / elapsed_ms as f64,
-        avgpt: if times > 0 { sum as f64 / times as f64 } else { 0.0 },
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use remoting::protocol::body::BrokerStatsItem;
+
     use super::*;
 
     const START: i64 = 1_700_000_000_000;
@@ -414,7 +372,7 @@ mod tests {
     #[test]
     fn what_was_never_counted_does_not_exist() {
         let traffic = Traffic::new("c");
-        traffic.put("T", false, 1, 10);
+        traffic.put("T", (false, CountedFor::All), 1, 10);
         traffic.sent_back("g", "T");
         for (name, key) in [
             ("TOPIC_PUT_NUMS", "U"),
@@ -431,8 +389,8 @@ mod tests {
     #[test]
     fn a_minute_is_six_steps_of_ten_seconds() {
         let traffic = Traffic::new("c");
-        traffic.put("T", false, 4, 1000);
-        traffic.put("T", false, 8, 2000);
+        traffic.put("T", (false, CountedFor::All), 4, 1000);
+        traffic.put("T", (false, CountedFor::All), 8, 2000);
         run(&traffic, 0, 1);
         let minute = |name, key| traffic.find(name, key).unwrap().stats_minute.unwrap();
         assert_eq!(

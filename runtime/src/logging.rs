@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::OffsetTime;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use crate::clock;
 
 /// The environment variable that replaces the default filter.
 pub const FILTER_VARIABLE: &str = "RAPTORMQ_LOG";
@@ -114,7 +115,7 @@ fn append_to(path: &Path) -> io::Result<File> {
 pub fn start(format: LogFormat, target: LogTarget, default_filter: &str) -> io::Result<()> {
     let filter =
         EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default_filter));
-    let offset = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
+    clock::note_zone();
     let (colour, writer) = match target {
         LogTarget::Stdout => (io::stdout().is_terminal(), BoxMakeWriter::new(io::stdout)),
         LogTarget::Stderr => (io::stderr().is_terminal(), BoxMakeWriter::new(io::stderr)),
@@ -129,7 +130,7 @@ pub fn start(format: LogFormat, target: LogTarget, default_filter: &str) -> io::
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
-        .with_timer(OffsetTime::new(offset, Rfc3339));
+        .with_timer(OffsetTime::new(clock::zone(), Rfc3339));
     // An error means that a subscriber is already there, as in a test with several servers.
     let _ = match format {
         LogFormat::Plain => builder.with_ansi(colour).try_init(),

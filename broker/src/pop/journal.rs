@@ -14,7 +14,7 @@ use crate::broker::Broker;
 use crate::metrics::Revival;
 use crate::pop::check_point::{ACK_TAG, BATCH_ACK_TAG, CHECK_POINT_TAG};
 use crate::pop::{Ack, BatchAck, CheckPoint};
-use crate::put::{Due, DueError, PutStatus};
+use crate::put::{CountedFor, Due, DueError, PutStatus};
 
 /// How long before the messages come back their check point is read, in ms.
 pub(crate) const ACK_TIME_MS: i64 = 1000;
@@ -177,5 +177,5 @@ fn put(
         body: &parts.body,
         properties: properties.as_str(),
     };
-    Ok(broker.put_due(&message, due)?)
+    Ok(broker.put_due_counted(&message, due, CountedFor::Nothing)?)
 }

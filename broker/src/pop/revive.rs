@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use remoting::protocol::message::properties::property;
 use remoting::protocol::message::record::{Record, records};
@@ -19,7 +19,7 @@ use store::{Arrival, GetRequest};
 use tokio::sync::Notify;
 
 use crate::broker::Broker;
-use crate::metrics::{Revival as Kind, Way};
+use crate::metrics::Revival as Kind;
 use crate::pop::check_point::{ACK_TAG, BATCH_ACK_TAG, BodyError, CHECK_POINT_TAG};
 use crate::pop::pending::{Entry, Pending};
 use crate::pop::retry::{self, Revived};
@@ -190,11 +190,11 @@ impl Queue {
             count_max: RECORDS_MAX,
             bytes_max: BYTES_MAX,
         };
+        let begun = Instant::now();
         let got = broker.store.get(&request, &|_| true);
-        if got.count > 0 && broker.measures.on {
-            let counted = Counted { messages: got.count as u64, bytes: got.bytes as u64 };
-            broker.traffic.handed(REVIVE_GROUP, &broker.revive_topic, Way::Pull, counted);
-        }
+        let messages = u64::try_from(got.count).unwrap_or(0);
+        let counted = Counted { messages, bytes: got.bytes as u64 };
+        broker.count_read(REVIVE_GROUP, &broker.revive_topic, counted, begun.elapsed());
         for slice in &got.slices {
             for record in records(slice.as_ref()) {
                 let Ok(record) = record else { continue };

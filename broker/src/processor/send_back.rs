@@ -21,7 +21,7 @@ use store::{NewMessage, PutError};
 use super::heartbeat::UNIT_SUB;
 use crate::broker::Broker;
 use crate::call::Call;
-use crate::put::PutStatus;
+use crate::put::{CountedFor, Due, PutStatus};
 use crate::reject::Reject;
 use crate::topics::{dead_letter_topic, perm, retry_topic};
 
@@ -130,10 +130,11 @@ fn store_again(
         reconsume_times: record.reconsume_times.saturating_add(1),
         ..NewMessage::copy_of(record, &destination.topic, destination.queue_id, properties.as_str())
     };
+    // Java quirk: what waits for its retry counts for its topic alone, a dead letter for none.
     if destination.delay_level > 0 {
-        broker.put_delayed(&message, destination.delay_level)
+        broker.put_due_counted(&message, Due::Level(destination.delay_level), CountedFor::Topic)
     } else {
-        broker.put(&message)
+        broker.put_counted(&message, CountedFor::Nothing)
     }
 }
 

@@ -14,6 +14,7 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use remoting::protocol::body::DelayOffsetSerializeWrapper;
 use remoting::protocol::message::properties::property;
@@ -65,7 +66,7 @@ pub(crate) fn parse_levels(text: &str) -> Result<DelayLevels, LevelsError> {
 }
 
 /// Hears of every message that is stored in its own topic.
-type Delivered<'a> = &'a dyn Fn(&str, &Put);
+type Delivered<'a> = &'a dyn Fn(&str, &Put, Duration);
 
 /// What became of one batch of a level.
 struct Batch {
@@ -121,7 +122,7 @@ impl Schedule {
     pub(crate) async fn run(
         self: Arc<Self>,
         store: Arc<MessageStore>,
-        delivered: impl Fn(&str, &Put),
+        delivered: impl Fn(&str, &Put, Duration),
         stop: Stop,
     ) {
         self.clamp(&store);
@@ -297,9 +298,10 @@ fn redeliver(
         tracing::error!(offset = record.physical_offset, "delayed half message, dropped");
         return Ok(0);
     }
+    let begun = Instant::now();
     match store.put(&NewMessage::copy_of(record, topic, queue_id, record.properties)) {
         Ok(put) => {
-            delivered(topic, &put);
+            delivered(topic, &put, begun.elapsed());
             Ok(put.end)
         }
         Err(error @ (PutError::MessageIllegal(_) | PutError::PropertiesSizeExceeded { .. })) => {

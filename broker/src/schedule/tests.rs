@@ -66,7 +66,8 @@ impl Bench {
     /// Runs the delivery until a message arrived in a topic.
     async fn run_until_arrival(&mut self) -> (String, i64) {
         let stop = Stop::new();
-        let run = Arc::clone(&self.schedule).run(Arc::clone(&self.store), |_, _| (), stop.clone());
+        let run =
+            Arc::clone(&self.schedule).run(Arc::clone(&self.store), |_, _, _| (), stop.clone());
         tokio::select! {
             () = run => panic!("it ended by itself"),
             arrival = tokio::time::timeout(LONG, self.arrivals.recv()) => arrival.unwrap().unwrap(),

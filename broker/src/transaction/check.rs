@@ -31,7 +31,9 @@ use super::Transactions;
 use super::half::{self, Half};
 use super::walk::look;
 use crate::broker::Broker;
+use crate::put::CountedFor;
 use crate::topics::{CHECKED_OUT_TOPIC, HALF_TOPIC, perm};
+use crate::traffic::Counted;
 
 /// Longest time of a round, as in Java.
 const ROUND_MAX: Duration = Duration::from_secs(60);
@@ -58,6 +60,9 @@ enum Verdict {
     /// Nobody will be asked any more.
     GiveUp,
 }
+
+/// Java's group that reads the half topic.
+const GROUP: &str = "CID_RMQ_SYS_TRANS";
 
 /// What a round goes by.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +176,8 @@ impl Round<'_> {
         if self.stop.stopped() || self.begun.elapsed() > ROUND_MAX {
             return Ok(ControlFlow::Break(()));
         }
+        let counted = Counted { messages: 1, bytes: record.total_size.into() };
+        self.broker.count_read(GROUP, HALF_TOPIC, counted, Duration::ZERO);
         let Some(half) = Half::parked(*record) else {
             tracing::error!(offset, "a half message says not where it belongs, given up");
             self.give_up_record(record)?;
@@ -282,7 +289,8 @@ impl Round<'_> {
         if ledger.ended.contains(record.queue_offset) {
             return Ok(false);
         }
-        broker.put(&NewMessage::copy_of(record, CHECKED_OUT_TOPIC, 0, record.properties))?;
+        let given_up = NewMessage::copy_of(record, CHECKED_OUT_TOPIC, 0, record.properties);
+        broker.put_counted(&given_up, CountedFor::Nothing)?;
         ledger.end(record.queue_offset, identity);
         Ok(true)
     }

@@ -6,6 +6,7 @@ mod admin;
 mod assignment;
 mod config;
 mod conflicts;
+mod counted;
 mod delay;
 mod files;
 mod filters;

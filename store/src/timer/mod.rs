@@ -16,6 +16,7 @@ mod log;
 mod parked;
 mod rates;
 mod recovery;
+mod told;
 mod unit;
 mod view;
 mod wheel;
@@ -36,15 +37,16 @@ pub use check::{CHECK_LEN, Check};
 pub use flow::{DELAY_BOUNDS, TopicFlow};
 pub use view::TimerView;
 
-use crate::MessageStore;
 use crate::faults::{self, Point};
 use crate::json_file::JsonFileError;
 use crate::watermark::Signal;
+use crate::{MessageStore, Put};
 use check::CheckFile;
 use counts::Counts;
 use flow::Flow;
 use log::TimerLog;
 use rates::Rates;
+use told::Told;
 use unit::{NO_UNIT, Unit};
 use wheel::Wheel;
 use worker::{Next, Worker};
@@ -84,6 +86,7 @@ pub struct Timer {
     counts: Counts,
     rates: Rates,
     flow: Flow,
+    told: Told,
     roll_window: i32,
     congestion: i32,
     /// Draws whom congestion hits.
@@ -122,6 +125,12 @@ impl Progress {
 }
 
 impl Timer {
+    /// Lets `told` know of each message that is stored in its own topic, or anew for the rest of
+    /// its time, with how long that took. The first one stays.
+    pub fn tell_stored(&self, told: impl Fn(&str, &Put, Duration) + Send + Sync + 'static) {
+        self.told.set(told);
+    }
+
     /// Takes note of a message that was parked for a time; it is visible in the timer topic.
     pub fn parked(&self, deliver_ms: i64) {
         let unread = self.unread.fetch_add(1, Ordering::SeqCst) + 1;

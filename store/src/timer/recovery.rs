@@ -18,6 +18,7 @@ use super::counts::Counts;
 use super::flow::Flow;
 use super::log::TimerLog;
 use super::rates::Rates;
+use super::told::Told;
 use super::unit::Unit;
 use super::wheel::{ROUND, Slot, Wheel};
 use super::worker::{MARGIN, Restart, Worker};
@@ -94,6 +95,7 @@ impl Timer {
             counts,
             rates: Rates::new(now_ms()),
             flow: Flow::default(),
+            told: Told::default(),
             roll_window: config.timer_roll_window_slot,
             congestion: config.timer_congest_num_each_slot,
             dice: AtomicU32::new(1),

@@ -14,6 +14,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::io;
+use std::time::Instant;
 
 use remoting::protocol::message::hash::java_string_hash;
 use remoting::protocol::message::{PropertiesBuf, Record};
@@ -556,8 +557,10 @@ fn parked(slice: Option<&LogSlice>, position: i64, size: i32) -> Option<Parked<'
 /// Stores a copy and returns its queue offset; what cannot be stored ever is dropped with a log
 /// line.
 fn put(on: On<'_>, message: &crate::NewMessage<'_>) -> Result<Option<i64>, Halt> {
+    let begun = Instant::now();
     match on.store.put(message) {
         Ok(put) => {
+            on.timer.told.tell(message.topic, &put, begun.elapsed());
             on.timer.progress.raise_durable(put.end);
             Ok(Some(put.queue_offset))
         }

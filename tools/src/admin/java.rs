@@ -1,26 +1,19 @@
 //! Values as Java prints them.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use remoting::protocol::body::{
     CustomizedRetryPolicy, ExponentialRetryPolicy, GroupRetryPolicy, MessageQueue,
     SubscriptionGroupConfig, TopicConfig,
 };
 use remoting::protocol::message::hash::java_string_hash;
+use runtime::clock;
 use time::{OffsetDateTime, UtcOffset};
-
-static ZONE: OnceLock<UtcOffset> = OnceLock::new();
-
-/// Notes the zone of this machine; it can be asked for only while there is one thread.
-pub fn note_zone() {
-    ZONE.get_or_init(|| UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC));
-}
 
 fn local(ms: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
-        .to_offset(ZONE.get().copied().unwrap_or(UtcOffset::UTC))
+        .to_offset(clock::zone())
 }
 
 /// `yyyy-MM-dd HH:mm:ss` in the zone of this machine.
@@ -61,7 +54,7 @@ pub fn parse_time(text: &str, now_ms: i64) -> Option<i64> {
         "[year]-[month]-[day]#[hour]:[minute]:[second]:[subsecond digits:3]"
     );
     let at = time::PrimitiveDateTime::parse(text, format).ok()?;
-    let at = at.assume_offset(ZONE.get().copied().unwrap_or(UtcOffset::UTC));
+    let at = at.assume_offset(clock::zone());
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
 }
 

@@ -57,7 +57,7 @@ mod exit {
 
 /// Carries out a command line without the program's name.
 pub fn run(words: &[String]) -> ExitCode {
-    java::note_zone();
+    runtime::clock::note_zone();
     let mut root = Line::command();
     root.build();
     if words.is_empty() {

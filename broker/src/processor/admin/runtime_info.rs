@@ -106,10 +106,11 @@ fn counted(broker: &Broker, set: &mut impl FnMut(&str, String)) {
     let (yesterday, today) = stats.mornings();
     set("msgPutTotalYesterdayMorning", yesterday.put.to_string());
     set("msgPutTotalTodayMorning", today.put.to_string());
-    set("msgPutTotalTodayNow", stats.put_total().to_string());
+    let now = broker.traffic.by_users();
+    set("msgPutTotalTodayNow", now.put.to_string());
     set("msgGetTotalYesterdayMorning", yesterday.got.to_string());
     set("msgGetTotalTodayMorning", today.got.to_string());
-    set("msgGetTotalTodayNow", stats.transferred_total().to_string());
+    set("msgGetTotalTodayNow", now.got.to_string());
 }
 
 /// Keys that Java does not have, there only once a quota was reached or a group's members did not

@@ -1,6 +1,7 @@
 //! Request 200052: what a pop would find, left where it is.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use remoting::net::Outcome;
@@ -16,9 +17,11 @@ use crate::arrivals::ANY_QUEUE;
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::filter::Filter;
+use crate::metrics::Way;
 use crate::pop;
 use crate::pop::polling::retry_topics;
 use crate::reject::Reject;
+use crate::traffic::Counted;
 
 /// What was seen of the queues visited so far.
 struct Seen {
@@ -83,8 +86,18 @@ fn peek(broker: &Broker, header: &PeekMessageRequestHeader, count_max: usize) ->
         let visits = if queue_id == ANY_QUEUE { queues } else { 1 };
         for turn in 0..visits {
             let queue_id = if queue_id == ANY_QUEUE { (chance + turn) % queues } else { queue_id };
+            let before = Counted { messages: seen.count as u64, bytes: seen.bytes as u64 };
             look(broker, group, topic, queue_id, count_max, &mut seen);
+            let found = seen.count as u64 > before.messages;
+            // Java quirk: metrics count at each queue what those before it gave.
+            if found && before.messages > 0 && topic == header.topic && broker.measures.on {
+                broker.traffic.handed(group, topic, Way::Pull, before);
+            }
         }
+    }
+    if seen.count > 0 {
+        let counted = Counted { messages: seen.count as u64, bytes: seen.bytes as u64 };
+        broker.traffic.got(group, topic, broker.topics.is_system(topic), Way::Pop, counted);
     }
     seen
 }
@@ -106,7 +119,10 @@ fn look(
     let get = |queue_offset| {
         let count_max = i32::try_from(count_max - seen.count).unwrap_or(i32::MAX);
         let request = GetRequest { topic, queue_id, queue_offset, count_max, bytes_max: i32::MAX };
-        broker.get(&request, &Filter::ALL)
+        let begun = Instant::now();
+        let got = broker.get(&request, &Filter::ALL);
+        broker.stats.got(u64::try_from(got.count).unwrap_or(0), begun.elapsed());
+        got
     };
     let mut got = get(offset);
     if matches!(got.status, GetStatus::OffsetTooSmall | GetStatus::OffsetOverflowBadly) {
