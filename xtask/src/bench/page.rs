@@ -28,10 +28,11 @@ pub fn write(results: &Results, args: &Args) -> String {
          moment it was due; pulls count the messages that were\nlooked at. Memory is the most \
          anonymous memory of the server during a row; load is how busy the load generator's\ncore \
          was. Ratios to other rows and to Java in the second table are of the same round, too.\n\n\
-         Conditions: {}, {} cores, load {:.2} before; the servers pinned to core 0, the load to core 1, but \
-         where both cores are\nfree; {} s of warm-up and {} s of \
-         measurement a row; JSON\nheaders; Java with 2 GiB of heap, G1, its logs on, and 10 s of \
-         sends before the first row.\n\n\
+         Conditions: {}, {} cores, load {:.2} before; the servers pinned to core 0, the load to \
+         core 1, but where both cores are\nfree; {} s of warm-up and {} s of measurement a row; \
+         JSON headers; Java with 2 GiB of heap, G1, its logs on, and 10 s of\nsends before the \
+         first row. The cold log has files of 64 MiB, and the servers are started anew before it \
+         is read.\n\n\
          A row whose floor varied by more than a tenth is marked with a question mark, and one in \
          which the load generator\nwas busy for more than 80 % with an exclamation mark: there the \
          load is the limit.\n\n![shares of the floor](benchmarks.svg)\n\n{}",
