@@ -62,6 +62,9 @@ pub struct Common {
     /// The server's process, for its CPU time and memory.
     #[arg(long)]
     pub pid: Option<u32>,
+    /// Prints figures every so many seconds, and fails if the server's memory grows to the end.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
+    pub soak: f64,
     /// Prints one JSON object instead of a table.
     #[arg(long)]
     pub json: bool,

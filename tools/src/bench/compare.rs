@@ -139,6 +139,7 @@ fn measure(
         warmup: args.warmup,
         duration: args.duration,
         pid: target.pid,
+        soak: 0.0,
         json: args.json,
     };
     let closed = SendArgs { size: 128, ..SendArgs::closed(common.clone(), 64) };

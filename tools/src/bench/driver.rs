@@ -79,15 +79,18 @@ pub fn drive(
         SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
         bench.links.add(stream, &poller)?;
     }
-    let watch = Watch::new(common.pid);
+    let watch = Watch::new(common)?;
     let mut turns =
         Turns { load, bench, poller, watch, start: Instant::now(), spun: Duration::ZERO };
     turns.run_until(common.warmup)?;
     turns.bench.tally.reset();
+    turns.watch.reset(turns.start.elapsed());
     let began = Sample::take(common.pid, turns.spun)?;
     turns.run_until(common.warmup + common.duration)?;
     let ended = Sample::take(common.pid, turns.spun)?;
-    Ok(Outcome::new(&turns.bench.tally, &began, &ended, turns.watch.anonymous_kib))
+    let outcome = Outcome::new(&turns.bench.tally, &began, &ended, turns.watch.anonymous_kib);
+    turns.watch.finish()?;
+    Ok(outcome)
 }
 
 /// The usage at a moment.
@@ -134,7 +137,7 @@ impl Turns<'_> {
             let now = start.elapsed();
             *spun += spun_since.map_or(Duration::ZERO, |since| (now - since).min(LOOK_MAX));
             bench.now_ns = now.as_nanos() as u64;
-            watch.turn(now)?;
+            watch.turn(now, &bench.tally)?;
             if now >= end || load.done() {
                 return Ok(());
             }

@@ -5,7 +5,7 @@
 //!       setup ─ route, topic, offsets           send, pull, e2e, routes, create, crowd, cold,
 //!                                                 transaction, beside ─ loads that it runs
 //!       compare, rows ─ rows × targets × rounds links, poller ─ sockets; template, answer ─ bytes
-//!       floor ─ the stub to measure against     tally, watch, process, report ─ what came out
+//!       floor ─ the stub to measure against     tally, watch, soak, process, report ─ what came out
 //! ```
 
 mod answer;
@@ -27,6 +27,7 @@ mod routes;
 mod rows;
 mod send;
 mod setup;
+mod soak;
 mod tally;
 mod template;
 #[cfg(test)]
