@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod compare;
 mod compat;
+mod container;
 mod crash;
 mod docs;
 mod gate;
@@ -31,6 +32,8 @@ enum Command {
     Compare(compare::Args),
     /// Runs the scenarios of compat-tests with real Java and Go clients
     Compat(compat::Args),
+    /// Runs what packaging/ makes without an image builder and without systemd
+    Container(container::Args),
     /// Kills the server under the load of Java producers and looks for losses
     Crash(crash::Args),
     /// Writes docs/configuration.md from the declared settings
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Compat(args) => compat::run(&args),
+        Command::Container(args) => container::run(&args),
         Command::Crash(args) => crash::run(&args),
         Command::Docs => docs::run(workspace::root()),
         Command::Idle(args) => idle::run(&args),

@@ -93,6 +93,11 @@ impl Toolchain {
         Ok(Program { client, argv, go_peer })
     }
 
+    /// The class path of Testcontainers.
+    pub fn testcontainers_class_path(&self) -> Result<String> {
+        class_path("testcontainers", "1")
+    }
+
     /// The class path of the Java servers of `version`.
     pub fn server_class_path(&self, version: &str) -> Result<String> {
         class_path("server", version)
