@@ -32,6 +32,7 @@ const CARGO_STEPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("release binaries", &["build", "--release", "--locked", "--package", "broker", "--bins"]),
+    ("instructions of the hot paths", &["xtask", "instructions"]),
     ("crash cycles", &["xtask", "crash", "--cycles", "3"]),
     (
         "power cuts",

@@ -12,6 +12,7 @@ mod crash;
 mod docs;
 mod gate;
 mod idle;
+mod instructions;
 mod mqadmin;
 mod takeover;
 mod tidy;
@@ -40,6 +41,8 @@ enum Command {
     Docs,
     /// Measures what a server costs while Java consumers wait and nothing is sent
     Idle(idle::Args),
+    /// Counts the instructions of a request on the hot paths and holds them against a table
+    Instructions(instructions::Args),
     /// Compares what Java's mqadmin says of our servers with what it says of Java's
     Mqadmin(mqadmin::Args),
     /// Hands store directories from ours to the Java broker and back
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Crash(args) => crash::run(&args),
         Command::Docs => docs::run(workspace::root()),
         Command::Idle(args) => idle::run(&args),
+        Command::Instructions(args) => instructions::run(&args),
         Command::Mqadmin(args) => mqadmin::run(&args),
         Command::Takeover(args) => takeover::run(&args),
         Command::Test => gate::run(workspace::root()),

@@ -67,7 +67,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
                 };
                 eprintln!("round {} of {}: {}: {}", round + 1, args.rounds, row.name, target.name);
                 frozen.all_but(target)?;
-                let done = measure(row, target, args, (round, &runs)).and_then(Outcome::served);
+                let done = measure(row, target, args, (round, &runs));
                 let (outcome, failure) = match done {
                     Ok(outcome) => (Some(outcome), None),
                     Err(error) => (None, Some(format!("{error:#}"))),

@@ -1,12 +1,11 @@
 //! The load generator: one thread, one epoll, no allocation per message, every answer checked.
 //!
 //! ```text
-//! mod ─ args ─ what to do              driver ─ the loop: pump, wait, read, write
-//!       setup ─ route, topic, offsets    send, pull, e2e, routes, create, crowd, cold,
-//!                                        transaction, beside ─ loads that it runs
-//!       compare, rows ─ rows × targets × links, poller ─ sockets; template, answer ─ bytes
-//!                       rounds           tally, watch, soak, process, report ─ what came out
-//!       floor ─ the stub to measure against
+//! mod ─ args ─ what to do                     driver ─ the loop: pump, wait, read, write
+//!       setup ─ route, topic, offsets           send, pull, e2e, routes, create, crowd, cold,
+//!                                                 transaction, beside ─ loads that it runs
+//!       compare, rows ─ rows × targets × rounds links, poller ─ sockets; template, answer ─ bytes
+//!       floor ─ the stub to measure against     tally, watch, soak, process, report ─ what came out
 //! ```
 
 mod answer;

@@ -99,16 +99,6 @@ impl Outcome {
     }
 }
 
-impl Outcome {
-    /// An error if there was nothing but errors.
-    pub fn served(self) -> Result<Self> {
-        if let (0, [first, ..]) = (self.messages, self.errors.as_slice()) {
-            anyhow::bail!("{} {}", first.code, first.remark);
-        }
-        Ok(self)
-    }
-}
-
 /// Prints one outcome in the form asked for.
 pub fn print(common: &Common, outcome: &Outcome) -> Result<()> {
     if common.json {
