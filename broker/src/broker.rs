@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use remoting::net::{Limits, Server, ServerConfig, Service};
+use remoting::net::{Limits, Server, ServerConfig};
 use remoting::protocol::body::SubscriptionGroupConfig;
 use remoting::protocol::message::PropertiesBuf;
 use remoting::protocol::message::id::UniqueKeys;
@@ -498,11 +498,6 @@ impl Running {
             Ok(reread) => reread.tell("broker"),
             Err(error) => error!(%error, "settings not read again"),
         }
-    }
-
-    /// What handles the requests, for callers in this process.
-    pub fn service(&self) -> Arc<dyn Service> {
-        Arc::new(Frontend::new(Arc::clone(&self.broker)))
     }
 
     /// The address it listens on.
