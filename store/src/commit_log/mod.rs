@@ -28,7 +28,7 @@ use tracing::{error, info};
 
 pub use append::Append;
 pub use flush::FlushTimes;
-pub use read::{Damage, Found, Records};
+pub use read::{Damage, Found, Loaded, Records};
 
 use crate::faults::{self, Point};
 use crate::segment::Segment;

@@ -1,5 +1,6 @@
 //! Reading the log: by position, and record after record.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use remoting::protocol::message::Record;
@@ -7,6 +8,14 @@ use remoting::protocol::message::record::{BLANK_HEAD_LEN, RecordError};
 
 use super::CommitLog;
 use crate::segment::{LogSlice, Segment};
+
+/// A reader of many records brings so much into memory at a time.
+const LOAD_CHUNK: i64 = 64 << 10;
+
+/// The part of the log that one request has brought into memory: neighbours of a record need no
+/// call of their own.
+#[derive(Debug, Default)]
+pub struct Loaded(Cell<(i64, i64)>);
 
 impl CommitLog {
     /// The file that holds a log position.
@@ -17,11 +26,10 @@ impl CommitLog {
     }
 
     /// A range of one file, if all of it is written and the disk gives it.
-    pub fn slice(&self, position: i64, len: usize) -> Option<LogSlice> {
+    pub fn slice(&self, position: i64, len: usize, loaded: &Loaded) -> Option<LogSlice> {
         let segment = self.segment_at(position)?;
-        let start = (position - segment.base()) as usize;
-        let slice = segment.slice(start, len)?;
-        segment.load(start, len).then_some(slice)
+        let slice = segment.slice((position - segment.base()) as usize, len)?;
+        loaded.load(&segment, position, len).then_some(slice)
     }
 
     /// Whether the disk gives the record that starts at a log position, if there is one; behind the
@@ -63,6 +71,25 @@ impl CommitLog {
     /// Reads on from a log position.
     pub fn records(&self, position: i64) -> Records<'_> {
         Records { log: self, position, segment: None }
+    }
+}
+
+impl Loaded {
+    /// Brings a range and what follows it into memory; false when the disk does not give it.
+    fn load(&self, segment: &Segment, position: i64, len: usize) -> bool {
+        let (from, to) = self.0.get();
+        let end = position + len as i64;
+        if from <= position && end <= to {
+            return true;
+        }
+        let start = (position - segment.base()) as usize;
+        let chunk_end = end.max(position + LOAD_CHUNK).min(segment.end());
+        if segment.load(start, (chunk_end - position) as usize) {
+            self.0.set((position, chunk_end));
+            return true;
+        }
+        // What follows may be what cannot be read.
+        segment.load(start, len)
     }
 }
 

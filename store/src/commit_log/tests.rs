@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::PutError;
+use crate::commit_log::Loaded;
 use crate::faults::Faults;
 
 const SIZE: i32 = 4096;
@@ -202,11 +203,11 @@ fn the_oldest_file_goes_first_and_the_last_one_stays() {
     for _ in 0..3 {
         append(&log, &[1; 4000]).unwrap();
     }
-    let slice = log.slice(0, 10).unwrap();
+    let slice = log.slice(0, 10, &Loaded::default()).unwrap();
     for min in [4096, 8192] {
         assert!(log.delete_oldest().unwrap().is_some());
         assert_eq!(log.min(), min);
-        assert!(log.slice(0, 10).is_none());
+        assert!(log.slice(0, 10, &Loaded::default()).is_none());
     }
     assert!(log.delete_oldest().unwrap().is_none());
     assert_eq!(slice.as_ref(), [1; 10], "a reader keeps what it holds");

@@ -130,6 +130,20 @@ impl OpenFile {
         SealedFile { path: self.path().to_owned(), header: self.header, shape: self.shape }
     }
 
+    /// Brings the slots of so many hashes into the cache and nearer to the processor.
+    pub(super) fn bring_slots(
+        &mut self,
+        hashes: impl Iterator<Item = i32>,
+    ) -> Result<(), ViewError> {
+        let brought = hashes
+            .map(|hash| self.slots.load(&self.file, self.shape.slot_of(hash)))
+            .try_fold(0, |all, slot| slot.map(|slot| all ^ slot));
+        // The loads do not wait for each other; without a use they would not be made at all.
+        brought
+            .map(|all| _ = std::hint::black_box(all))
+            .map_err(|source| ViewError::io(self.path(), "read", source))
+    }
+
     /// Adds an entry, unless the record already has it: the last record may be given again.
     pub(super) fn insert(
         &mut self,

@@ -22,6 +22,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use remoting::protocol::message::properties::property;
 use remoting::protocol::message::{Properties, hash, sys_flag};
+use smallvec::SmallVec;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -63,6 +64,13 @@ pub struct Index {
     dir: PathBuf,
     shape: Shape,
     state: Mutex<State>,
+}
+
+/// A key of a record, as the index keeps it.
+struct Key {
+    hash: i32,
+    physical_offset: i64,
+    store_timestamp: i64,
 }
 
 #[derive(Debug, Default)]
@@ -230,18 +238,32 @@ impl Index {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(&self, key: &str, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
-        let hash = hash::index_hash_of(request.topic, key);
+    /// Adds records in log order, or ignores those it has. Cheaper than one after the other: their
+    /// slots are all over the memory, and it is asked for all of them at a time.
+    pub fn dispatch_all(&self, requests: &[DispatchRequest<'_>]) -> Result<(), ViewError> {
         let mut state = self.lock();
-        if state.open.as_ref().is_none_or(OpenFile::is_full) {
-            drop(state);
-            self.roll()?;
-            state = self.lock();
+        state.recover()?;
+        let position = state.position();
+        let mut keys = SmallVec::<[Key; 64]>::new();
+        for request in requests.iter().filter(|request| request.physical_offset >= position) {
+            if sys_flag::transaction(request.sys_flag) != sys_flag::TRANSACTION_ROLLBACK {
+                keys_of(request, &mut keys);
+            }
         }
-        match &mut state.open {
-            Some(open) => open.insert(hash, request.physical_offset, request.store_timestamp),
-            None => Ok(()),
+        if let Some(open) = &mut state.open {
+            open.bring_slots(keys.iter().map(|key| key.hash))?;
         }
+        for key in &keys {
+            if state.open.as_ref().is_none_or(OpenFile::is_full) {
+                drop(state);
+                self.roll()?;
+                state = self.lock();
+            }
+            if let Some(open) = &mut state.open {
+                open.insert(key.hash, key.physical_offset, key.store_timestamp)?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts a full file on disk and starts the next one. Readers need not wait for the disk.
@@ -286,24 +308,24 @@ impl Index {
     }
 }
 
+/// The keys of a record, its unique one first.
+fn keys_of(request: &DispatchRequest<'_>, out: &mut SmallVec<[Key; 64]>) {
+    let mut key = |key: &str| {
+        out.push(Key {
+            hash: hash::index_hash_of(request.topic, key),
+            physical_offset: request.physical_offset,
+            store_timestamp: request.store_timestamp,
+        });
+    };
+    let properties = Properties::new(request.properties);
+    properties.get(property::UNIQ_KEY).into_iter().chain(properties.keys()).for_each(&mut key);
+}
+
 /// `position` is where a replay has to start: the last record indexed (0 when none is); that record
 /// may be given again.
 impl Dispatch for Index {
     fn dispatch(&self, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
-        let rollback = sys_flag::transaction(request.sys_flag) == sys_flag::TRANSACTION_ROLLBACK;
-        if rollback {
-            return Ok(());
-        }
-        {
-            let mut state = self.lock();
-            state.recover()?;
-            if request.physical_offset < state.position() {
-                return Ok(());
-            }
-        }
-        let properties = Properties::new(request.properties);
-        let unique = properties.get(property::UNIQ_KEY);
-        unique.into_iter().chain(properties.keys()).try_for_each(|key| self.insert(key, request))
+        self.dispatch_all(std::slice::from_ref(request))
     }
 
     fn position(&self) -> i64 {

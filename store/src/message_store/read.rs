@@ -3,10 +3,12 @@
 use std::fmt::Display;
 
 use remoting::protocol::message::Record;
+use remoting::protocol::message::record::properties_of;
 use smallvec::SmallVec;
 use tracing::error;
 
 use super::MessageStore;
+use crate::commit_log::Loaded;
 use crate::consume_queue::{Queue, Unit};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::get::{GetRequest, GetStatus, Got, LogBounds, Scanned, scan};
@@ -19,7 +21,7 @@ const QUERY_ROUNDS: usize = 3;
 impl MessageStore {
     /// Reads messages of a queue; the filter sees the tags code of each unit.
     pub fn get(&self, request: &GetRequest<'_>, filter: &dyn Fn(i64) -> bool) -> Got {
-        self.get_units(request, &|unit| filter(self.tags_code(unit)))
+        self.get_units(request, &|unit, loaded| filter(self.tags_code(unit, loaded)))
     }
 
     /// Reads messages of a queue; `units` sees the tags code of each unit, then `records` the raw
@@ -30,40 +32,41 @@ impl MessageStore {
         units: &dyn Fn(i64) -> bool,
         records: &dyn Fn(&str) -> bool,
     ) -> Got {
-        self.get_units(request, &|unit| {
+        self.get_units(request, &|unit, loaded| {
             // A record that is gone meanwhile is found missing when its slice is taken.
-            units(self.tags_code(unit))
-                && self.log.slice(unit.physical_offset, unit.size as usize).is_none_or(|slice| {
-                    Record::decode(slice.as_ref()).is_ok_and(|record| records(record.properties))
-                })
+            let slice = || self.log.slice(unit.physical_offset, unit.size as usize, loaded);
+            units(self.tags_code(unit, loaded))
+                && slice().is_none_or(|slice| properties_of(slice.as_ref()).is_ok_and(records))
         })
     }
 
     /// The tags code of a unit; of one with an extension it is made from the record again, as the
     /// extension is not read.
-    fn tags_code(&self, unit: &Unit) -> i64 {
+    fn tags_code(&self, unit: &Unit, loaded: &Loaded) -> i64 {
         if !unit.is_extended() {
             return unit.tags_code;
         }
-        let slice = self.log.slice(unit.physical_offset, unit.size as usize);
+        let slice = self.log.slice(unit.physical_offset, unit.size as usize, loaded);
         let record = slice.as_ref().and_then(|slice| Record::decode(slice.as_ref()).ok());
         // A record that is none is withheld anyway.
         record.map_or(0, |record| DispatchRequest::of(&record, &self.delays).tags_code)
     }
 
-    fn get_units(&self, request: &GetRequest<'_>, filter: &dyn Fn(&Unit) -> bool) -> Got {
+    fn get_units(&self, request: &GetRequest<'_>, filter: &dyn Fn(&Unit, &Loaded) -> bool) -> Got {
+        let loaded = Loaded::default();
         let bounds = || LogBounds { min: self.log.min(), max: self.log.end() };
-        let intact = |queue: &Queue, unit: &Unit| self.intact(queue, unit);
+        let filter = |unit: &Unit| filter(unit, &loaded);
+        let intact = |queue: &Queue, unit: &Unit| self.intact(queue, unit, &loaded);
         let (queue, scanned) = match self.queues.look_up(request.topic, request.queue_id) {
             Ok(queue) => {
                 let scanned =
-                    scan(queue.as_deref(), request, &self.limits.load(), &bounds, filter, &intact);
+                    scan(queue.as_deref(), request, &self.limits.load(), &bounds, &filter, &intact);
                 (queue, scanned)
             }
             Err(error) => (None, Err(error)),
         };
         match scanned {
-            Ok(scanned) => self.slices(request, &scanned),
+            Ok(scanned) => self.slices(request, &scanned, &loaded),
             Err(error) => {
                 self.cannot_read(request.topic, request.queue_id, &error);
                 let (min_offset, max_offset) =
@@ -82,7 +85,7 @@ impl MessageStore {
         }
     }
 
-    fn slices(&self, request: &GetRequest<'_>, scanned: &Scanned) -> Got {
+    fn slices(&self, request: &GetRequest<'_>, scanned: &Scanned, loaded: &Loaded) -> Got {
         let mut got = Got {
             status: scanned.status,
             next_offset: scanned.next_offset,
@@ -94,7 +97,7 @@ impl MessageStore {
             from_disk: scanned.from_disk,
         };
         for run in &scanned.runs {
-            let Some(slice) = self.log.slice(run.physical_offset, run.len) else {
+            let Some(slice) = self.log.slice(run.physical_offset, run.len, loaded) else {
                 // Deleted since the scan: the next attempt sees the new bounds.
                 got.status = GetStatus::MessageWasRemoving;
                 got.next_offset = request.queue_offset;
@@ -137,12 +140,12 @@ impl MessageStore {
     /// checksum. Clients do not look.
     ///
     /// What this run wrote and memory holds is not looked at, so that who reads along pays nothing.
-    fn intact(&self, queue: &Queue, unit: &Unit) -> bool {
+    fn intact(&self, queue: &Queue, unit: &Unit, loaded: &Loaded) -> bool {
         let position = unit.physical_offset;
         if queue.made_now(unit.queue_offset) && self.is_fresh(position) {
             return true;
         }
-        let bytes = self.log.slice(position, unit.size as usize);
+        let bytes = self.log.slice(position, unit.size as usize, loaded);
         let bytes = bytes.as_ref().map_or(&[][..], |slice| slice.as_ref());
         let record = match Record::decode(bytes).and_then(|record| {
             record.verify_crc()?;

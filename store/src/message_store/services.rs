@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ::runtime::clock::now_ms;
 use ::runtime::services::{Services, Stop};
 use remoting::protocol::message::Record;
+use smallvec::SmallVec;
 use tracing::{error, warn};
 
 use super::MessageStore;
@@ -16,6 +17,7 @@ use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::faults::{self, Point};
 use crate::index::Index;
 use crate::retention;
+use crate::segment::LogSlice;
 
 /// A start after a crash reads the log from the checkpoint's position: it moves at least every
 /// so many bytes.
@@ -29,6 +31,8 @@ const INDEX_PERIOD_MAX: Duration = Duration::from_secs(1);
 const FOREVER: Duration = Duration::from_secs(86_400);
 /// Records one round of indexing takes at most before it writes.
 const INDEX_ROUND: usize = 20_000;
+/// Records that are indexed at once.
+const INDEX_TOGETHER: usize = 32;
 /// How long a stop waits for the index.
 const CATCH_UP_MAX: Duration = Duration::from_millis(1500);
 /// A query first indexes what is missing, if it is no more than this.
@@ -211,14 +215,40 @@ impl MessageStore {
         let _indexing = self.indexing.lock().unwrap_or_else(PoisonError::into_inner);
         let from = self.indexed.load(Ordering::Acquire).max(self.log.min());
         let mut records = self.log.records(from);
-        for _ in 0..INDEX_ROUND {
-            if !self.index_next(&mut records)? {
+        let mut together = SmallVec::<[LogSlice; INDEX_TOGETHER]>::new();
+        for _ in 0..INDEX_ROUND / INDEX_TOGETHER {
+            together.clear();
+            together.extend(
+                std::iter::from_fn(|| self.next_to_index(&mut records)).take(INDEX_TOGETHER),
+            );
+            self.index_together(index, &together)?;
+            if together.len() < INDEX_TOGETHER {
                 break;
             }
+            // Where the threads that serve have this core only, they go first.
+            std::thread::yield_now();
         }
         index.write()?;
         self.indexed.store(records.position(), Ordering::Release);
         Ok(records.position() > from && records.position() < self.log.end())
+    }
+
+    fn index_together(&self, index: &Index, slices: &[LogSlice]) -> Result<(), ViewError> {
+        let records = slices.iter().filter_map(|slice| Record::decode(slice.as_ref()).ok());
+        let requests = records.map(|record| DispatchRequest {
+            // The index looks for nothing but keys, and only there.
+            tags_code: 0,
+            batch_size: 1,
+            topic: record.topic,
+            queue_id: record.queue_id,
+            physical_offset: record.physical_offset,
+            size: record.total_size.cast_signed(),
+            store_timestamp: record.store_timestamp,
+            queue_offset: record.queue_offset,
+            sys_flag: record.sys_flag,
+            properties: record.properties,
+        });
+        index.dispatch_all(&requests.collect::<SmallVec<[_; INDEX_TOGETHER]>>())
     }
 
     /// Goes back to where the index ends, once that is known after a crash: pages of its entries
@@ -231,28 +261,26 @@ impl MessageStore {
         Ok(())
     }
 
-    fn index_next<'a>(&'a self, records: &mut Records<'a>) -> Result<bool, ViewError> {
-        if !self.log.can_read(records.position()) {
-            // Tried again; until then the index stays behind.
-            return Ok(false);
-        }
-        let slice = match records.advance() {
-            Found::Record(slice) => slice,
-            Found::End => return Ok(false),
-            Found::Damaged(damage) => {
-                // Old damage: recovery looked at the end only. Nothing behind it in this file
-                // can be found by key.
-                let position = records.position();
-                warn!(position, %damage, "the index leaves out the rest of a log file");
-                let next = self.log.segment_at(position).map(|segment| segment.limit());
-                *records = self.log.records(next.unwrap_or_else(|| self.log.end()));
-                return Ok(next.is_some());
+    /// The next record to index; none at the end of the log, or where the disk does not give it:
+    /// then the index stays behind, and it is tried again.
+    fn next_to_index<'a>(&'a self, records: &mut Records<'a>) -> Option<LogSlice> {
+        loop {
+            if !self.log.can_read(records.position()) {
+                return None;
             }
-        };
-        if let (Some(index), Ok(record)) = (&self.index, Record::decode(slice.as_ref())) {
-            index.dispatch(&DispatchRequest::of(&record, &self.delays))?;
+            let damage = match records.advance() {
+                Found::Record(slice) => return Some(slice),
+                Found::End => return None,
+                Found::Damaged(damage) => damage,
+            };
+            // Old damage: recovery looked at the end only. Nothing behind it in this file can be
+            // found by key.
+            let position = records.position();
+            warn!(position, %damage, "the index leaves out the rest of a log file");
+            let next = self.log.segment_at(position).map(|segment| segment.limit());
+            *records = self.log.records(next.unwrap_or_else(|| self.log.end()));
+            next?;
         }
-        Ok(true)
     }
 
     /// Indexes to the end of the log, for a limited time; returns the bytes left.

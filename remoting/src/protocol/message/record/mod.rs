@@ -177,16 +177,8 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// Reads the record at the start of `bytes`; what follows it is ignored.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, RecordError> {
-        let (size, version) = head(bytes)?;
-        let wrong = |part| RecordError::Length { size, part };
-        let total_size = u32::try_from(size).map_err(|_| wrong("size"))?;
-        let len = total_size as usize;
-        if len < RECORD_LEN_MIN {
-            return Err(wrong("fixed part"));
-        }
-        let record =
-            bytes.get(..len).ok_or(RecordError::CutOff { needed: len, got: bytes.len() })?;
-        let mut cursor = Cursor { rest: &record[8..], size };
+        let (record, version) = whole(bytes)?;
+        let mut cursor = Cursor::of(record, BLANK_HEAD_LEN);
         let body_crc = cursor.i32("body CRC")?.cast_unsigned();
         let queue_id = cursor.i32("queue id")?;
         let flag = cursor.i32("flag")?;
@@ -201,18 +193,9 @@ impl<'a> Record<'a> {
         let prepared_transaction_offset = cursor.i64("prepared transaction offset")?;
         let body_len = i64::from(cursor.i32("body length")?);
         let body = cursor.take(body_len, "body")?;
-        let topic_len = match version {
-            Version::V1 => i64::from(cursor.array::<1>("topic length")?[0].cast_signed()),
-            Version::V2 => i64::from(i16::from_be_bytes(cursor.array("topic length")?)),
-        };
-        let topic = cursor.take(topic_len, "topic")?;
-        let properties_len = i64::from(i16::from_be_bytes(cursor.array("properties length")?));
-        let properties = cursor.take(properties_len, "properties")?;
-        if !cursor.rest.is_empty() {
-            return Err(wrong("end"));
-        }
+        let (topic, properties) = cursor.topic_and_properties(version)?;
         Ok(Record {
-            total_size,
+            total_size: cursor.size.cast_unsigned(),
             version,
             body_crc,
             queue_id,
@@ -251,6 +234,33 @@ impl<'a> Record<'a> {
     pub fn tags(&self) -> Option<&'a str> {
         self.properties().get(property::TAGS)
     }
+}
+
+/// The raw properties of the record at the start of `bytes`; nothing else of it is looked at.
+pub fn properties_of(bytes: &[u8]) -> Result<&str, RecordError> {
+    let host_len = |v6: bool| if v6 { HOST_V6_LEN } else { HOST_V4_LEN };
+    let (record, version) = whole(bytes)?;
+    let sys_flag = Cursor::of(record, SYS_FLAG_AT).i32("sys flag")?;
+    let hosts = host_len(sys_flag & sys_flag::BORN_HOST_V6 != 0)
+        + host_len(sys_flag & sys_flag::STORE_HOST_V6 != 0);
+    let mut cursor = Cursor::of(record, BORN_HOST_AT);
+    // Store time, reconsume times and prepared transaction offset.
+    cursor.take(hosts as i64 + 8 + 4 + 8, "hosts")?;
+    let body_len = i64::from(cursor.i32("body length")?);
+    cursor.take(body_len, "body")?;
+    cursor.topic_and_properties(version).map(|(_, properties)| valid_prefix(properties))
+}
+
+/// The bytes of the record that starts here.
+fn whole(bytes: &[u8]) -> Result<(&[u8], Version), RecordError> {
+    let (size, version) = head(bytes)?;
+    let wrong = |part| RecordError::Length { size, part };
+    let len = usize::try_from(size).map_err(|_| wrong("size"))?;
+    if len < RECORD_LEN_MIN {
+        return Err(wrong("fixed part"));
+    }
+    let cut_off = RecordError::CutOff { needed: len, got: bytes.len() };
+    Ok((bytes.get(..len).ok_or(cut_off)?, version))
 }
 
 /// Reads size and magic of what starts here.
@@ -308,6 +318,30 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    /// Reads a whole record from `at` on.
+    fn of(record: &'a [u8], at: usize) -> Cursor<'a> {
+        // Invariant: no record is longer than its i32 of size says.
+        Cursor { rest: &record[at..], size: record.len() as i32 }
+    }
+
+    /// The end of a record, which has nothing behind it.
+    fn topic_and_properties(
+        &mut self,
+        version: Version,
+    ) -> Result<(&'a [u8], &'a [u8]), RecordError> {
+        let topic_len = match version {
+            Version::V1 => i64::from(self.array::<1>("topic length")?[0].cast_signed()),
+            Version::V2 => i64::from(i16::from_be_bytes(self.array("topic length")?)),
+        };
+        let topic = self.take(topic_len, "topic")?;
+        let properties_len = i64::from(i16::from_be_bytes(self.array("properties length")?));
+        let properties = self.take(properties_len, "properties")?;
+        match self.rest.is_empty() {
+            true => Ok((topic, properties)),
+            false => Err(RecordError::Length { size: self.size, part: "end" }),
+        }
+    }
+
     fn take(&mut self, len: i64, part: &'static str) -> Result<&'a [u8], RecordError> {
         let wrong = RecordError::Length { size: self.size, part };
         let len = usize::try_from(len).map_err(|_| wrong)?;

@@ -96,6 +96,7 @@ proptest! {
         prop_assert_eq!(read, (times.0, times.1));
         prop_assert_eq!(record.body, &body[..]);
         prop_assert_eq!((record.topic, record.properties), (&topic[..], &properties[..]));
+        prop_assert_eq!(properties_of(&out), Ok(&properties[..]));
     }
 
     #[test]
@@ -105,8 +106,10 @@ proptest! {
             let len = bytes.len() as u32;
             bytes[..4].copy_from_slice(&len.to_be_bytes());
             bytes[4..8].copy_from_slice(&MAGIC_V1.to_be_bytes());
+            let properties = properties_of(&bytes);
             if let Ok(record) = Record::decode(&bytes) {
                 prop_assert_eq!(record.total_size as usize, bytes.len());
+                prop_assert_eq!(properties, Ok(record.properties));
             }
         }
     }
