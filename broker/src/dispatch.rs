@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
-use remoting::net::{Outcome, Peer, Service};
+use remoting::net::{Answers, Outcome, Peer, Service};
 use remoting::protocol::code::RequestCode;
 use remoting::protocol::command::{Frame, Responder};
 use runtime::clock::now_ms;
+use smallvec::SmallVec;
+use store::GROUP_LEN;
 
 use crate::broker::Broker;
 use crate::call::Call;
@@ -38,10 +40,74 @@ impl Frontend {
 impl Service for Frontend {
     fn call(&self, peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Outcome {
         let call = Call { peer, frame: &frame };
-        let measures = self.broker.measures.on;
-        let measured = measures.then(|| Measured::begin(frame.code(), frame.is_oneway()));
-        let outcome = serve(&self.broker, &call, out).unwrap_or_else(|reject| {
-            self.broker.refusals.note(&call, &reject, now_ms());
+        let measured = self.measure(&frame);
+        let served = serve(&self.broker, &call, out);
+        self.conclude(&call, served, measured, out)
+    }
+
+    fn groups(&self, frame: &Frame) -> bool {
+        let code = RequestCode::from_i32(frame.code());
+        // A quota counts each message before it looks at the next.
+        matches!(code, Some(RequestCode::SendMessage | RequestCode::SendMessageV2))
+            && !self.broker.quotas.on()
+    }
+
+    fn call_group(&self, peer: &Arc<Peer>, frames: &mut Vec<Frame>, answers: &mut Answers<'_>) {
+        let measured = frames.iter().map(|frame| self.measure(frame)).collect();
+        let calls = frames.iter().map(|frame| Call { peer, frame }).collect();
+        send::send_together(&mut Together { frontend: self, calls, measured, answers });
+        frames.clear();
+    }
+
+    fn closed(&self, peer: &Arc<Peer>) {
+        heartbeat::connection_closed(&self.broker, peer);
+    }
+}
+
+/// Requests that came together, and where their answers go.
+pub(crate) struct Together<'f, 'o> {
+    frontend: &'f Frontend,
+    /// The requests.
+    pub calls: SmallVec<[Call<'f>; GROUP_LEN]>,
+    measured: SmallVec<[Option<Measured>; GROUP_LEN]>,
+    answers: &'f mut Answers<'o>,
+}
+
+impl<'f> Together<'f, '_> {
+    /// Who serves them.
+    pub(crate) fn broker(&self) -> &'f Arc<Broker> {
+        &self.frontend.broker
+    }
+
+    /// Answers one of them, by its number.
+    pub(crate) fn answer(
+        &mut self,
+        at: usize,
+        handler: impl FnOnce(&mut Responder<'_>) -> Result<Outcome, Reject>,
+    ) {
+        let (call, measured) = (self.calls[at], self.measured[at].take());
+        self.answers.give(call.frame.tag(), |out| {
+            let served = handler(out);
+            self.frontend.conclude(&call, served, measured, out)
+        });
+    }
+}
+
+impl Frontend {
+    fn measure(&self, frame: &Frame) -> Option<Measured> {
+        self.broker.measures.on.then(|| Measured::begin(frame.code(), frame.is_oneway()))
+    }
+
+    /// Writes the answer of a request that was refused, and counts either.
+    fn conclude(
+        &self,
+        call: &Call<'_>,
+        served: Result<Outcome, Reject>,
+        measured: Option<Measured>,
+        out: &mut Responder<'_>,
+    ) -> Outcome {
+        let outcome = served.unwrap_or_else(|reject| {
+            self.broker.refusals.note(call, &reject, now_ms());
             reject.write(out);
             Outcome::Done
         });
@@ -49,10 +115,6 @@ impl Service for Frontend {
             Some(measured) => measured.end(&self.broker, outcome, out),
             None => outcome,
         }
-    }
-
-    fn closed(&self, peer: &Arc<Peer>) {
-        heartbeat::connection_closed(&self.broker, peer);
     }
 }
 
@@ -66,9 +128,9 @@ pub(crate) fn serve(
     let number = call.frame.code();
     let Some(code) = Code::from_i32(number) else { return Err(Reject::not_supported(number)) };
     match code {
-        Code::SendMessage => send::send_message(broker, call, out),
-        Code::SendMessageV2 => send::send_message_v2(broker, call, out),
-        Code::SendBatchMessage => send::send_message_v2(broker, call, out),
+        Code::SendMessage | Code::SendMessageV2 | Code::SendBatchMessage => {
+            send::send(broker, call, out)
+        }
         Code::SendReplyMessage => send::send_reply(broker, call, out),
         Code::SendReplyMessageV2 => send::send_reply_v2(broker, call, out),
         Code::PullMessage => pull::pull_message(broker, call, out),

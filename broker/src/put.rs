@@ -12,7 +12,7 @@ use std::time::Instant;
 use remoting::protocol::message::properties::{PROPERTIES_LEN_MAX, property};
 use remoting::protocol::message::{Properties, PropertiesBuf};
 use store::timer::{PROPERTIES_ROOM, slot_of};
-use store::{NewBatch, NewMessage, Put, PutError};
+use store::{NewBatch, NewMessage, Put, PutError, Puts};
 
 use crate::broker::Broker;
 use crate::topics::{SCHEDULE_TOPIC, TIMER_TOPIC};
@@ -236,6 +236,16 @@ impl Broker {
         let put = self.store.put(message);
         self.count(&put, message, 1, (begun, counted));
         put
+    }
+
+    /// Stores messages that came together, each by itself in its queue.
+    pub(crate) fn put_group(&self, messages: &[NewMessage<'_>]) -> Puts {
+        let begun = Instant::now();
+        let puts = self.store.put_group(messages);
+        for (put, message) in puts.iter().zip(messages) {
+            self.count(put, message, 1, begun);
+        }
+        puts
     }
 
     /// Stores the messages of a batch, all or none.

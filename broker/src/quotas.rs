@@ -198,7 +198,7 @@ impl Quotas {
         self.addresses.tidy(|address| limits.addresses.of(&address.to_string()), now_ms);
     }
 
-    fn on(&self) -> bool {
+    pub(crate) fn on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
     }
 

@@ -33,5 +33,5 @@ pub use consume_queue::QueueKind;
 pub use error::{OpenError, PutError, StopError, WaitError};
 pub use get::{Boundary, GetRequest, GetStatus, Got};
 pub use message::{Arrival, NewBatch, NewMessage, Put};
-pub use message_store::{ArrivalListener, MessageStore, QueueKinds, TopicTimes};
+pub use message_store::{ArrivalListener, GROUP_LEN, MessageStore, Puts, QueueKinds, TopicTimes};
 pub use segment::{LogSlice, Segment};

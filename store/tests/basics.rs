@@ -167,6 +167,75 @@ fn a_batch_becomes_records_in_a_row() {
 }
 
 #[test]
+fn what_came_together_is_stored_or_refused_one_by_one() {
+    let directory = scratch();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let listener = Arc::clone(&heard);
+    let store = MessageStore::open(
+        config(directory.path()),
+        Box::new(|_| QueueKind::Simple),
+        Box::new(move |arrival| {
+            let place = (arrival.topic.to_owned(), arrival.queue_id, arrival.queue_offset);
+            listener.lock().unwrap().push((place, arrival.tags_code));
+        }),
+    )
+    .unwrap();
+    let tagged = |message| NewMessage { properties: "TAGS\u{1}a\u{2}", ..message };
+    let group = [
+        tagged(message("T", 0, b"one")),
+        NewMessage { properties: "INNER_NUM\u{1}3\u{2}", ..message("T", 0, b"odd") },
+        message("T", 1, b"two"),
+        message("T", 0, b"three"),
+    ];
+    // One that cannot be encoded ahead makes every one go by itself.
+    let puts = store.put_group(&group);
+    assert!(matches!(puts[1], Err(PutError::MessageIllegal(_))), "{puts:?}");
+    let offsets = |puts: &store::Puts| {
+        puts.iter().map(|put| put.as_ref().ok().map(|put| put.queue_offset)).collect::<Vec<_>>()
+    };
+    assert_eq!(offsets(&puts), [Some(0), None, Some(0), Some(1)]);
+    let long = "t".repeat(300);
+    let group = [
+        message("T", 0, b"four"),
+        message(&long, 0, b"refused"),
+        tagged(message("T", 1, b"five")),
+        message("T", 0, b"six"),
+        NewMessage { sys_flag: sys_flag::TRANSACTION_PREPARED, ..message("T", 0, b"half") },
+        message("T", 0, b"seven"),
+    ];
+    let puts = store.put_group(&group);
+    assert!(matches!(puts[1], Err(PutError::MessageIllegal(_))), "{puts:?}");
+    assert_eq!(offsets(&puts), [Some(2), None, Some(1), Some(3), Some(0), Some(4)]);
+    let bodies = |queue| read_all(&store, "T", queue).into_iter().map(|stored| stored.body);
+    assert!(bodies(0).eq([
+        b"one".to_vec(),
+        b"three".into(),
+        b"four".into(),
+        b"six".into(),
+        b"seven".into()
+    ]));
+    assert!(bodies(1).eq([b"two".to_vec(), b"five".into()]));
+    let a = i64::from(remoting::protocol::message::hash::java_string_hash("a"));
+    let told = |queue, offset, tags_code| (("T".to_owned(), queue, offset), tags_code);
+    assert_eq!(
+        *heard.lock().unwrap(),
+        [
+            told(0, 0, a),
+            told(1, 0, 0),
+            told(0, 1, 0),
+            told(0, 2, 0),
+            told(1, 1, a),
+            told(0, 3, 0),
+            told(0, 4, 0),
+        ]
+    );
+    assert!(store.put_group(&[]).is_empty());
+    store.stop().unwrap();
+    let stopped = store.put_group(&group);
+    assert!(stopped.iter().all(|put| *put == Err(PutError::Stopped)), "{stopped:?}");
+}
+
+#[test]
 fn an_inner_batch_is_one_record_of_many_offsets() {
     let directory = scratch();
     let kinds = || Box::new(|_: &str| QueueKind::Batch);

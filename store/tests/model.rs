@@ -18,6 +18,7 @@ const TOPICS: [&str; 3] = ["A", "B", "%RETRY%g"];
 #[derive(Clone, Debug)]
 enum Step {
     Put { topic: usize, queue: i32, len: usize },
+    Group { puts: Vec<(usize, i32, usize)> },
     Batch { topic: usize, queue: i32, count: usize, len: usize },
     Half { len: usize },
     Flush,
@@ -38,6 +39,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(topic, queue, len)| Step::Put { topic, queue, len }),
         4 => (topic.clone(), queue, 1..40_usize, 0..400_usize)
             .prop_map(|(topic, queue, count, len)| Step::Batch { topic, queue, count, len }),
+        3 => prop::collection::vec((0..TOPICS.len(), 0..3, 0..3000_usize), 1..40)
+            .prop_map(|puts| Step::Group { puts }),
         2 => (0..3000_usize).prop_map(|len| Step::Half { len }),
         1 => Just(Step::Flush),
         2 => Just(Step::WriteTails),
@@ -84,6 +87,7 @@ impl Run {
     fn step(&mut self, step: &Step) {
         match *step {
             Step::Put { topic, queue, len } => self.put(topic, queue, len),
+            Step::Group { ref puts } => self.group(puts),
             Step::Batch { topic, queue, count, len } => self.batch(topic, queue, count, len),
             Step::Half { len } => {
                 let body = self.body(len);
@@ -118,6 +122,22 @@ impl Run {
         let kept = self.queues.entry((topic, queue)).or_default();
         assert_eq!(put.queue_offset, kept.len() as i64);
         kept.push((put.physical_offset, body));
+    }
+
+    fn group(&mut self, puts: &[(usize, i32, usize)]) {
+        let bodies: Vec<_> = puts.iter().map(|(_, _, len)| self.body(*len)).collect();
+        let messages: Vec<_> = puts
+            .iter()
+            .zip(&bodies)
+            .map(|((topic, queue, _), body)| message(TOPICS[*topic], *queue, body))
+            .collect();
+        let stored = self.store().put_group(&messages);
+        for ((&(topic, queue, _), body), put) in puts.iter().zip(bodies).zip(stored) {
+            let put = put.unwrap();
+            let kept = self.queues.entry((topic, queue)).or_default();
+            assert_eq!(put.queue_offset, kept.len() as i64);
+            kept.push((put.physical_offset, body));
+        }
     }
 
     fn batch(&mut self, topic: usize, queue: i32, count: usize, len: usize) {

@@ -17,18 +17,19 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
+use smallvec::SmallVec;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
 use super::connections::{Connections, Event};
-use super::held::{Held, answer_panic};
+use super::held::{Answers, Held, answer_panic};
 use super::output::Output;
 use super::peer::Wish;
 use super::proxy_protocol::{Preamble, inspect};
 use super::{Outcome, Peer, Service};
 use crate::protocol::code::ResponseCode;
-use crate::protocol::command::{Frame, FrameError, Responder, frame_len};
+use crate::protocol::command::{Frame, FrameError, Responder, ResponseTag, frame_len};
 
 /// Room for a read when little comes, and the least growth of a frame's buffer.
 const READ_MIN: usize = 1024;
@@ -38,6 +39,9 @@ const READ_MAX: usize = 64 * 1024;
 
 /// An empty read buffer that once was larger than this is given back.
 const KEEP_MAX: usize = 256 * 1024;
+
+/// Requests that are handled together at most.
+const GROUP_MAX: usize = 32;
 
 /// The last version that does not know GO_AWAY (V5_3_1).
 const GO_AWAY_VERSION: i32 = 475;
@@ -54,6 +58,8 @@ pub(super) struct Connection<S: Service + ?Sized> {
     read_size: usize,
     output: Output,
     held: FuturesUnordered<Held>,
+    /// Requests that are handled together with those that follow.
+    group: Vec<Frame>,
     state: State,
     opened: bool,
 }
@@ -109,6 +115,7 @@ impl<S: Service + ?Sized> Connection<S> {
             read_size: READ_MIN,
             output: Output::default(),
             held: FuturesUnordered::new(),
+            group: Vec::new(),
             state: State::Preamble,
             opened: false,
         }
@@ -197,6 +204,20 @@ impl<S: Service + ?Sized> Connection<S> {
         if self.state == State::Preamble && !self.pass_preamble()? {
             return Ok(Served::NeedsBytes);
         }
+        let served = self.serve_frames();
+        self.handle_group();
+        if served? == Served::Blocked {
+            return Ok(Served::Blocked);
+        }
+        self.peer.set_inside_frame(!self.input.is_empty());
+        if self.input.is_empty() && self.input_grown > KEEP_MAX {
+            self.forget_input();
+        }
+        Ok(Served::NeedsBytes)
+    }
+
+    /// Handles what came but for the last group.
+    fn serve_frames(&mut self) -> Result<Served, End> {
         while self.state == State::Frames {
             if self.is_over_limit() {
                 return Ok(Served::Blocked);
@@ -206,11 +227,15 @@ impl<S: Service + ?Sized> Connection<S> {
                 _ => break,
             };
             let frame = Frame::decode(self.input.split_to(len)).map_err(End::Frame)?;
-            self.handle(frame);
-        }
-        self.peer.set_inside_frame(!self.input.is_empty());
-        if self.input.is_empty() && self.input_grown > KEEP_MAX {
-            self.forget_input();
+            let alone = frame.is_response() || !self.service.groups(&frame);
+            if alone || self.group.len() == GROUP_MAX {
+                self.handle_group();
+            }
+            if alone || self.shared.draining.load(Ordering::Relaxed) {
+                self.handle(frame);
+            } else {
+                self.group.push(frame);
+            }
         }
         Ok(Served::NeedsBytes)
     }
@@ -279,6 +304,31 @@ impl<S: Service + ?Sized> Connection<S> {
                 answer_panic(&mut Responder::new(tag, out), &*panic);
             }
         }
+    }
+
+    fn handle_group(&mut self) {
+        if self.group.len() < 2 {
+            if let Some(frame) = self.group.pop() {
+                self.handle(frame);
+            }
+            return;
+        }
+        let tags: SmallVec<[ResponseTag; GROUP_MAX]> = self.group.iter().map(Frame::tag).collect();
+        let out = self.output.buffer();
+        let start = out.len();
+        let (service, peer, frames) = (&self.service, &self.peer, &mut self.group);
+        let mut answers = Answers { out, held: &mut self.held };
+        let called =
+            catch_unwind(AssertUnwindSafe(|| service.call_group(peer, frames, &mut answers)));
+        if let Err(panic) = called {
+            self.shared.count(Event::Panic);
+            let out = self.output.buffer();
+            out.truncate(start);
+            for tag in tags {
+                answer_panic(&mut Responder::new(tag, out), &*panic);
+            }
+        }
+        self.group.clear();
     }
 
     fn poll_held(&mut self, cx: &mut Context<'_>) {

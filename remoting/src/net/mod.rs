@@ -23,6 +23,7 @@ mod service;
 
 pub use client::{Client, ClientOptions};
 pub use connections::{Counts, Limits};
+pub use held::Answers;
 pub use name_servers::NameServers;
 pub use peer::{CallError, Peer};
 pub use server::{Server, ServerConfig};

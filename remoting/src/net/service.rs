@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::Peer;
+use super::held::Answers;
 use crate::protocol::code::ResponseCode;
 use crate::protocol::command::{Frame, Responder};
 
@@ -17,6 +18,19 @@ pub trait Service: Send + Sync + 'static {
     /// The frame shares the connection's read buffer: a held request copies what it needs and
     /// lets go of the frame. A panic becomes an answer with code 1.
     fn call(&self, peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Outcome;
+
+    /// Whether requests like this one, when they came together, are better handled together.
+    fn groups(&self, _frame: &Frame) -> bool {
+        false
+    }
+
+    /// Handles requests that came together, on the task of their connection; only such as
+    /// [`Service::groups`] says yes to. A panic becomes an answer with code 1 to each.
+    fn call_group(&self, peer: &Arc<Peer>, frames: &mut Vec<Frame>, answers: &mut Answers<'_>) {
+        for frame in frames.drain(..) {
+            answers.give(frame.tag(), |out| self.call(peer, frame, out));
+        }
+    }
 
     /// A connection is up, and its PROXY preamble is read.
     fn opened(&self, _peer: &Arc<Peer>) {}

@@ -137,6 +137,12 @@ impl Append<'_> {
         Ok(base)
     }
 
+    /// How many bytes of records the file of the place given before still takes.
+    pub fn room(&self) -> usize {
+        let segment = self.appender.segment.as_deref();
+        segment.map_or(0, |segment| segment.size() - segment.written() - BLANK_HEAD_LEN)
+    }
+
     /// Ends a file with a blank record, which covers it to its last byte.
     fn fill(&mut self, segment: &Segment) -> Result<(), PutError> {
         let left = segment.size() - segment.written();

@@ -3,11 +3,14 @@
 //! A put is ordered by the append lock of the log: queue offset, log position, store time, the
 //! bytes, and the unit of the queue come about under it. The index follows in its own thread.
 
+mod group;
 mod numbered;
 mod put;
 mod read;
 mod runtime;
 mod services;
+
+pub use group::{GROUP_LEN, Puts};
 
 use std::io;
 use std::path::PathBuf;

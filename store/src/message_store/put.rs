@@ -192,7 +192,10 @@ impl MessageStore {
     }
 
     /// The queue that will hold the message; none for halves and rollbacks.
-    fn queue_of(&self, message: &NewMessage<'_>) -> Result<Option<Arc<Queue>>, PutError> {
+    pub(super) fn queue_of(
+        &self,
+        message: &NewMessage<'_>,
+    ) -> Result<Option<Arc<Queue>>, PutError> {
         match sys_flag::transaction(message.sys_flag) {
             sys_flag::TRANSACTION_PREPARED | sys_flag::TRANSACTION_ROLLBACK => Ok(None),
             _ => self.queues.queue(message.topic, message.queue_id).map(Some).map_err(refused),
@@ -301,7 +304,7 @@ impl MessageStore {
     }
 
     /// What Java checks before it stores, in its order.
-    fn check(&self, message: &NewMessage<'_>) -> Result<(), PutError> {
+    pub(super) fn check(&self, message: &NewMessage<'_>) -> Result<(), PutError> {
         if self.stopped.load(Ordering::Acquire) {
             return Err(PutError::Stopped);
         }
@@ -328,7 +331,7 @@ impl MessageStore {
     }
 
     /// Wakes whom the message at `index` of a put concerns: after the lock, on this thread.
-    fn tell(
+    pub(super) fn tell(
         &self,
         message: &NewMessage<'_>,
         put: &Put,

@@ -168,7 +168,7 @@ impl Run {
             34..40 => self.turn(),
             40..42 => self.timer().save(self.store()).unwrap(),
             42..50 if self.history.queues > 2 => self.put_everywhere(),
-            42..50 => (0..5).for_each(|_| self.put()),
+            42..50 => self.put_group(),
             50..55 => self.put_batch(),
             55..66 => self.store().flush().unwrap(),
             66..73 => _ = self.store().queues().write_tails().unwrap(),
@@ -264,6 +264,30 @@ impl Run {
     pub fn put(&mut self) {
         let long = self.random.chance(6).then(|| format!("LONG\u{1}{}\u{2}", "p".repeat(LONG)));
         self.put_with(&long.unwrap_or_default(), 0);
+    }
+
+    /// Stores messages that came together, in queues of which it is known what they hold.
+    fn put_group(&mut self) {
+        let count = 2 + self.random.below(6) as usize;
+        let places: Vec<_> = (0..count).filter_map(|_| self.queue()).collect();
+        let texts: Vec<_> = (0..places.len())
+            .map(|at| {
+                let long = self.random.chance(6).then(|| "p".repeat(LONG)).unwrap_or_default();
+                let key = format!("k{}", self.messages.len() + at);
+                (self.body(200), format!("KEYS\u{1}{key}\u{2}LONG\u{1}{long}\u{2}"))
+            })
+            .collect();
+        let messages: Vec<_> = places
+            .iter()
+            .zip(&texts)
+            .map(|((topic, queue_id), (body, properties))| NewMessage {
+                properties,
+                ..common::message(topic, *queue_id, body)
+            })
+            .collect();
+        let puts = self.store().put_group(&messages);
+        assert!(puts.iter().all(Result::is_ok), "{puts:?}");
+        self.learn();
     }
 
     /// Stores a message that stands in light queues, too.

@@ -15,14 +15,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use remoting::net::Outcome;
-use remoting::protocol::code::ResponseCode;
+use remoting::protocol::code::{RequestCode, ResponseCode};
 use remoting::protocol::command::Responder;
 use remoting::protocol::header::{SendMessageRequestHeader, SendMessageResponseHeader, Short};
 use remoting::protocol::message::properties::property;
 use remoting::protocol::message::recall::RecallHandle;
 use remoting::protocol::message::{PropertiesBuf, sys_flag};
 use runtime::clock::now_ms;
-use store::{NewBatch, NewMessage};
+use smallvec::SmallVec;
+use store::{GROUP_LEN, NewBatch, NewMessage, Put, PutError};
 
 pub(crate) use self::reply::{send_reply, send_reply_v2};
 
@@ -34,6 +35,7 @@ use self::stamp::{Stamped, stamp};
 use crate::admission::Unanswered;
 use crate::broker::Broker;
 use crate::call::Call;
+use crate::dispatch::Together;
 use crate::metrics::{self, Kind};
 use crate::put::Due;
 use crate::reject::Reject;
@@ -43,118 +45,218 @@ use crate::topics::{self, Facts};
 #[derive(Default)]
 struct Scratch {
     properties: PropertiesBuf,
+    texts: Texts,
+}
+
+/// Texts of an answer.
+#[derive(Default)]
+struct Texts {
     message_id: String,
     recall_handle: String,
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// Properties of the messages that came together, and the texts of one answer after the other.
+    static TOGETHER: RefCell<(Vec<PropertiesBuf>, Texts)> = RefCell::default();
 }
 
 type Header<'a> = SendMessageRequestHeader<'a>;
 
-/// Serves 10, whose header has long names.
-pub(crate) fn send_message(
+/// Serves 10, whose header has long names, 310 and 320, whose header has one-letter names.
+pub(crate) fn send(
     broker: &Arc<Broker>,
     call: &Call<'_>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
-    send(broker, call, &call.header::<Header<'_>>()?, out)
+    SCRATCH.with_borrow_mut(|Scratch { properties, texts }| {
+        let checked = Checked::of(broker, call, properties)?;
+        checked.store(broker, call, properties, texts, out)
+    })
 }
 
-/// Serves 310 and 320, whose header has one-letter names.
-pub(crate) fn send_message_v2(
-    broker: &Arc<Broker>,
-    call: &Call<'_>,
-    out: &mut Responder<'_>,
-) -> Result<Outcome, Reject> {
-    send(broker, call, &call.header::<Short<Header<'_>>>()?.0, out)
+/// Serves requests that came together; plain messages among them are stored together.
+pub(crate) fn send_together(together: &mut Together<'_, '_>) {
+    TOGETHER.with_borrow_mut(|(properties, texts)| {
+        let broker = together.broker();
+        let calls = together.calls.clone();
+        properties.resize_with(calls.len().max(properties.len()), PropertiesBuf::default);
+        let mut plain = SmallVec::<[_; GROUP_LEN]>::new();
+        for (at, call) in calls.iter().enumerate() {
+            match Checked::of(broker, call, &mut properties[at]) {
+                Ok(checked) if checked.is_plain() => plain.push((at, checked)),
+                checked => {
+                    // In their order.
+                    store_plain(together, &mut plain, properties, texts);
+                    let properties = &properties[at];
+                    together.answer(at, |out| checked?.store(broker, call, properties, texts, out));
+                }
+            }
+        }
+        store_plain(together, &mut plain, properties, texts);
+    });
 }
 
-fn send(
-    broker: &Arc<Broker>,
-    call: &Call<'_>,
-    header: &Header<'_>,
-    out: &mut Responder<'_>,
-) -> Result<Outcome, Reject> {
-    let place = broker.admit()?;
-    // Java quirk: an absent body is looked at before anything else and ends in an exception.
-    if call.body().is_empty() {
-        return Err(Reject::thrown("the message has no body"));
+fn store_plain(
+    together: &mut Together<'_, '_>,
+    plain: &mut SmallVec<[(usize, Checked<'_>); GROUP_LEN]>,
+    properties: &[PropertiesBuf],
+    texts: &mut Texts,
+) {
+    let broker = together.broker();
+    let messages: SmallVec<[NewMessage<'_>; GROUP_LEN]> = plain
+        .iter()
+        .map(|(at, checked)| checked.message(broker, &together.calls[*at], &properties[*at]))
+        .collect();
+    let puts = broker.put_group(&messages);
+    drop(messages);
+    for ((at, checked), put) in plain.drain(..).zip(puts) {
+        together.answer(at, |out| checked.answer(broker, put, &properties[at], texts, out));
     }
-    SCRATCH
-        .with_borrow_mut(|scratch| store(broker, call, header, scratch, place, out))
-        .map_err(|reject| with_region(broker, reject))
 }
 
-/// Checks, stores and answers; or leaves behind the wait for the disk.
-fn store(
-    broker: &Arc<Broker>,
-    call: &Call<'_>,
-    header: &Header<'_>,
-    scratch: &mut Scratch,
+/// A send that may be stored, and what is known of it.
+struct Checked<'a> {
+    header: Header<'a>,
+    facts: Facts,
+    queue_id: i32,
+    /// The dead-letter topic that it goes to instead.
+    redirect: Option<String>,
+    stamped: Stamped<'a>,
+    due: Due,
+    shape: Shape,
     place: Option<Unanswered>,
-    out: &mut Responder<'_>,
-) -> Result<Outcome, Reject> {
-    let facts = check(broker, header)?;
-    broker.may_send(call, header.topic, header.producer_group)?;
-    let queue_id = queue_of(broker, header, &facts)?;
-    let redirect = dead_letter(broker, call, header)?;
-    let raw = header.properties.unwrap_or("");
-    let dead = redirect.is_some();
-    let stamped = stamp(broker, raw, !header.batch, dead, &mut scratch.properties)?;
-    refuse_unsupported(broker, header, &facts, &stamped)?;
-    let due = due(broker, header, &stamped)?;
-    let shape = Shape::of(broker, header, &facts, &stamped, call.body())?;
-    if let Shape::InnerBatch(count) = shape {
-        scratch.properties.push(property::INNER_NUM, itoa::Buffer::new().format(count));
+}
+
+impl<'a> Checked<'a> {
+    /// Looks through a send and writes the properties to store.
+    fn of(
+        broker: &Arc<Broker>,
+        call: &Call<'a>,
+        properties: &mut PropertiesBuf,
+    ) -> Result<Checked<'a>, Reject> {
+        let header = match RequestCode::from_i32(call.frame.code()) {
+            Some(RequestCode::SendMessage) => call.header::<Header<'_>>()?,
+            _ => call.header::<Short<Header<'_>>>()?.0,
+        };
+        let place = broker.admit()?;
+        // Java quirk: an absent body is looked at before anything else and ends in an exception.
+        if call.body().is_empty() {
+            return Err(Reject::thrown("the message has no body"));
+        }
+        let checked = Checked::look(broker, call, header, place, properties);
+        checked.map_err(|reject| with_region(broker, reject))
     }
 
-    let topic = redirect.as_deref().unwrap_or(header.topic);
-    let message = NewMessage {
-        topic,
-        queue_id: if redirect.is_some() { 0 } else { queue_id },
-        flag: header.flag,
-        sys_flag: header.sys_flag | shape.sys_flag() | facts.message_sys_flag(),
-        born_timestamp: header.born_timestamp,
-        born_host: born_host(call),
-        store_host: broker.store_host(),
-        reconsume_times: header.reconsume_times.unwrap_or(0),
-        prepared_transaction_offset: 0,
-        body: call.body(),
-        properties: scratch.properties.as_str(),
-    };
-    let put = match shape {
-        Shape::Single if stamped.is_half(header) => broker.put_half(&message),
-        Shape::Single => broker.put_due(&message, due),
-        Shape::Batch => broker.put_batch_due(&NewBatch { message }, due),
-        Shape::InnerBatch(count) => broker.put_inner_batch(&message, count, due),
-    }?;
-    count(broker, header, &stamped, due, topic, &put);
-    broker.has_sent(header.topic, header.producer_group, put.ids.len().max(1) as u64);
-    write_ids(broker, &put, &mut scratch.message_id);
-    let unique = &scratch.properties.as_str()[stamped.unique_key];
-    let unique = (!unique.is_empty()).then_some(unique);
-    let key = unique.filter(|_| !header.batch && !topics::is_retry_topic(topic));
-    write_recall_handle(broker, topic, due, key, &mut scratch.recall_handle);
-    let handle = scratch.recall_handle.as_str();
-    let sent = SendMessageResponseHeader {
-        msg_id: &scratch.message_id,
-        queue_id,
-        queue_offset: put.queue_offset,
-        transaction_id: unique,
-        batch_uniq_id: unique.filter(|_| matches!(shape, Shape::InnerBatch(_))),
-        recall_handle: (!handle.is_empty()).then_some(handle),
-    };
-    let to_flush = (stamped.waits && !broker.store.durable(put.end)).then_some(put.end);
-    // After a kill nobody would know a topic that is not saved, and so not its message.
-    let to_save = broker.topics.unsaved(topic);
-    if to_flush.is_none() && to_save.is_none() {
-        answer(broker, ResponseCode::Success, None, &sent, out);
-        return Ok(Outcome::Done);
+    fn look(
+        broker: &Broker,
+        call: &Call<'a>,
+        header: Header<'a>,
+        place: Option<Unanswered>,
+        properties: &mut PropertiesBuf,
+    ) -> Result<Checked<'a>, Reject> {
+        let facts = check(broker, &header)?;
+        broker.may_send(call, header.topic, header.producer_group)?;
+        let queue_id = queue_of(broker, &header, &facts)?;
+        let redirect = dead_letter(broker, call, &header)?;
+        let raw = header.properties.unwrap_or("");
+        let stamped = stamp(broker, raw, !header.batch, redirect.is_some(), properties)?;
+        refuse_unsupported(broker, &header, &facts, &stamped)?;
+        let due = due(broker, &header, &stamped)?;
+        let shape = Shape::of(broker, &header, &facts, &stamped, call.body())?;
+        if let Shape::InnerBatch(count) = shape {
+            properties.push(property::INNER_NUM, itoa::Buffer::new().format(count));
+        }
+        Ok(Checked { header, facts, queue_id, redirect, stamped, due, shape, place })
     }
-    let place = place.unwrap_or_else(|| broker.unanswered());
-    Ok(wait_durable(broker, (to_flush, to_save), &sent, place, out.tag()))
+
+    /// Whether it is one message that goes where it says, now.
+    fn is_plain(&self) -> bool {
+        self.shape == Shape::Single && self.due == Due::Now && !self.stamped.is_half(&self.header)
+    }
+
+    fn topic(&self) -> &str {
+        self.redirect.as_deref().unwrap_or(self.header.topic)
+    }
+
+    fn message<'m>(
+        &'m self,
+        broker: &Broker,
+        call: &Call<'m>,
+        properties: &'m PropertiesBuf,
+    ) -> NewMessage<'m> {
+        let header = &self.header;
+        NewMessage {
+            topic: self.topic(),
+            queue_id: if self.redirect.is_some() { 0 } else { self.queue_id },
+            flag: header.flag,
+            sys_flag: header.sys_flag | self.shape.sys_flag() | self.facts.message_sys_flag(),
+            born_timestamp: header.born_timestamp,
+            born_host: born_host(call),
+            store_host: broker.store_host(),
+            reconsume_times: header.reconsume_times.unwrap_or(0),
+            prepared_transaction_offset: 0,
+            body: call.body(),
+            properties: properties.as_str(),
+        }
+    }
+
+    /// Stores it and answers; or leaves behind the wait for the disk.
+    fn store(
+        self,
+        broker: &Arc<Broker>,
+        call: &Call<'_>,
+        properties: &PropertiesBuf,
+        texts: &mut Texts,
+        out: &mut Responder<'_>,
+    ) -> Result<Outcome, Reject> {
+        let message = self.message(broker, call, properties);
+        let put = match self.shape {
+            Shape::Single if self.stamped.is_half(&self.header) => broker.put_half(&message),
+            Shape::Single => broker.put_due(&message, self.due),
+            Shape::Batch => broker.put_batch_due(&NewBatch { message }, self.due),
+            Shape::InnerBatch(count) => broker.put_inner_batch(&message, count, self.due),
+        };
+        self.answer(broker, put, properties, texts, out)
+    }
+
+    /// Answers, or leaves behind the wait for the disk.
+    fn answer(
+        self,
+        broker: &Arc<Broker>,
+        put: Result<Put, PutError>,
+        properties: &PropertiesBuf,
+        texts: &mut Texts,
+        out: &mut Responder<'_>,
+    ) -> Result<Outcome, Reject> {
+        let put = put.map_err(|error| with_region(broker, error.into()))?;
+        let (header, topic, shape) = (&self.header, self.topic(), self.shape);
+        count(broker, header, &self.stamped, self.due, topic, &put);
+        broker.has_sent(header.topic, header.producer_group, put.ids.len().max(1) as u64);
+        write_ids(broker, &put, &mut texts.message_id);
+        let unique = &properties.as_str()[self.stamped.unique_key.clone()];
+        let unique = (!unique.is_empty()).then_some(unique);
+        let key = unique.filter(|_| !header.batch && !topics::is_retry_topic(topic));
+        write_recall_handle(broker, topic, self.due, key, &mut texts.recall_handle);
+        let handle = texts.recall_handle.as_str();
+        let sent = SendMessageResponseHeader {
+            msg_id: &texts.message_id,
+            queue_id: self.queue_id,
+            queue_offset: put.queue_offset,
+            transaction_id: unique,
+            batch_uniq_id: unique.filter(|_| matches!(shape, Shape::InnerBatch(_))),
+            recall_handle: (!handle.is_empty()).then_some(handle),
+        };
+        let to_flush = (self.stamped.waits && !broker.store.durable(put.end)).then_some(put.end);
+        // After a kill nobody would know a topic that is not saved, and so not its message.
+        let to_save = broker.topics.unsaved(topic);
+        if to_flush.is_none() && to_save.is_none() {
+            answer(broker, ResponseCode::Success, None, &sent, out);
+            return Ok(Outcome::Done);
+        }
+        let place = self.place.unwrap_or_else(|| broker.unanswered());
+        Ok(wait_durable(broker, (to_flush, to_save), &sent, place, out.tag()))
+    }
 }
 
 /// Counts what was sent, under the topic where it is stored, as Java does.
