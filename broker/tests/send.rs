@@ -3,11 +3,17 @@
 
 mod common;
 
-use common::{Bench, batch, bodies, code, from, messages, properties, sent, to};
+use bytes::BytesMut;
+use common::{Bench, PATIENCE, batch, bodies, code, from, messages, properties, sent, to};
 use remoting::protocol::code::{RequestCode, ResponseCode};
+use remoting::protocol::command::{Frame, RequestHead, encode_request, frame_len};
+use remoting::protocol::encoding::Encoding;
 use remoting::protocol::header::{PullMessageRequestHeader, SendMessageRequestHeader, Short};
 use remoting::protocol::message::Properties;
 use remoting::protocol::message::id::OffsetMessageId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 type Header<'a> = SendMessageRequestHeader<'a>;
 
@@ -277,4 +283,81 @@ async fn a_oneway_send_is_stored_and_not_answered() {
     // The next request of the same connection is handled after it.
     assert_eq!(bench.put("T", 0, "", b"y").await, 1);
     bench.stop().await;
+}
+
+/// Sends everything with one write; the answers by opaque, which is the place in `requests`.
+async fn together(address: &str, requests: &[BytesMut]) -> Vec<Frame> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&requests.concat()).await.unwrap();
+    let mut answers: Vec<Option<Frame>> = requests.iter().map(|_| None).collect();
+    let mut input = BytesMut::new();
+    while answers.iter().any(Option::is_none) {
+        match frame_len(&input).unwrap() {
+            Some(len) if len <= input.len() => {
+                let frame = Frame::decode(input.split_to(len)).unwrap();
+                let place = frame.tag().opaque as usize;
+                assert!(answers[place].replace(frame).is_none(), "a second answer to {place}");
+            }
+            _ => {
+                let read = timeout(PATIENCE, stream.read_buf(&mut input)).await.unwrap().unwrap();
+                assert!(read > 0, "the connection ends early");
+            }
+        }
+    }
+    answers.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn sends_that_came_together_are_answered_one_by_one() {
+    let metrics = "metricsExporterType=PROM\nmetricsPromExporterHost=127.0.0.1\n\
+        metricsPromExporterPort=0\n";
+    for settings in ["", "flushDiskType=SYNC_FLUSH\n", metrics] {
+        let root = tempfile::tempdir().unwrap();
+        let bench = Bench::with(root.path(), settings).await;
+        bench.put("T", 0, "", b"first").await;
+        let delayed = properties(&[("DELAY", "1")]);
+        let requests: Vec<BytesMut> = (0..100)
+            .map(|place| {
+                let (queue_id, properties, body) = match place % 10 {
+                    3 => (0, None, String::new()),
+                    5 => (0, Some(delayed.as_str()), "later".to_owned()),
+                    7 => (99, None, "nowhere".to_owned()),
+                    _ => (place % 2, None, format!("body {place}")),
+                };
+                let header = SendMessageRequestHeader { queue_id, properties, ..to("T") };
+                let code = RequestCode::SendMessageV2.into();
+                let head =
+                    RequestHead { code, opaque: place, oneway: false, encoding: Encoding::Json };
+                let mut out = BytesMut::new();
+                encode_request(&mut out, head, &Short(header), &[], body.as_bytes()).unwrap();
+                out
+            })
+            .collect();
+        let answers = together(bench.address(), &requests).await;
+        let mut stored = [vec!["first".to_owned()], Vec::new()];
+        for (place, answer) in answers.iter().enumerate() {
+            let expected = match place % 10 {
+                3 => ResponseCode::SystemError,
+                7 => ResponseCode::InvalidParameter,
+                _ => ResponseCode::Success,
+            };
+            assert_eq!(code(answer), expected, "{place}: {:?}", answer.remark());
+            if expected == ResponseCode::Success && place % 10 != 5 {
+                let queue = &mut stored[place % 2];
+                assert_eq!(sent(answer).queue_offset, queue.len() as i64, "{place}");
+                queue.push(format!("body {place}"));
+            }
+        }
+        for (queue_id, expected) in (0..).zip(&stored) {
+            let mut got = Vec::new();
+            while got.len() < expected.len() {
+                let header = PullMessageRequestHeader { queue_id, ..from("T", got.len() as i64) };
+                let answer = bench.pull(header).await;
+                assert_eq!(code(&answer), ResponseCode::Success);
+                got.extend(bodies(&answer));
+            }
+            assert_eq!(&got, expected, "queue {queue_id}");
+        }
+        bench.stop().await;
+    }
 }

@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(420);
 pub enum Outcome {
     /// Everything held.
     Passed,
+    /// Something did not hold, but it did when the scenario was run again.
+    Unsteady,
     /// Something did not hold.
     Failed,
     /// It did not apply, for a stated reason.
