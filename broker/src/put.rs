@@ -243,7 +243,7 @@ impl Broker {
         let begun = Instant::now();
         let puts = self.store.put_group(messages);
         for (put, message) in puts.iter().zip(messages) {
-            self.count(put, message, 1, begun);
+            self.count(put, message, 1, (begun, CountedFor::All));
         }
         puts
     }
