@@ -272,7 +272,7 @@ impl Run {
         let places: Vec<_> = (0..count).filter_map(|_| self.queue()).collect();
         let texts: Vec<_> = (0..places.len())
             .map(|at| {
-                let long = self.random.chance(6).then(|| "p".repeat(LONG)).unwrap_or_default();
+                let long = if self.random.chance(6) { "p".repeat(LONG) } else { String::new() };
                 let key = format!("k{}", self.messages.len() + at);
                 (self.body(200), format!("KEYS\u{1}{key}\u{2}LONG\u{1}{long}\u{2}"))
             })
