@@ -46,10 +46,10 @@ impl Service for Frontend {
     }
 
     fn groups(&self, frame: &Frame) -> bool {
-        let code = RequestCode::from_i32(frame.code());
+        const SENDS: [i32; 2] =
+            [RequestCode::SendMessageV2 as i32, RequestCode::SendMessage as i32];
         // A quota counts each message before it looks at the next.
-        matches!(code, Some(RequestCode::SendMessage | RequestCode::SendMessageV2))
-            && !self.broker.quotas.on()
+        SENDS.contains(&frame.code()) && !self.broker.quotas.on()
     }
 
     fn call_group(&self, peer: &Arc<Peer>, frames: &mut Vec<Frame>, answers: &mut Answers<'_>) {

@@ -227,14 +227,19 @@ impl<S: Service + ?Sized> Connection<S> {
                 _ => break,
             };
             let frame = Frame::decode(self.input.split_to(len)).map_err(End::Frame)?;
-            let alone = frame.is_response() || !self.service.groups(&frame);
-            if alone || self.group.len() == GROUP_MAX {
+            if frame.is_response() || !self.service.groups(&frame) {
                 self.handle_group();
-            }
-            if alone || self.shared.draining.load(Ordering::Relaxed) {
                 self.handle(frame);
-            } else {
-                self.group.push(frame);
+                continue;
+            }
+            let last = !matches!(frame_len(&self.input), Ok(Some(len)) if len <= self.input.len());
+            if self.group.is_empty() && last || self.shared.draining.load(Ordering::Relaxed) {
+                self.handle(frame);
+                continue;
+            }
+            self.group.push(frame);
+            if last || self.group.len() == GROUP_MAX {
+                self.handle_group();
             }
         }
         Ok(Served::NeedsBytes)

@@ -5,7 +5,7 @@
 //!       setup ─ route, topic, offsets           send, pull, e2e, routes, create, crowd, cold,
 //!                                                 transaction, beside ─ loads that it runs
 //!       compare, rows ─ rows × targets × rounds links, poller ─ sockets; template, answer ─ bytes
-//!       floor ─ the stub to measure against     tally, watch, soak, process, report ─ what came out
+//!       floor ─ the stub to measure against     tally, watch, soak, process, report ─ figures
 //! ```
 
 mod answer;
