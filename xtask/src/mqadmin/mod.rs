@@ -15,6 +15,7 @@ use crate::compare::{Differences, Quirks, Section};
 use crate::compat::{Client, Servers, Toolchain};
 use crate::workspace;
 
+mod doctor;
 mod driver;
 mod noise;
 mod script;
@@ -145,6 +146,10 @@ impl Side {
             if args.all {
                 println!("{label} {:4} ms {}", start.elapsed().as_millis(), line.name);
             }
+        }
+        let wanted = args.only.as_ref().is_none_or(|only| only == "doctor");
+        if let Some(tool) = tool.filter(|_| wanted) {
+            doctor::check(tool, argv, &site).context("doctor")?;
         }
         site.check()?;
         let names = vec![
