@@ -68,6 +68,8 @@ fn torn(tool: &Path, site: &Site) -> Result<Option<Value>> {
 fn run(tool: &Path, line: &str, site: &Site) -> Result<Output> {
     let mut command = Command::new(tool);
     command.args(line.split(' ')).args(["-n", &site.name_server.to_string()]);
+    // The status of consumers goes into files here.
+    command.current_dir(compat::cache());
     command.stdin(Stdio::null()).output().with_context(|| tool.display().to_string())
 }
 
