@@ -4,6 +4,7 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use remoting::net::begin_turn;
 
 use crate::failure::{FAILED, StartFailed};
 use crate::logging::{self, LogFormat, LogTarget};
@@ -26,7 +27,8 @@ pub fn run(
     if let Err(error) = logging::start(format, target, "info") {
         return failed(&anyhow::Error::new(error).context("log file"));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().on_thread_unpark(begin_turn).build();
     let ended = match runtime.context("cannot start the runtime") {
         Ok(runtime) => runtime.block_on(program),
         Err(error) => Err(error),

@@ -27,6 +27,7 @@ use super::held::{Answers, Held, answer_panic};
 use super::output::Output;
 use super::peer::Wish;
 use super::proxy_protocol::{Preamble, inspect};
+use super::turn::is_shared;
 use super::{Outcome, Peer, Service};
 use crate::protocol::code::ResponseCode;
 use crate::protocol::command::{Frame, FrameError, Responder, ResponseTag, frame_len};
@@ -62,6 +63,8 @@ pub(super) struct Connection<S: Service + ?Sized> {
     group: Vec<Frame>,
     state: State,
     opened: bool,
+    /// What waits leaves when this is polled next: others are read before.
+    yielded: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +121,7 @@ impl<S: Service + ?Sized> Connection<S> {
             group: Vec::new(),
             state: State::Preamble,
             opened: false,
+            yielded: false,
         }
     }
 
@@ -181,6 +185,10 @@ impl<S: Service + ?Sized> Connection<S> {
                 self.peer.take_outbox(&mut self.output);
             }
             if self.output.pending() > 0 {
+                if self.lets_others_read() {
+                    cx.waker().wake_by_ref();
+                    return Ok(());
+                }
                 let took = self.output.flush(&mut self.stream, cx).map_err(End::Socket)?;
                 if took {
                     self.peer.moved(false);
@@ -197,6 +205,12 @@ impl<S: Service + ?Sized> Connection<S> {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether others on this thread are served before what waits is sent; not twice in a row.
+    fn lets_others_read(&mut self) -> bool {
+        self.yielded = !self.yielded && is_shared();
+        self.yielded
     }
 
     /// Decodes every complete frame and handles it.

@@ -20,6 +20,7 @@ mod peer;
 mod proxy_protocol;
 mod server;
 mod service;
+mod turn;
 
 pub use client::{Client, ClientOptions};
 pub use connections::{Counts, Limits};
@@ -28,3 +29,4 @@ pub use name_servers::NameServers;
 pub use peer::{CallError, Peer};
 pub use server::{Server, ServerConfig};
 pub use service::{NoService, Outcome, Service};
+pub use turn::begin_turn;

@@ -1,6 +1,8 @@
 //! What a server answers, in which order, and what ends a connection.
 
-use std::sync::atomic::Ordering;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use remoting::net::{Limits, ServerConfig};
@@ -23,6 +25,32 @@ async fn answers_a_pipelined_batch_in_order() {
     for opaque in 0..500 {
         assert_eq!(raw.answer().await, (opaque, format!("body {opaque}")));
     }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn answers_of_many_connections_leave_when_all_were_read() {
+    let running = Running::start();
+    let mut clients = Vec::new();
+    for opaque in 0..8 {
+        let mut raw = running.connect().await;
+        assert_eq!(raw.round_trip(ECHO, opaque, "before").await, "before");
+        clients.push(raw.stream.into_std().expect("std"));
+    }
+    let watched: Vec<_> = clients.iter().map(|client| client.try_clone().expect("clone")).collect();
+    let most = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&most);
+    *running.probe.watch.lock().expect("watch") = Some(Box::new(move || {
+        let answered = watched.iter().filter(|client| client.peek(&mut [0]).is_ok()).count();
+        seen.fetch_max(answered, Ordering::SeqCst);
+    }));
+    let (ask, expected) = (request(ECHO, 9, b"at once"), 8 + 8);
+    clients.iter_mut().for_each(|client| client.write_all(&ask).expect("send"));
+    until("all are handled", || running.probe.calls.load(Ordering::SeqCst) == expected).await;
+    // The first of a turn does not know that others come.
+    assert!(most.load(Ordering::SeqCst) <= 1, "{most:?} were answered before others were read");
+    let is_answered = |client: &std::net::TcpStream| client.peek(&mut [0]).is_ok();
+    until("all are answered", || clients.iter().all(is_answered)).await;
     running.stop().await;
 }
 

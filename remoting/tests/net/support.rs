@@ -44,6 +44,8 @@ pub struct Probe {
     pub opened: AtomicUsize,
     pub closed: AtomicUsize,
     held: Mutex<HashMap<Vec<u8>, oneshot::Sender<()>>>,
+    /// Is called with every request.
+    pub watch: Mutex<Option<Box<dyn FnMut() + Send>>>,
 }
 
 impl Probe {
@@ -60,6 +62,9 @@ impl Probe {
 impl Service for Probe {
     fn call(&self, peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Outcome {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        if let Some(watch) = &mut *self.watch.lock().expect("watch") {
+            watch();
+        }
         let tag = out.tag();
         let body = frame.body().to_vec();
         let answer = move |body: &[u8]| {
