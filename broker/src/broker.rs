@@ -453,16 +453,18 @@ fn start_transactions(broker: &Arc<Broker>, services: &mut Services) {
     services.thread("transaction-check", move |stop| transaction::run(&b, &stop));
 }
 
-/// Writes the topics soon after one was created or changed.
+/// Writes the topics at once after one was created or changed; those that come meanwhile wait for
+/// the next round, together.
 ///
-/// While many are created the file is written half of the time, not once per topic: their first
-/// messages wait for it.
+/// A save that takes long, as that of a large table for a topic that changed does, is followed by
+/// a pause.
 async fn save_topics(
     topics: Arc<Topics>,
     mut changes: tokio::sync::watch::Receiver<u64>,
     stop: Stop,
 ) {
     const PAUSE_MAX: Duration = Duration::from_secs(1);
+    const LONG: Duration = Duration::from_millis(50);
     changes.mark_changed();
     loop {
         tokio::select! {
@@ -472,7 +474,7 @@ async fn save_topics(
         let begun = Instant::now();
         let saving = Arc::clone(&topics);
         let saved = tokio::task::spawn_blocking(move || saving.save()).await;
-        let mut pause = begun.elapsed().min(PAUSE_MAX);
+        let mut pause = begun.elapsed().saturating_sub(LONG).min(PAUSE_MAX);
         if !matches!(saved, Ok(Ok(()))) {
             error!(?saved, "topics not saved, trying again");
             changes.mark_changed();
@@ -517,7 +519,7 @@ impl Running {
 
     /// Waits until every name server was told of the topics there are.
     pub async fn registered(&self, timeout: Duration) {
-        self.broker.peers.told(&self.broker.topics, timeout).await;
+        self.broker.peers.told(self.broker.topics.change_count(), timeout).await;
     }
 
     /// Stops in order; afterwards the store is clean.
@@ -539,6 +541,9 @@ impl Running {
         let stopped = tokio::task::spawn_blocking(move || {
             broker.transactions.close(&broker);
             broker.save_tables();
+            if let Err(error) = broker.topics.close() {
+                error!(%error, "topics not written as a whole");
+            }
             let stopped = broker.store.stop();
             // Behind the log: what is delivered must be on disk before the progress says so.
             if let Err(error) = broker.schedule.persist() {

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::broker::Broker;
-use crate::topics::{Changes, Topics, perm};
+use crate::topics::{Changes, perm};
 
 /// Time a farewell may take; the stop does not wait longer for a name server that is down.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -123,11 +123,10 @@ impl Peers {
         }
     }
 
-    /// Waits until every name server was told of the topic changes up to now.
+    /// Waits until every name server was told of the topic changes up to the given one.
     ///
     /// A name server that cannot be reached is not waited for beyond its attempt.
-    pub(crate) async fn told(&self, topics: &Topics, timeout: Duration) {
-        let wanted = topics.change_count();
+    pub(crate) async fn told(&self, wanted: u64, timeout: Duration) {
         let servers = self.servers.load_full();
         let all = join_all(servers.iter().map(|server| async move {
             // The sender lives as long as `self`.

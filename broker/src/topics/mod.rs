@@ -1,151 +1,50 @@
 //! The topics of this broker, `config/topics.json`.
 //!
 //! A lookup on the hot path copies a few numbers (`Facts`) out of a sharded map and allocates
-//! nothing. Creating a topic is one insertion: a service writes the file at once for all that are
-//! new, sends to a topic that is `unsaved` are answered when it has, and name servers are told by
-//! `peers`, which asks for `changes_since`.
+//! nothing. Creating a topic is one insertion: a service adds all that are new to the file with one
+//! sync, whoever made or uses a topic that is `unsaved` is answered when it has, and name servers
+//! are told by `peers`, which asks for `changes_since`.
 //! A damaged file stops the start; nothing here replaces it by an empty one.
+//! Lock order: file, recent changes, table.
 
+mod facts;
+mod file;
 mod names;
+pub(crate) mod perm;
+mod recent;
+mod saving;
 mod system;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
-use remoting::protocol::body::{DataVersion, TopicConfig, TopicFilterType};
-use remoting::protocol::message::sys_flag;
+use remoting::protocol::body::{DataVersion, TopicConfig};
 use runtime::clock::now_ms;
-use serde::{Deserialize, Serialize};
-use store::json_file::{JsonFile, JsonFileError};
+use store::QueueKind;
+use store::json_file::JsonFileError;
 use store::light::is_light;
 use store::watermark::Watermark;
-use store::{QueueKind, WaitError};
 use tokio::sync::watch;
 
 use crate::attributes;
 use crate::config::BrokerConfig;
 
+use facts::{Known, LIGHT};
+use file::TopicFile;
+use recent::Recent;
+use saving::Failure;
+
+pub(crate) use facts::Facts;
 pub(crate) use names::{
     CHECKED_OUT_TOPIC, DLQ_PREFIX, HALF_TOPIC, OP_TOPIC, PopRetry, RETRY_PREFIX, SCHEDULE_TOPIC,
     TIMER_TOPIC, dead_letter_topic, group_of_retry_topic, is_retry_topic, never_sent_to,
     pop_retry_of, pop_retry_topic, pop_retry_topics, retry_topic, revive_topic, validate_topic,
 };
 
-/// Permission bits of topics and brokers.
-pub(crate) mod perm {
-    /// New topics may be made after this one.
-    pub(crate) const INHERIT: i32 = 1;
-    /// Messages may be sent.
-    pub(crate) const WRITE: i32 = 2;
-    /// Messages may be pulled.
-    pub(crate) const READ: i32 = 4;
-    /// Both.
-    pub(crate) const READ_WRITE: i32 = READ | WRITE;
-
-    /// Whether reading is permitted.
-    pub(crate) fn readable(perm: i32) -> bool {
-        perm & READ != 0
-    }
-
-    /// Whether writing is permitted.
-    pub(crate) fn writable(perm: i32) -> bool {
-        perm & WRITE != 0
-    }
-}
-
-/// Name of the file below `config/`.
-const FILE_NAME: &str = "topics.json";
-
-/// What is known of a light queue as a topic.
-const LIGHT: Facts = Facts {
-    perm: perm::READ_WRITE,
-    read_queues: 1,
-    write_queues: 1,
-    sys_flag: 0,
-    order: false,
-    compacted: false,
-    kind: QueueKind::Simple,
-    multi_tags: false,
-    sendable: true,
-};
-
 /// Queues of a topic at most: whoever asks for all of them gets an answer of that length.
 pub(crate) const QUEUES_MAX: i32 = 65_535;
-
-/// Changes remembered for name servers; one that is further behind registers everything.
-const RECENT_MAX: usize = 1024;
-
-/// What a send or a pull needs to know of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
-    /// Permission bits.
-    pub perm: i32,
-    /// Queues that are read.
-    pub read_queues: i32,
-    /// Queues that are written.
-    pub write_queues: i32,
-    /// Flag bits told to consumers.
-    pub sys_flag: i32,
-    /// Whether the order of its messages matters more than their acceptance.
-    pub order: bool,
-    /// Whether only the last message of a key is kept.
-    pub compacted: bool,
-    /// Kind of its queues.
-    pub kind: QueueKind,
-    /// Whether the TAGS of a message may be several.
-    pub multi_tags: bool,
-    /// Whether clients may send to it at all.
-    pub sendable: bool,
-}
-
-impl Facts {
-    /// Flag bits that every message of the topic gets.
-    pub(crate) fn message_sys_flag(&self) -> i32 {
-        if self.multi_tags { sys_flag::MULTI_TAGS } else { 0 }
-    }
-}
-
-struct Known {
-    config: Arc<TopicConfig>,
-    facts: Facts,
-}
-
-impl Known {
-    fn new(config: TopicConfig) -> Self {
-        let attribute = |key: &str| config.attributes.get(key).map(String::as_str);
-        let facts = Facts {
-            perm: config.perm,
-            read_queues: config.read_queue_nums,
-            write_queues: config.write_queue_nums,
-            sys_flag: config.topic_sys_flag,
-            order: config.order,
-            compacted: attribute("cleanup.policy") == Some("COMPACTION"),
-            kind: match attribute("queue.type") {
-                Some("BatchCQ") => QueueKind::Batch,
-                _ => QueueKind::Simple,
-            },
-            multi_tags: config.topic_filter_type == Some(TopicFilterType::MultiTag),
-            sendable: !never_sent_to(&config.topic_name),
-        };
-        Known { config: Arc::new(config), facts }
-    }
-}
-
-#[derive(Serialize, Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct TopicFile {
-    #[serde(default)]
-    data_version: DataVersion,
-    /// Required: a JSON object without it is another file.
-    topic_config_table: BTreeMap<String, TopicConfig>,
-    #[serde(flatten)]
-    unknown: serde_json::Map<String, serde_json::Value>,
-}
 
 /// All topics of the broker.
 pub(crate) struct Topics {
@@ -156,20 +55,13 @@ pub(crate) struct Topics {
     changes: watch::Sender<u64>,
     /// Changes up to this one are in the file.
     saved: Watermark,
-    saving: Mutex<()>,
-    path: PathBuf,
-    unknown: serde_json::Map<String, serde_json::Value>,
+    /// The last attempt to save that has failed.
+    failure: watch::Sender<Failure>,
+    file: Mutex<TopicFile>,
     system: system::SystemTopics,
     auto_create: AtomicBool,
     /// Whether light queues are topics that no table knows.
     light: bool,
-}
-
-#[derive(Default)]
-struct Recent {
-    list: VecDeque<(u64, Box<str>)>,
-    /// Changes up to this one are no longer listed.
-    forgotten: u64,
 }
 
 /// What changed since a position.
@@ -198,7 +90,7 @@ pub(crate) struct Template<'a> {
 impl Topics {
     /// Says why a load would fail; changes nothing.
     pub(crate) fn loadable(root: &Path) -> Result<(), JsonFileError> {
-        JsonFile::loadable::<TopicFile>(&root.join("config").join(FILE_NAME))
+        TopicFile::loadable(root)
     }
 
     /// Loads the topics of a store and adds those every broker has.
@@ -210,22 +102,20 @@ impl Topics {
         config: &BrokerConfig,
         auto_create: bool,
     ) -> Result<Topics, JsonFileError> {
-        let path = root.join("config").join(FILE_NAME);
-        let file: TopicFile = JsonFile::load(&path)?.unwrap_or_default();
+        let (file, loaded, version) = TopicFile::load(root)?;
         let table = DashMap::new();
-        for (name, mut topic) in file.topic_config_table {
+        for (name, mut topic) in loaded {
             topic.topic_name.clone_from(&name);
-            table.insert(name.into_boxed_str(), Known::new(topic));
+            table.insert(name.into_boxed_str(), Known::new(topic, 0));
         }
         let topics = Topics {
             table,
-            version: Mutex::new(file.data_version),
+            version: Mutex::new(version),
             recent: Mutex::default(),
             changes: watch::Sender::new(0),
             saved: Watermark::new(0),
-            saving: Mutex::new(()),
-            path,
-            unknown: file.unknown,
+            failure: watch::Sender::default(),
+            file: Mutex::new(file),
             system: system::SystemTopics::new(config),
             auto_create: AtomicBool::new(auto_create),
             light: false,
@@ -323,14 +213,9 @@ impl Topics {
     /// Adds a topic, or returns the one that another request added meanwhile.
     fn add(&self, config: TopicConfig) -> Facts {
         let mut recent = self.recent_lock();
-        if let Some(facts) = self.look(&config.topic_name) {
-            return facts;
-        }
-        // Counted first, under the lock: whoever finds the topic finds it unsaved.
-        self.count(&mut recent, &config.topic_name);
-        match self.table.entry(config.topic_name.as_str().into()) {
-            Entry::Occupied(known) => known.get().facts,
-            Entry::Vacant(place) => place.insert(Known::new(config)).facts,
+        match self.look(&config.topic_name) {
+            Some(facts) => facts,
+            None => self.put(&mut recent, config, None),
         }
     }
 
@@ -339,49 +224,55 @@ impl Topics {
         if self.is_light(&config.topic_name) {
             return false;
         }
-        let name = config.topic_name.clone();
-        match self.table.entry(name.as_str().into()) {
-            Entry::Occupied(known) if *known.get().config == config => return false,
-            Entry::Occupied(mut known) => {
-                known.insert(Known::new(config));
-            }
-            Entry::Vacant(place) => {
-                place.insert(Known::new(config));
-            }
+        let mut recent = self.recent_lock();
+        let known = self.table.get(config.topic_name.as_str());
+        let known = known.map(|known| (*known.config == config, known.made));
+        if matches!(known, Some((true, _))) {
+            return false;
         }
-        self.changed(&name);
+        self.put(&mut recent, config, known.map(|(_, made)| made));
         true
+    }
+
+    /// Puts a topic into the table: a new one, or one that was made by an earlier change.
+    fn put(&self, recent: &mut Recent, config: TopicConfig, made: Option<u64>) -> Facts {
+        // Counted first, under the lock: whoever finds the topic finds it unsaved.
+        let change = self.count(recent, &config.topic_name, made.is_none());
+        let name = config.topic_name.as_str().into();
+        let known = Known::new(config, made.unwrap_or(change));
+        let facts = known.facts;
+        self.table.insert(name, known);
+        facts
     }
 
     /// Marks known topics as ones whose order matters more than their acceptance.
     pub(crate) fn keep_in_order<'t>(&self, topics: impl Iterator<Item = &'t str>) {
         for topic in topics {
-            let Some(mut known) = self.table.get_mut(topic) else { continue };
-            if known.config.order {
+            let mut recent = self.recent_lock();
+            let known = self.table.get(topic).filter(|known| !known.config.order);
+            let Some((config, made)) = known.map(|known| (Arc::clone(&known.config), known.made))
+            else {
                 continue;
-            }
-            let config = TopicConfig { order: true, ..known.config.as_ref().clone() };
-            *known = Known::new(config);
-            drop(known);
+            };
+            let config = TopicConfig { order: true, ..config.as_ref().clone() };
+            self.put(&mut recent, config, Some(made));
+            drop(recent);
             tracing::info!(topic, "topic is kept in order from now on");
-            self.changed(topic);
         }
     }
 
     /// Forgets a topic; returns whether it was known.
     pub(crate) fn remove(&self, topic: &str) -> bool {
+        let mut recent = self.recent_lock();
         let known = self.table.remove(topic).is_some();
         if known {
-            self.changed(topic);
+            self.count(&mut recent, topic, false);
         }
         known
     }
 
-    fn changed(&self, topic: &str) {
-        self.count(&mut self.recent_lock(), topic);
-    }
-
-    fn count(&self, recent: &mut Recent, topic: &str) {
+    /// Counts a change, of which `new` makes a topic, and returns its number.
+    fn count(&self, recent: &mut Recent, topic: &str, new: bool) -> u64 {
         self.next_version();
         // Invariant: the number is taken under the lock of the list, so the list is in order.
         let mut number = 0;
@@ -389,12 +280,8 @@ impl Topics {
             *changes += 1;
             number = *changes;
         });
-        recent.list.push_back((number, topic.into()));
-        if recent.list.len() > RECENT_MAX
-            && let Some((oldest, _)) = recent.list.pop_front()
-        {
-            recent.forgotten = oldest;
-        }
+        recent.push(number, topic, new, || self.table.len());
+        number
     }
 
     /// Has every topic registered again, as something about all of them changed.
@@ -403,9 +290,8 @@ impl Topics {
         self.next_version();
         self.changes.send_modify(|changes| {
             *changes += 1;
-            recent.forgotten = *changes;
+            recent.forget(*changes);
         });
-        recent.list.clear();
     }
 
     /// Gives or withdraws the template of topics that sends create.
@@ -448,11 +334,8 @@ impl Topics {
     /// Lists the topics created or changed after the given number of changes.
     pub(crate) fn changes_since(&self, number: u64) -> Changes {
         let recent = self.recent_lock();
-        if number < recent.forgotten {
-            return Changes::Everything;
-        }
-        let newer = recent.list.iter().filter(|(at, _)| *at > number);
-        let mut names: Vec<&str> = newer.map(|(_, name)| name.as_ref()).collect();
+        let Some(since) = recent.since(number) else { return Changes::Everything };
+        let mut names: Vec<&str> = since.map(|change| change.topic.as_ref()).collect();
         names.sort_unstable();
         names.dedup();
         // A deleted topic is not found and not told: name servers forget it by request 216.
@@ -485,73 +368,9 @@ impl Topics {
         self.system.names()
     }
 
-    /// Writes the file if something changed since it was written.
-    ///
-    /// # Errors
-    /// Returns what the disk said; the next call tries again.
-    pub(crate) fn save(&self) -> Result<(), JsonFileError> {
-        let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read before the table, when what was counted is in it: a later one is for the next call.
-        let recent = self.recent_lock();
-        let changes = self.change_count();
-        drop(recent);
-        if self.saved_to() == changes {
-            return Ok(());
-        }
-        let all = self.all();
-        let file = TopicFileRef {
-            data_version: self.version(),
-            topic_config_table: all.iter().map(|t| (t.topic_name.as_str(), t.as_ref())).collect(),
-            unknown: &self.unknown,
-        };
-        JsonFile::save(&self.path, &file)?;
-        self.saved.advance(i64::try_from(changes).unwrap_or(i64::MAX));
-        Ok(())
-    }
-
-    /// The last change of a topic that the file does not have yet.
-    pub(crate) fn unsaved(&self, topic: &str) -> Option<u64> {
-        let saved = self.saved_to();
-        if saved == self.change_count() {
-            return None;
-        }
-        let recent = self.recent_lock();
-        let unsaved = recent.list.iter().rev().take_while(|(change, _)| *change > saved);
-        let change = unsaved.into_iter().find(|(_, name)| **name == *topic);
-        let forgotten = (recent.forgotten > saved).then_some(recent.forgotten);
-        change.map(|(change, _)| *change).or(forgotten)
-    }
-
-    /// Waits until a change is in the file.
-    ///
-    /// # Errors
-    /// The disk did not take it in time.
-    pub(crate) async fn wait_saved(
-        &self,
-        change: u64,
-        patience: Duration,
-    ) -> Result<(), WaitError> {
-        let end = i64::try_from(change).unwrap_or(i64::MAX);
-        let waited = tokio::time::timeout(patience, self.saved.wait_for(end)).await;
-        waited.unwrap_or(Err(WaitError::TimedOut))
-    }
-
-    fn saved_to(&self) -> u64 {
-        self.saved.position().unsigned_abs()
-    }
-
     fn recent_lock(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TopicFileRef<'a> {
-    data_version: DataVersion,
-    topic_config_table: BTreeMap<&'a str, &'a TopicConfig>,
-    #[serde(flatten)]
-    unknown: &'a serde_json::Map<String, serde_json::Value>,
 }
 
 /// A topic with equally many queues for both directions.

@@ -67,7 +67,7 @@ fn what_is_saved_is_loaded() {
 #[test]
 fn a_damaged_file_is_not_replaced() {
     let root = tempfile::tempdir().unwrap();
-    let path = root.path().join("config").join(FILE_NAME);
+    let path = root.path().join("config").join(file::FILE_NAME);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, "{\"topicConfigTable\":{\"T\"").unwrap();
     assert!(Topics::load(root.path(), &config(), true).is_err());
@@ -86,7 +86,7 @@ fn changes_are_listed_until_there_are_too_many() {
     let Changes::Topics(changed) = topics.changes_since(start) else { panic!("few changes") };
     assert_eq!(changed.len(), 1);
     assert_eq!((changed[0].topic_name.as_str(), changed[0].perm), ("T", 4));
-    for number in 0..=RECENT_MAX {
+    for number in 0..=recent::RECENT_MIN {
         topics.find_or_create(&format!("T{number}"), after("TBW102", 1)).unwrap();
     }
     assert!(matches!(topics.changes_since(start), Changes::Everything));
@@ -130,6 +130,145 @@ fn light_queues_are_topics_without_being_made() {
     assert!(!topics.set(plain("%LMQ%a", 9, 6, 0)));
     assert_eq!(topics.find("%LMQ%a").unwrap().read_queue_nums, 1);
     assert!(topics.all().iter().all(|topic| topic.topic_name != "%LMQ%a"));
+}
+
+fn text(root: &Path) -> String {
+    std::fs::read_to_string(root.join("config").join(file::FILE_NAME)).unwrap()
+}
+
+/// How often each topic stands in the file and behind its head.
+fn times_of(topic: &str, text: &str) -> (usize, usize) {
+    let entry = format!("\"{topic}\":{{");
+    (text.matches(&entry).count(), text.matches(&format!("\n,{entry}")).count())
+}
+
+#[test]
+fn a_file_of_java_is_written_as_a_whole_before_topics_are_added_to_it() {
+    let root = tempfile::tempdir().unwrap();
+    let java = "{\n\t\"dataVersion\":{\n\t\t\"counter\":3,\n\t\t\"stateVersion\":0,\n\t\t\
+                \"timestamp\":1\n\t},\n\t\"more\":{1:2},\n\t\"topicConfigTable\":{\n\t\t\"J\":{\n\t\t\t\
+                \"perm\":4,\n\t\t\t\"topicName\":\"J\"\n\t\t}\n\t}\n}";
+    std::fs::create_dir_all(root.path().join("config")).unwrap();
+    std::fs::write(root.path().join("config").join(file::FILE_NAME), java).unwrap();
+    let topics = open(root.path());
+    let made = ["A", "B", "C", "D"];
+    let mut files = vec![java.to_owned()];
+    for name in made {
+        topics.find_or_create(name, after("TBW102", 3)).unwrap();
+        topics.save().unwrap();
+        files.push(text(root.path()));
+        let again = open(root.path());
+        assert_eq!(again.version(), topics.version());
+        assert_eq!(again.look("J").unwrap().perm, 4);
+        assert!(text(root.path()).contains("\"more\""));
+    }
+    assert_eq!(made.map(|name| times_of(name, &files[4])), [(1, 0), (1, 0), (1, 1), (1, 1)]);
+    assert_eq!(
+        std::fs::read_to_string(root.path().join("config/topics.json.bak")).unwrap(),
+        files[1]
+    );
+    topics.close().unwrap();
+    assert_eq!(made.map(|name| times_of(name, &text(root.path()))), [(1, 0); 4]);
+    assert!(text(root.path()).len() < files[4].len() / 4, "no room is left");
+    let same = text(root.path());
+    topics.close().unwrap();
+    assert_eq!(text(root.path()), same);
+}
+
+#[test]
+fn changed_and_deleted_topics_have_the_file_written_as_a_whole() {
+    let root = tempfile::tempdir().unwrap();
+    let topics = open(root.path());
+    let make = |name: &str| topics.find_or_create(name, after("TBW102", 3)).unwrap();
+    for name in ["A", "B", "C", "D"] {
+        make(name);
+        topics.save().unwrap();
+    }
+    assert_eq!(times_of("D", &text(root.path())), (1, 1));
+    make("E");
+    assert!(topics.remove("D"));
+    topics.save().unwrap();
+    assert_eq!(
+        (times_of("D", &text(root.path())), times_of("E", &text(root.path()))),
+        ((0, 0), (1, 0))
+    );
+    make("D");
+    topics.save().unwrap();
+    make("F");
+    topics.set(TopicConfig { perm: 4, ..plain("F", 1, 6, 0) });
+    topics.save().unwrap();
+    for name in ["A", "D", "F"] {
+        assert_eq!(times_of(name, &text(root.path())), (1, 0), "{name}");
+    }
+    assert_eq!(open(root.path()).find("F").unwrap().perm, 4);
+}
+
+#[test]
+fn whoever_makes_topics_beside_a_save_finds_each_in_the_file_once() {
+    const EACH: usize = 400;
+    let root = tempfile::tempdir().unwrap();
+    let topics = open(root.path());
+    std::thread::scope(|scope| {
+        let makers: Vec<_> = (0..4)
+            .map(|maker| {
+                let topics = &topics;
+                scope.spawn(move || {
+                    for number in 0..EACH {
+                        topics.set(plain(&format!("T{maker}-{number}"), 2, 6, 0));
+                        if number % 40 == 0 {
+                            topics.remove(&format!("T{maker}-{number}"));
+                        }
+                    }
+                })
+            })
+            .collect();
+        while makers.iter().any(|maker| !maker.is_finished()) {
+            topics.save().unwrap();
+            let read: serde_json::Value = serde_json::from_str(&text(root.path())).unwrap();
+            assert!(read["topicConfigTable"].is_object());
+        }
+    });
+    topics.save().unwrap();
+    let (text, again) = (text(root.path()), open(root.path()));
+    for topic in topics.all() {
+        assert_eq!(times_of(&topic.topic_name, &text).0, 1, "{}", topic.topic_name);
+        assert_eq!(again.find(&topic.topic_name), Some(topic));
+    }
+    assert_eq!(again.all().len(), topics.all().len());
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_save_that_fails_is_told_why_and_the_next_save_has_it() {
+    let root = tempfile::tempdir().unwrap();
+    let topics = open(root.path());
+    topics.save().unwrap();
+    topics.find_or_create("A", after("TBW102", 1)).unwrap();
+    let change = topics.unsaved("A").unwrap();
+    let in_the_way = root.path().join("config/topics.json.tmp");
+    std::fs::create_dir(&in_the_way).unwrap();
+    assert!(topics.save().is_err());
+    let error = topics.saved(change).await.unwrap_err();
+    assert!(error.contains("topics.json.tmp: cannot write"), "{error}");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    topics.find_or_create("B", after("TBW102", 1)).unwrap();
+    topics.save().unwrap();
+    topics.saved(change).await.unwrap();
+    assert_eq!((topics.unsaved("A"), topics.unsaved("B")), (None, None));
+    assert!(open(root.path()).look("A").is_some());
+}
+
+#[test]
+fn of_many_topics_more_changes_are_remembered() {
+    let root = tempfile::tempdir().unwrap();
+    let topics = open(root.path());
+    for number in 0..8 * recent::RECENT_MIN {
+        topics.find_or_create(&format!("T{number}"), after("TBW102", 1)).unwrap();
+    }
+    let now = topics.change_count();
+    let behind = |changes: usize| topics.changes_since(now - changes as u64);
+    let Changes::Topics(changed) = behind(2 * recent::RECENT_MIN) else { panic!("remembered") };
+    assert_eq!(changed.len(), 2 * recent::RECENT_MIN);
+    assert!(matches!(behind(3 * recent::RECENT_MIN), Changes::Everything));
 }
 
 #[test]

@@ -33,6 +33,7 @@ points! {
     JsonSynced "json-synced" "it is on disk there";
     JsonMoved "json-moved" "the former generation is .bak, the new one not in its place";
     JsonRenamed "json-renamed" "it is in its place, the names are not on disk";
+    JsonAdded "json-added" "entries are added to a file of config/ where it stands, not synced";
     LogFileDeleted "log-file-deleted" "an expired log file is gone, its units are there";
     QueueFileDeleted "queue-file-deleted" "an expired file of a queue is gone";
     QueuesCut "queues-cut" "a start has cut the queues and built them again, the log is uncut";

@@ -59,9 +59,11 @@ enum Work {
 impl Work {
     fn of(point: Point) -> Work {
         match point {
-            Point::JsonWritten | Point::JsonSynced | Point::JsonMoved | Point::JsonRenamed => {
-                Work::Topics
-            }
+            Point::JsonWritten
+            | Point::JsonSynced
+            | Point::JsonMoved
+            | Point::JsonRenamed
+            | Point::JsonAdded => Work::Topics,
             Point::TimerLogSynced
             | Point::WheelWritten
             | Point::WheelSynced

@@ -132,7 +132,7 @@ fn check_type(broker: &Broker, config: &TopicConfig) -> Result<(), Reject> {
     Ok(())
 }
 
-/// Stores configurations with signed attributes; the file is written before the answer.
+/// Stores configurations with signed attributes; they are in the file before the answer.
 fn store_configs(
     broker: &Arc<Broker>,
     mut configs: Vec<TopicConfig>,
@@ -145,26 +145,28 @@ fn store_configs(
         config.attributes =
             altered.map_err(|error| Reject::new(ResponseCode::SystemError, error.to_string()))?;
     }
-    let mut changed = false;
+    let mut change = None;
     for config in configs {
         let topic = config.topic_name.clone();
         if broker.topics.set(config) {
             tracing::info!(topic, "topic configured");
-            changed = true;
+            change = Some(broker.topics.change_count());
+        } else {
+            // Another request, or a send, has made it like this and waits as well.
+            change = change.max(broker.topics.unsaved(&topic));
         }
     }
-    if !changed {
+    let Some(change) = change else {
         ok_unset(out);
         return Ok(Outcome::Done);
-    }
+    };
     // Name servers are told before the answer, so that the route is there when a tool asks.
     let (broker, tag) = (Arc::clone(broker), out.tag());
     Ok(Outcome::Later(Box::pin(async move {
-        let saving = Arc::clone(&broker.topics);
-        let saved = tokio::task::spawn_blocking(move || saving.save());
-        broker.peers.told(&broker.topics, TELL_PATIENCE).await;
-        if let Ok(Err(error)) = saved.await {
-            return refuse(tag, &not_written(&error));
+        let told = broker.peers.told(change, TELL_PATIENCE);
+        let ((), saved) = tokio::join!(told, broker.topics.saved(change));
+        if let Err(error) = saved {
+            return refuse(tag, &Reject::thrown(error.to_string()));
         }
         let mut bytes = BytesMut::new();
         ok_unset(&mut Responder::new(tag, &mut bytes));

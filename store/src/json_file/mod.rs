@@ -2,6 +2,9 @@
 //!
 //! A file that cannot be read is moved aside as `X.damaged`, never overwritten, and never replaces
 //! a good `X.bak`. So after a load `X` is either good or absent, and a save may make it `X.bak`.
+//! A file that grows without being written anew each time is in [`growing`].
+
+pub mod growing;
 
 use std::fs;
 use std::io::{self, Write};
@@ -21,10 +24,24 @@ impl JsonFile {
     /// Loads `path`, or `path.bak` if it is missing, empty or damaged. `None` when there is
     /// neither.
     pub fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, JsonFileError> {
+        JsonFile::load_or_mend(path, |_| None)
+    }
+
+    /// Does the same, but takes what `mend` makes of a damaged file before `path.bak`.
+    fn load_or_mend<T: DeserializeOwned>(
+        path: &Path,
+        mend: Mend,
+    ) -> Result<Option<T>, JsonFileError> {
         let damage = match read(path) {
             Ok(Content::Value(value)) => return Ok(Some(value)),
             Ok(Content::Nothing) => None,
-            Err(damage @ JsonFileError::Damaged { .. }) => Some(damage),
+            Err(damage @ JsonFileError::Damaged { .. }) => match mended(path, mend)? {
+                Some((value, whole)) => {
+                    put_mended(path, &whole, &damage)?;
+                    return Ok(Some(value));
+                }
+                None => Some(damage),
+            },
             Err(error) => return Err(error),
         };
         let bak = with_suffix(path, ".bak");
@@ -48,10 +65,20 @@ impl JsonFile {
 
     /// Says why a load would fail; changes nothing.
     pub fn loadable<T: DeserializeOwned>(path: &Path) -> Result<(), JsonFileError> {
+        JsonFile::loadable_or_mendable::<T>(path, |_| None)
+    }
+
+    fn loadable_or_mendable<T: DeserializeOwned>(
+        path: &Path,
+        mend: Mend,
+    ) -> Result<(), JsonFileError> {
         let damage = match read::<T>(path) {
             Ok(Content::Value(_)) => return Ok(()),
             Ok(Content::Nothing) => None,
-            Err(damage @ JsonFileError::Damaged { .. }) => Some(damage),
+            Err(damage @ JsonFileError::Damaged { .. }) => match mended::<T>(path, mend)? {
+                Some(_) => return Ok(()),
+                None => Some(damage),
+            },
             Err(error) => return Err(error),
         };
         match (damage, read::<T>(&with_suffix(path, ".bak"))?) {
@@ -66,30 +93,18 @@ impl JsonFile {
     /// the caller's to prevent.
     pub fn save<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), JsonFileError> {
         let bytes = to_pretty(value).map_err(|source| JsonFileError::io(path, "encode", source))?;
-        let dir = path.parent().unwrap_or(Path::new("."));
-        if !dir.is_dir() {
-            create_durable_directories(dir)
-                .map_err(|source| JsonFileError::io(dir, "create", source))?;
-        }
-        let new = with_suffix(path, ".tmp");
-        write_synced(&new, &bytes).map_err(|source| {
-            // On a full disk every byte counts.
-            let _ = remove_file(&new);
-            JsonFileError::io(&new, "write", source)
-        })?;
-        faults::pass(Point::JsonSynced);
-        let bak = with_suffix(path, ".bak");
-        match rename(path, &bak) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(JsonFileError::io(path, "rename", source));
-            }
-            _ => {}
-        }
-        faults::pass(Point::JsonMoved);
-        rename(&new, path).map_err(|source| JsonFileError::io(&new, "rename", source))?;
-        faults::pass(Point::JsonRenamed);
-        sync_dir(dir)
+        replace(path, &bytes, Former::Bak)
     }
+}
+
+/// Makes the whole bytes of a damaged file of what is whole in it, if that is worth something.
+type Mend = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// What becomes of the file that is replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Former {
+    Bak,
+    Gone,
 }
 
 /// Why a file was not loaded or saved.
@@ -148,6 +163,16 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Content<T>, JsonFileError> {
     })
 }
 
+/// What `mend` makes of a file, if it can be read then, with its bytes.
+fn mended<T: DeserializeOwned>(
+    path: &Path,
+    mend: Mend,
+) -> Result<Option<(T, Vec<u8>)>, JsonFileError> {
+    let damaged = fs::read(path).map_err(|source| JsonFileError::io(path, "read", source))?;
+    let Some(whole) = mend(&damaged) else { return Ok(None) };
+    Ok(serde_json::from_slice(&whole).ok().map(|value| (value, whole)))
+}
+
 /// Byte offset of a line and column, both from 1.
 fn offset_of(text: &[u8], line: usize, column: usize) -> usize {
     let lines = text.split_inclusive(|byte| *byte == b'\n');
@@ -164,11 +189,49 @@ fn restore(path: &Path, bak: &Path, damage: Option<JsonFileError>) -> Result<(),
     } else {
         tracing::warn!(file = %path.display(), "missing or empty, loading .bak");
     }
-    let new = with_suffix(path, ".tmp");
     let bytes = fs::read(bak).map_err(|source| JsonFileError::io(bak, "read", source))?;
-    write_synced(&new, &bytes).map_err(|source| JsonFileError::io(&new, "write", source))?;
+    replace(path, &bytes, Former::Gone)
+}
+
+/// Puts what is whole of a damaged file in its place. The damaged one is copied aside and not
+/// moved: until the whole one stands there, it says more than `.bak`.
+fn put_mended(path: &Path, whole: &[u8], damage: &JsonFileError) -> Result<(), JsonFileError> {
+    let aside = with_suffix(path, ".damaged");
+    tracing::warn!(
+        file = %path.display(), kept = %aside.display(), %damage,
+        "damaged where entries were added, loading those that are whole"
+    );
+    let damaged = fs::read(path).map_err(|source| JsonFileError::io(path, "read", source))?;
+    write_synced(&aside, &damaged).map_err(|source| JsonFileError::io(&aside, "write", source))?;
+    replace(path, whole, Former::Gone)
+}
+
+/// Replaces a file at once; makes its directory if need be.
+fn replace(path: &Path, bytes: &[u8], former: Former) -> Result<(), JsonFileError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    if !dir.is_dir() {
+        create_durable_directories(dir)
+            .map_err(|source| JsonFileError::io(dir, "create", source))?;
+    }
+    let new = with_suffix(path, ".tmp");
+    write_synced(&new, bytes).map_err(|source| {
+        // On a full disk every byte counts.
+        let _ = remove_file(&new);
+        JsonFileError::io(&new, "write", source)
+    })?;
+    faults::pass(Point::JsonSynced);
+    if former == Former::Bak {
+        match rename(path, &with_suffix(path, ".bak")) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(JsonFileError::io(path, "rename", source));
+            }
+            _ => {}
+        }
+    }
+    faults::pass(Point::JsonMoved);
     rename(&new, path).map_err(|source| JsonFileError::io(&new, "rename", source))?;
-    sync_dir(path.parent().unwrap_or(Path::new(".")))
+    faults::pass(Point::JsonRenamed);
+    sync_dir(dir)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -244,140 +307,4 @@ impl serde_json::ser::Formatter for JavaLayout {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::sync::{Arc, Mutex};
-
-    use serde::Deserialize;
-
-    use super::*;
-    use crate::faults::{Action, Faults};
-
-    #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Offsets {
-        data_version: BTreeMap<String, i64>,
-        group_topic_map: BTreeMap<String, Vec<String>>,
-        offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
-    }
-
-    const JAVA: &str = "{\n\t\"dataVersion\":{\n\t\t\"counter\":3\n\t},\n\t\"groupTopicMap\":{\n\
-        \t\t\"GroupB\":[\"TopicA\"]\n\t},\n\t\"offsetTable\":{\n\t\t\"TopicA@GroupB\":{0:5,1:6\n\
-        \t\t}\n\t}\n}";
-
-    fn offsets(first: i64) -> Offsets {
-        Offsets {
-            data_version: BTreeMap::from([("counter".into(), 3)]),
-            group_topic_map: BTreeMap::from([("GroupB".into(), vec!["TopicA".into()])]),
-            offset_table: BTreeMap::from([(
-                "TopicA@GroupB".into(),
-                BTreeMap::from([(0, first), (1, 6)]),
-            )]),
-        }
-    }
-
-    struct Dir(tempfile::TempDir);
-
-    impl Dir {
-        fn new() -> Dir {
-            Dir(tempfile::tempdir().unwrap())
-        }
-        fn path(&self) -> PathBuf {
-            self.0.path().join("config/offsets.json")
-        }
-        fn write(&self, suffix: &str, text: &str) {
-            fs::create_dir_all(self.0.path().join("config")).unwrap();
-            fs::write(with_suffix(&self.path(), suffix), text).unwrap();
-        }
-        fn text(&self, suffix: &str) -> Option<String> {
-            fs::read_to_string(with_suffix(&self.path(), suffix)).ok()
-        }
-        fn load(&self) -> Result<Option<Offsets>, JsonFileError> {
-            JsonFile::load(&self.path())
-        }
-    }
-
-    #[test]
-    fn reads_what_java_writes_and_writes_it_the_same_but_for_quoted_keys() {
-        let dir = Dir::new();
-        dir.write("", JAVA);
-        assert_eq!(dir.load().unwrap(), Some(offsets(5)));
-        JsonFile::save(&dir.path(), &offsets(5)).unwrap();
-        let ours = JAVA.replace("{0:5,1:6\n", "{\n\t\t\t\"0\":5,\n\t\t\t\"1\":6\n");
-        assert_eq!(dir.text("").unwrap(), ours);
-        assert_eq!(dir.text(".bak").unwrap(), JAVA, "the former generation stays");
-        assert_eq!(dir.text(".tmp"), None);
-    }
-
-    #[test]
-    fn the_name_of_a_new_directory_is_on_disk_with_its_first_file() {
-        let dir = Dir::new();
-        let synced = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&synced);
-        let _faults = Faults::observe(dir.0.path(), move |operation| {
-            if matches!(operation.action, Action::SyncDirectory) {
-                seen.lock().unwrap().push(operation.path.to_owned());
-            }
-        });
-        JsonFile::save(&dir.path(), &offsets(5)).unwrap();
-        let config = dir.path().parent().unwrap().to_owned();
-        assert_eq!(*synced.lock().unwrap(), [dir.0.path().to_owned(), config]);
-    }
-
-    #[test]
-    fn nothing_there_is_no_error_and_empty_maps_stay_on_one_line() {
-        let dir = Dir::new();
-        assert_eq!(dir.load().unwrap(), None);
-        JsonFile::save(&dir.path(), &BTreeMap::<String, i32>::new()).unwrap();
-        assert_eq!(dir.text("").unwrap(), "{}");
-    }
-
-    #[test]
-    fn a_missing_or_empty_file_is_replaced_by_the_former_generation() {
-        for text in [None, Some("")] {
-            let dir = Dir::new();
-            dir.write(".bak", JAVA);
-            if let Some(text) = text {
-                dir.write("", text);
-            }
-            assert_eq!(dir.load().unwrap(), Some(offsets(5)));
-            assert_eq!(dir.text("").unwrap(), JAVA);
-            assert_eq!(dir.text(".bak").unwrap(), JAVA);
-        }
-    }
-
-    #[test]
-    fn a_file_cut_anywhere_is_moved_aside_and_never_costs_the_former_generation() {
-        for len in 1..JAVA.len() {
-            let dir = Dir::new();
-            dir.write("", &JAVA[..len]);
-            dir.write(".bak", JAVA);
-            assert_eq!(dir.load().unwrap(), Some(offsets(5)), "cut at {len}");
-            assert_eq!(dir.text(".damaged").unwrap(), JAVA[..len]);
-            JsonFile::save(&dir.path(), &offsets(7)).unwrap();
-            assert_eq!(dir.text(".bak").unwrap(), JAVA, "cut at {len}");
-            assert_eq!(dir.load().unwrap(), Some(offsets(7)));
-        }
-    }
-
-    #[test]
-    fn two_damaged_generations_stop_the_start_and_stay() {
-        let dir = Dir::new();
-        dir.write("", "{\"dataVersion\":{},\n\"oops\"");
-        dir.write(".bak", "{]");
-        let error = dir.load().unwrap_err().to_string();
-        assert!(error.contains("offsets.json.bak at 1: expected JSON"), "{error}");
-        assert_eq!(dir.text(".bak").unwrap(), "{]");
-        assert!(dir.text("").unwrap().contains("oops"));
-    }
-
-    #[test]
-    fn a_damaged_file_without_a_former_generation_stops_the_start() {
-        let dir = Dir::new();
-        dir.write("", "{\"dataVersion\":{},\n\"oops\"");
-        let error = dir.load().unwrap_err().to_string();
-        assert!(error.contains("offsets.json at 2"), "{error}");
-        assert!(!error.contains(".bak"), "{error}");
-        assert_eq!(dir.text(".damaged"), None);
-    }
-}
+mod tests;
