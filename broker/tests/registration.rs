@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::{Bench, PATIENCE, code};
+use futures_util::future::join_all;
 use remoting::net::{Client, ClientOptions};
 use remoting::protocol::body::{Body, TopicRouteData};
 use remoting::protocol::code::{RequestCode, ResponseCode};
-use remoting::protocol::header::GetRouteInfoRequestHeader;
+use remoting::protocol::header::{CreateTopicRequestHeader, GetRouteInfoRequestHeader};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -26,6 +27,45 @@ async fn route(client: &Client, name_server: SocketAddr, topic: &str) -> Option<
         ResponseCode::TopicNotExist => None,
         other => panic!("{other:?}: {:?}", answer.remark()),
     }
+}
+
+#[tokio::test]
+async fn topics_made_together_are_routed_and_on_disk_when_each_is_answered() {
+    let (names, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (name_server, services) = name_server::start(names.path(), 0);
+    let bench = Bench::with(store.path(), &format!("namesrvAddr={name_server}")).await;
+    bench.running.registered(PATIENCE).await;
+    let client = Client::new(ClientOptions::default());
+    let file = store.path().join("config/topics.json");
+    let saved = |topic: &str| {
+        let text = std::fs::read_to_string(&file).unwrap();
+        text.contains(&format!("\"{topic}\":{{"))
+    };
+    let make = async |round: usize, number: usize| {
+        let topic = format!("T{round}-{number}");
+        let header = CreateTopicRequestHeader {
+            topic: topic.clone(),
+            default_topic: "TBW102".to_owned(),
+            read_queue_nums: 2,
+            write_queue_nums: 2,
+            perm: 6,
+            topic_filter_type: "SINGLE_TAG".to_owned(),
+            ..CreateTopicRequestHeader::default()
+        };
+        let answer = bench.call(RequestCode::UpdateAndCreateTopic, &header, &[]).await;
+        assert_eq!(code(&answer), ResponseCode::Success);
+        assert!(saved(&topic), "{topic}");
+        assert!(route(&client, name_server, &topic).await.is_some(), "{topic}");
+    };
+    for round in 0..20 {
+        join_all((0..20).map(|number| make(round, number))).await;
+    }
+    assert!(std::fs::read_to_string(&file).unwrap().contains("\n,\"T"), "none was added in place");
+    bench.stop().await;
+    assert!((0..400).all(|topic| saved(&format!("T{}-{}", topic / 20, topic % 20))));
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("  "), "room is left");
+    client.close();
+    services.stop(PATIENCE).await;
 }
 
 #[tokio::test]
