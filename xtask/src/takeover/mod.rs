@@ -30,6 +30,7 @@ mod saved;
 mod segments;
 pub mod site;
 mod snapshot;
+mod topics;
 mod transactions;
 
 use generated::Tally;

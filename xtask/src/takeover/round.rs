@@ -20,6 +20,7 @@ use super::release::Release;
 use super::segments::Segments;
 use super::site::{End, NameServer, Site, Special};
 use super::snapshot::Snapshot;
+use super::topics::Topics;
 use super::transactions::Transactions;
 use super::{consumers, saved};
 use crate::compat::Servers;
@@ -59,6 +60,7 @@ pub struct Round<'a> {
     transactions: Transactions,
     pops: Pops,
     lights: Lights,
+    topics: Topics,
     /// Records before this place may have lost their keys.
     indexed_from: i64,
 }
@@ -91,6 +93,7 @@ impl<'a> Round<'a> {
             transactions: Transactions::default(),
             pops,
             lights: Lights::default(),
+            topics: Topics::default(),
             indexed_from: 0,
         })
     }
@@ -181,6 +184,7 @@ impl<'a> Round<'a> {
             self.await_saved(timers, due_ms, &popped)?;
         }
         self.send_pending(&link, "pending")?;
+        self.runtime.block_on(self.topics.go_on(&link))?;
         Ok(written)
     }
 
@@ -236,7 +240,8 @@ impl<'a> Round<'a> {
             std::mem::take(&mut self.lights),
         );
         let (release, light) = (self.release, self.special.light);
-        let (held, keys, popped, more) = self.runtime.block_on(async {
+        let (held, keys, popped, topics, more) = self.runtime.block_on(async {
+            let topics = self.topics.check(&link).await?;
             await_delivered(&link, &self.delayed).await?;
             let held = Snapshot::take(&link, release).await?;
             held.continues(earlier)?;
@@ -265,14 +270,15 @@ impl<'a> Round<'a> {
                 popped = pops.check(&link).await?;
                 pops.go_on(&link, &self.leg).await?;
             }
-            anyhow::Ok((held, keys, popped, more))
+            anyhow::Ok((held, keys, popped, topics, more))
         })?;
         (self.transactions, self.pops, self.lights) = (transactions, pops, lights);
         self.send_pending(&link, &format!("pending after {}", self.leg))?;
+        self.runtime.block_on(self.topics.go_on(&link))?;
         let (messages, queues) = held.counts();
         println!(
             "{:<32} {messages} messages in {queues} queues, {} delayed ones delivered, {popped} \
-             popped again, {keys} keys, {} offsets; start {:.1} s, leg {:.0} s",
+             popped again, {keys} keys, {} offsets, {topics} topics; start {:.1} s, leg {:.0} s",
             self.leg,
             self.delayed.len() - DELAYED_COUNT,
             held.offsets.len(),
