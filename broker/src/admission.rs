@@ -38,6 +38,11 @@ impl Admission {
         Admission { capacity, unanswered: AtomicUsize::new(0) }
     }
 
+    /// Whether the capacity is so small that sends are counted while they are handled, too.
+    pub(crate) fn is_tiny(&self) -> bool {
+        self.capacity < HANDLED_AT_ONCE_MAX
+    }
+
     /// Sends that wait for the disk.
     pub(crate) fn waiting(&self) -> usize {
         self.unanswered.load(Ordering::Relaxed)
@@ -51,7 +56,7 @@ impl Broker {
             return Err(busy("[REJECTREQUEST]system busy, start flow control for a while"));
         }
         let Admission { capacity, unanswered } = &self.admission;
-        let counted = (*capacity < HANDLED_AT_ONCE_MAX).then(|| self.unanswered());
+        let counted = self.admission.is_tiny().then(|| self.unanswered());
         let others = unanswered.load(Ordering::Relaxed) - usize::from(counted.is_some());
         if others >= *capacity {
             return Err(busy("[OVERLOAD]system busy, start flow control for a while"));

@@ -48,15 +48,16 @@ impl Service for Frontend {
     fn groups(&self, frame: &Frame) -> bool {
         const SENDS: [i32; 2] =
             [RequestCode::SendMessageV2 as i32, RequestCode::SendMessage as i32];
-        // A quota counts each message before it looks at the next.
-        SENDS.contains(&frame.code()) && !self.broker.quotas.on()
+        // A quota and a tiny capacity count each message before they look at the next.
+        let Broker { quotas, admission, .. } = &*self.broker;
+        SENDS.contains(&frame.code()) && !quotas.on() && !admission.is_tiny()
     }
 
-    fn call_group(&self, peer: &Arc<Peer>, frames: &mut Vec<Frame>, answers: &mut Answers<'_>) {
+    fn call_group(&self, frames: &mut Vec<Frame>, answers: &mut Answers<'_>) {
         let measured = frames.iter().map(|frame| self.measure(frame)).collect();
-        let calls = frames.iter().map(|frame| Call { peer, frame }).collect();
+        let call = |(at, frame)| Call { peer: answers.peer(at), frame };
+        let calls = frames.iter().enumerate().map(call).collect();
         send::send_together(&mut Together { frontend: self, calls, measured, answers });
-        frames.clear();
     }
 
     fn closed(&self, peer: &Arc<Peer>) {
@@ -86,7 +87,7 @@ impl<'f> Together<'f, '_> {
         handler: impl FnOnce(&mut Responder<'_>) -> Result<Outcome, Reject>,
     ) {
         let (call, measured) = (self.calls[at], self.measured[at].take());
-        self.answers.give(call.frame.tag(), |out| {
+        self.answers.give(at, |out| {
             let served = handler(out);
             self.frontend.conclude(&call, served, measured, out)
         });

@@ -17,20 +17,20 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
-use smallvec::SmallVec;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
 use super::connections::{Connections, Event};
-use super::held::{Answers, Held, answer_panic};
+use super::gathered::Gathered;
+use super::held::{Held, answer_panic};
 use super::output::Output;
 use super::peer::Wish;
 use super::proxy_protocol::{Preamble, inspect};
 use super::turn::is_shared;
 use super::{Outcome, Peer, Service};
 use crate::protocol::code::ResponseCode;
-use crate::protocol::command::{Frame, FrameError, Responder, ResponseTag, frame_len};
+use crate::protocol::command::{Frame, FrameError, Responder, frame_len};
 
 /// Room for a read when little comes, and the least growth of a frame's buffer.
 const READ_MIN: usize = 1024;
@@ -40,9 +40,6 @@ const READ_MAX: usize = 64 * 1024;
 
 /// An empty read buffer that once was larger than this is given back.
 const KEEP_MAX: usize = 256 * 1024;
-
-/// Requests that are handled together at most.
-const GROUP_MAX: usize = 32;
 
 /// The last version that does not know GO_AWAY (V5_3_1).
 const GO_AWAY_VERSION: i32 = 475;
@@ -59,8 +56,8 @@ pub(super) struct Connection<S: Service + ?Sized> {
     read_size: usize,
     output: Output,
     held: FuturesUnordered<Held>,
-    /// Requests that are handled together with those that follow.
-    group: Vec<Frame>,
+    /// Where requests of this connection wait to be handled together with those of others.
+    gathered: Option<usize>,
     state: State,
     opened: bool,
     /// What waits leaves when this is polled next: others are read before.
@@ -118,7 +115,7 @@ impl<S: Service + ?Sized> Connection<S> {
             read_size: READ_MIN,
             output: Output::default(),
             held: FuturesUnordered::new(),
-            group: Vec::new(),
+            gathered: None,
             state: State::Preamble,
             opened: false,
             yielded: false,
@@ -184,11 +181,14 @@ impl<S: Service + ?Sized> Connection<S> {
             if self.output.pending() <= self.shared.limits.output_budget {
                 self.peer.take_outbox(&mut self.output);
             }
+            if self.lets_others_read() {
+                cx.waker().wake_by_ref();
+                return Ok(());
+            }
+            if self.handle_gathered() {
+                self.poll_held(cx);
+            }
             if self.output.pending() > 0 {
-                if self.lets_others_read() {
-                    cx.waker().wake_by_ref();
-                    return Ok(());
-                }
                 let took = self.output.flush(&mut self.stream, cx).map_err(End::Socket)?;
                 if took {
                     self.peer.moved(false);
@@ -207,10 +207,20 @@ impl<S: Service + ?Sized> Connection<S> {
         }
     }
 
-    /// Whether others on this thread are served before what waits is sent; not twice in a row.
+    /// Whether others on this thread are served before what waits is handled and sent; not twice
+    /// in a row.
     fn lets_others_read(&mut self) -> bool {
-        self.yielded = !self.yielded && is_shared();
+        let waits = self.gathered.is_some() || self.output.pending() > 0;
+        self.yielded = waits && !self.yielded && is_shared();
         self.yielded
+    }
+
+    /// Handles what was gathered with requests of this connection; false if there are none.
+    fn handle_gathered(&mut self) -> bool {
+        let Some(place) = self.gathered.take() else { return false };
+        self.shared.gathered.handle(place, &*self.service, &self.shared);
+        self.peer.take_given(&mut self.output, &mut self.held);
+        true
     }
 
     /// Decodes every complete frame and handles it.
@@ -218,9 +228,7 @@ impl<S: Service + ?Sized> Connection<S> {
         if self.state == State::Preamble && !self.pass_preamble()? {
             return Ok(Served::NeedsBytes);
         }
-        let served = self.serve_frames();
-        self.handle_group();
-        if served? == Served::Blocked {
+        if self.serve_frames()? == Served::Blocked {
             return Ok(Served::Blocked);
         }
         self.peer.set_inside_frame(!self.input.is_empty());
@@ -230,7 +238,7 @@ impl<S: Service + ?Sized> Connection<S> {
         Ok(Served::NeedsBytes)
     }
 
-    /// Handles what came but for the last group.
+    /// Handles what came, but for what is gathered.
     fn serve_frames(&mut self) -> Result<Served, End> {
         while self.state == State::Frames {
             if self.is_over_limit() {
@@ -241,20 +249,16 @@ impl<S: Service + ?Sized> Connection<S> {
                 _ => break,
             };
             let frame = Frame::decode(self.input.split_to(len)).map_err(End::Frame)?;
-            if frame.is_response() || !self.service.groups(&frame) {
-                self.handle_group();
-                self.handle(frame);
+            let draining = self.shared.draining.load(Ordering::Relaxed);
+            if !frame.is_response() && !draining && self.service.groups(&frame) {
+                let place = *self.gathered.get_or_insert_with(Gathered::place);
+                if self.shared.gathered.add(place, &self.peer, frame) {
+                    self.handle_gathered();
+                }
                 continue;
             }
-            let last = !matches!(frame_len(&self.input), Ok(Some(len)) if len <= self.input.len());
-            if self.group.is_empty() && last || self.shared.draining.load(Ordering::Relaxed) {
-                self.handle(frame);
-                continue;
-            }
-            self.group.push(frame);
-            if last || self.group.len() == GROUP_MAX {
-                self.handle_group();
-            }
+            self.handle_gathered();
+            self.handle(frame);
         }
         Ok(Served::NeedsBytes)
     }
@@ -325,31 +329,6 @@ impl<S: Service + ?Sized> Connection<S> {
         }
     }
 
-    fn handle_group(&mut self) {
-        if self.group.len() < 2 {
-            if let Some(frame) = self.group.pop() {
-                self.handle(frame);
-            }
-            return;
-        }
-        let tags: SmallVec<[ResponseTag; GROUP_MAX]> = self.group.iter().map(Frame::tag).collect();
-        let out = self.output.buffer();
-        let start = out.len();
-        let (service, peer, frames) = (&self.service, &self.peer, &mut self.group);
-        let mut answers = Answers { out, held: &mut self.held };
-        let called =
-            catch_unwind(AssertUnwindSafe(|| service.call_group(peer, frames, &mut answers)));
-        if let Err(panic) = called {
-            self.shared.count(Event::Panic);
-            let out = self.output.buffer();
-            out.truncate(start);
-            for tag in tags {
-                answer_panic(&mut Responder::new(tag, out), &*panic);
-            }
-        }
-        self.group.clear();
-    }
-
     fn poll_held(&mut self, cx: &mut Context<'_>) {
         while !self.held.is_empty() {
             match Pin::new(&mut self.held).poll_next(cx) {
@@ -409,6 +388,7 @@ impl<S: Service + ?Sized> Connection<S> {
             self.forget_input();
         }
         self.output.tidy();
+        self.peer.tidy();
     }
 
     fn forget_input(&mut self) {
@@ -418,6 +398,7 @@ impl<S: Service + ?Sized> Connection<S> {
 
     /// Sends what the socket takes at once; the rest is lost with the connection.
     fn last_write(&mut self, cx: &mut Context<'_>, end: End) -> End {
+        self.handle_gathered();
         if !matches!(end, End::Socket(_)) {
             // An error here changes nothing: the connection ends.
             let _ = self.output.flush(&mut self.stream, cx);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Peer;
+use super::gathered::Gathered;
 use super::peer::Wish;
 
 /// What a connection may take.
@@ -83,6 +84,7 @@ pub(super) struct Counters {
 pub(super) struct Connections {
     pub limits: Limits,
     pub draining: AtomicBool,
+    pub gathered: Gathered,
     peers: Mutex<HashMap<u64, Arc<Peer>>>,
     counters: Counters,
 }
@@ -100,6 +102,7 @@ impl Connections {
         Self {
             limits,
             draining: AtomicBool::new(false),
+            gathered: Gathered::default(),
             peers: Mutex::default(),
             counters: Counters::default(),
         }

@@ -7,10 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use futures_util::stream::FuturesUnordered;
 use tracing::error;
 
-use super::Outcome;
 use crate::protocol::code::ResponseCode;
 use crate::protocol::command::{Responder, ResponseTag};
 
@@ -24,22 +22,6 @@ pub(super) struct Held {
 pub(super) struct Answer {
     pub bytes: BytesMut,
     pub panicked: bool,
-}
-
-/// Where the answers to requests that came together go.
-pub struct Answers<'c> {
-    pub(super) out: &'c mut BytesMut,
-    pub(super) held: &'c mut FuturesUnordered<Held>,
-}
-
-impl Answers<'_> {
-    /// Answers the request of `tag`, or holds it.
-    pub fn give(&mut self, tag: ResponseTag, handler: impl FnOnce(&mut Responder<'_>) -> Outcome) {
-        match handler(&mut Responder::new(tag, self.out)) {
-            Outcome::Done => {}
-            Outcome::Later(answer) => self.held.push(Held { tag, answer }),
-        }
-    }
 }
 
 impl Future for Held {

@@ -13,6 +13,7 @@
 mod client;
 mod connection;
 mod connections;
+mod gathered;
 mod held;
 mod name_servers;
 mod output;
@@ -24,7 +25,7 @@ mod turn;
 
 pub use client::{Client, ClientOptions};
 pub use connections::{Counts, Limits};
-pub use held::Answers;
+pub use gathered::Answers;
 pub use name_servers::NameServers;
 pub use peer::{CallError, Peer};
 pub use server::{Server, ServerConfig};

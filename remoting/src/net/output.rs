@@ -1,6 +1,7 @@
 //! The answers a connection has yet to send: one buffer, used again and again.
 
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -38,6 +39,16 @@ impl Output {
             self.sent = 0;
         } else {
             self.bytes.extend_from_slice(&frames);
+        }
+    }
+
+    /// Moves encoded frames behind those that wait; `frames` keeps a buffer.
+    pub fn append_all(&mut self, frames: &mut BytesMut) {
+        if self.bytes.is_empty() {
+            mem::swap(&mut self.bytes, frames);
+        } else {
+            self.bytes.extend_from_slice(frames);
+            frames.clear();
         }
     }
 

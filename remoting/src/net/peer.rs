@@ -11,9 +11,12 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::stream::FuturesUnordered;
 use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
+use super::held::Held;
+use super::output::Output;
 use crate::protocol::command::{Frame, RequestHead, encode_request};
 use crate::protocol::header::EncodeHeader;
 
@@ -95,7 +98,15 @@ struct Calls {
     closed: bool,
     next_opaque: i32,
     outbox: BytesMut,
+    given: Given,
     waiting: HashMap<i32, oneshot::Sender<Frame>>,
+}
+
+/// What became of requests that were handled together with those of others.
+#[derive(Default)]
+struct Given {
+    bytes: BytesMut,
+    held: Vec<Held>,
 }
 
 impl std::fmt::Debug for Peer {
@@ -243,8 +254,32 @@ impl Peer {
         }
     }
 
+    /// Notes what became of a request that was gathered.
+    pub(super) fn give(&self, answer: &[u8], held: Option<Held>) {
+        let mut calls = self.calls();
+        if !calls.closed {
+            calls.given.bytes.extend_from_slice(answer);
+            calls.given.held.extend(held);
+        }
+    }
+
+    /// Moves what became of them behind what waits.
+    pub(super) fn take_given(&self, output: &mut Output, held: &mut FuturesUnordered<Held>) {
+        let mut calls = self.calls();
+        output.append_all(&mut calls.given.bytes);
+        held.extend(calls.given.held.drain(..));
+    }
+
+    /// Gives the memory back while nothing waits.
+    pub(super) fn tidy(&self) {
+        let mut calls = self.calls();
+        if calls.given.bytes.is_empty() && calls.given.held.is_empty() {
+            calls.given = Given::default();
+        }
+    }
+
     /// Moves the outbox behind `output`.
-    pub(super) fn take_outbox(&self, output: &mut super::output::Output) {
+    pub(super) fn take_outbox(&self, output: &mut Output) {
         let mut calls = self.calls();
         if !calls.outbox.is_empty() {
             output.append(std::mem::take(&mut calls.outbox));
@@ -310,6 +345,7 @@ impl Peer {
         let mut calls = self.calls();
         calls.closed = true;
         calls.outbox = BytesMut::new();
+        calls.given = Given::default();
         calls.waiting = HashMap::new();
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::Peer;
-use super::held::Answers;
+use super::gathered::Answers;
 use crate::protocol::code::ResponseCode;
 use crate::protocol::command::{Frame, Responder};
 
@@ -24,11 +24,13 @@ pub trait Service: Send + Sync + 'static {
         false
     }
 
-    /// Handles requests that came together, on the task of their connection; only such as
-    /// [`Service::groups`] says yes to. A panic becomes an answer with code 1 to each.
-    fn call_group(&self, peer: &Arc<Peer>, frames: &mut Vec<Frame>, answers: &mut Answers<'_>) {
-        for frame in frames.drain(..) {
-            answers.give(frame.tag(), |out| self.call(peer, frame, out));
+    /// Handles requests that came together, of one or several connections; only such as
+    /// [`Service::groups`] says yes to. A panic becomes an answer with code 1 to those that have
+    /// none.
+    fn call_group(&self, frames: &mut Vec<Frame>, answers: &mut Answers<'_>) {
+        for (at, frame) in frames.drain(..).enumerate() {
+            let peer = answers.peer(at);
+            answers.give(at, |out| self.call(peer, frame, out));
         }
     }
 

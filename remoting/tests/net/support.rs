@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use remoting::net::{Limits, Outcome, Peer, Server, ServerConfig, Service};
+use remoting::net::{Answers, Limits, Outcome, Peer, Server, ServerConfig, Service};
 use remoting::protocol::command::{Frame, FrameWriter, Head, Responder, frame_len};
 use remoting::protocol::header::NoHeader;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,6 +33,8 @@ pub const FILL: i32 = 1007;
 pub const WHO: i32 = 1008;
 /// Answers nothing, ever.
 pub const NEVER: i32 = 1009;
+/// Answers with the body, together with others.
+pub const TOGETHER: i32 = 1011;
 /// Closes the connection from inside.
 pub const CLOSE: i32 = 1010;
 
@@ -44,6 +46,8 @@ pub struct Probe {
     pub opened: AtomicUsize,
     pub closed: AtomicUsize,
     held: Mutex<HashMap<Vec<u8>, oneshot::Sender<()>>>,
+    /// The most requests that were handled together.
+    pub group_max: AtomicUsize,
     /// Is called with every request.
     pub watch: Mutex<Option<Box<dyn FnMut() + Send>>>,
 }
@@ -73,7 +77,8 @@ impl Service for Probe {
             bytes
         };
         match frame.code() {
-            ECHO => out.ok_body(frame.body()),
+            TOGETHER if frame.body() == b"panic" => panic!("together"),
+            ECHO | TOGETHER => out.ok_body(frame.body()),
             HOLD => {
                 let (sender, released) = oneshot::channel();
                 self.held.lock().expect("held").insert(body.clone(), sender);
@@ -108,6 +113,18 @@ impl Service for Probe {
             other => out.error(3, &format!("no {other}")),
         }
         Outcome::Done
+    }
+
+    fn groups(&self, frame: &Frame) -> bool {
+        frame.code() == TOGETHER
+    }
+
+    fn call_group(&self, frames: &mut Vec<Frame>, answers: &mut Answers<'_>) {
+        self.group_max.fetch_max(frames.len(), Ordering::SeqCst);
+        for (at, frame) in frames.drain(..).enumerate() {
+            let peer = answers.peer(at);
+            answers.give(at, |out| self.call(peer, frame, out));
+        }
     }
 
     fn opened(&self, _peer: &Arc<Peer>) {

@@ -14,6 +14,7 @@ use remoting::protocol::code::RequestCode;
 use remoting::protocol::command::{FRAME_SIZE_MAX, Frame, RequestHead, encode_request};
 use remoting::protocol::header::{SendMessageRequestHeader, Short};
 
+use super::{FREE, SERVER_CORE};
 use crate::compat::{self, Process, Role, Servers};
 use crate::workspace;
 
@@ -74,8 +75,8 @@ impl Server<'_> {
         let home = home.join(self.name());
         fs::create_dir_all(home.join("conf"))?;
         match self {
-            Self::Floor(folder) => floor(folder, &home, set == "sync"),
-            Self::Ours(_) | Self::Java(_) if set == "routes" => self.name_server(&home),
+            Self::Floor(folder) => floor(folder, &home, set),
+            Self::Ours(_) | Self::Java(_) if set == "routes" => self.name_server(&home, set),
             Self::Ours(_) | Self::Java(_) => self.broker(&home, set),
         }
     }
@@ -104,15 +105,20 @@ impl Server<'_> {
         argv.into_iter().map(str::to_owned).collect()
     }
 
-    fn spawn(self, role: Role, home: &Path, config: &Path, log: &Path) -> Result<Process> {
+    fn spawn(self, role: Role, home: &Path, set: &str, config: &Path) -> Result<Process> {
         let env = [("ROCKETMQ_HOME", text(home))];
-        Process::start(&self.argv(role, home, config), &env, log, false)
+        let mut argv = self.argv(role, home, config);
+        // Java is confined once it has started: it compiles meanwhile.
+        if !matches!(self, Self::Java(_)) {
+            argv = confined(set, argv);
+        }
+        Process::start(&argv, &env, &log_of(config), false)
     }
 
     /// A broker with a name server of its own.
     fn broker(self, home: &Path, set: &str) -> Result<Candidate> {
         let name = self.name();
-        let name_server = self.name_server(home)?;
+        let name_server = self.name_server(home, set)?;
         let port = compat::free_port()?;
         let sync = set == "sync";
         let store = home.join("store");
@@ -136,16 +142,15 @@ impl Server<'_> {
         }
         let config = compat::write_config(home, "broker", &settings)?;
         let address = compat::loopback(port);
-        let log = home.join("broker.out");
         let begun = Instant::now();
-        let mut process = self.spawn(Role::Broker, home, &config, &log)?;
-        await_server(name, &mut process, &log, || stores(address))?;
+        let mut process = self.spawn(Role::Broker, home, set, &config)?;
+        await_server(name, &mut process, &log_of(&config), || stores(address))?;
         let (address, took) = (address.to_string(), begun.elapsed());
         let _name_server = Some(name_server.process);
         Ok(Candidate { name, address, took, store, process, _name_server })
     }
 
-    fn name_server(self, home: &Path) -> Result<Candidate> {
+    fn name_server(self, home: &Path, set: &str) -> Result<Candidate> {
         let address = compat::loopback(compat::free_port()?);
         let settings = [
             ("listenPort", address.port().to_string()),
@@ -153,23 +158,38 @@ impl Server<'_> {
             ("configStorePath", text(&home.join("namesrv.properties"))),
         ];
         let config = compat::write_config(home, "namesrv", &settings)?;
-        let log = home.join("namesrv.out");
         let begun = Instant::now();
-        let mut process = self.spawn(Role::NameServer, home, &config, &log)?;
-        await_server(self.name(), &mut process, &log, || TcpStream::connect(address).is_ok())?;
+        let mut process = self.spawn(Role::NameServer, home, set, &config)?;
+        let serves = || TcpStream::connect(address).is_ok();
+        await_server(self.name(), &mut process, &log_of(&config), serves)?;
         let (name, address, took) = (self.name(), address.to_string(), begun.elapsed());
         let store = home.to_owned();
         Ok(Candidate { name, address, took, store, process, _name_server: None })
     }
 }
 
-fn floor(folder: &Path, home: &Path, sync: bool) -> Result<Candidate> {
+/// The command line of a server that sees the core that it gets, and no other.
+fn confined(set: &str, argv: Vec<String>) -> Vec<String> {
+    match set == FREE || set == "start" {
+        true => argv,
+        false => {
+            ["taskset", "-c", SERVER_CORE].map(str::to_owned).into_iter().chain(argv).collect()
+        }
+    }
+}
+
+/// Where a server writes what it has to say.
+fn log_of(config: &Path) -> PathBuf {
+    config.with_extension("out")
+}
+
+fn floor(folder: &Path, home: &Path, set: &str) -> Result<Candidate> {
     let mut argv = vec![text(&folder.join("mqbench")), "floor".to_owned()];
     argv.extend(["--listen", "127.0.0.1:0", "--file"].map(str::to_owned));
     argv.push(text(&home.join("floor.log")));
-    argv.extend(sync.then(|| "--sync".to_owned()));
+    argv.extend((set == "sync").then(|| "--sync".to_owned()));
     let begun = Instant::now();
-    let mut process = Process::start(&argv, &[], &home.join("floor.out"), true)?;
+    let mut process = Process::start(&confined(set, argv), &[], &home.join("floor.out"), true)?;
     let mut ready = String::new();
     let output = process.child.stdout.take().context("no standard output")?;
     BufReader::new(output).read_line(&mut ready)?;
