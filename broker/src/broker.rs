@@ -456,8 +456,8 @@ fn start_transactions(broker: &Arc<Broker>, services: &mut Services) {
 /// Writes the topics at once after one was created or changed; those that come meanwhile wait for
 /// the next round, together.
 ///
-/// A save that takes long, as that of a large table for a topic that changed does, is followed by
-/// a pause.
+/// A whole file that took long, as that of a large table for a topic that changed does, is followed
+/// by a pause, unless it has room now: the next save adds to it.
 async fn save_topics(
     topics: Arc<Topics>,
     mut changes: tokio::sync::watch::Receiver<u64>,
@@ -473,13 +473,16 @@ async fn save_topics(
         }
         let begun = Instant::now();
         let saving = Arc::clone(&topics);
-        let saved = tokio::task::spawn_blocking(move || saving.save()).await;
-        let mut pause = begun.elapsed().saturating_sub(LONG).min(PAUSE_MAX);
-        if !matches!(saved, Ok(Ok(()))) {
-            error!(?saved, "topics not saved, trying again");
-            changes.mark_changed();
-            pause = PAUSE_MAX;
-        }
+        let save = move || saving.save().map(|()| saving.has_room());
+        let pause = match tokio::task::spawn_blocking(save).await {
+            Ok(Ok(true)) => continue,
+            Ok(Ok(false)) => begun.elapsed().saturating_sub(LONG).min(PAUSE_MAX),
+            failed => {
+                error!(?failed, "topics not saved, trying again");
+                changes.mark_changed();
+                PAUSE_MAX
+            }
+        };
         if stop.pause(pause).await {
             return;
         }

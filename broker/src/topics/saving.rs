@@ -25,6 +25,11 @@ impl Topics {
         self.save_to(&mut self.file_lock())
     }
 
+    /// Whether the next save of new topics only adds them to the file.
+    pub(crate) fn has_room(&self) -> bool {
+        self.file_lock().has_room()
+    }
+
     /// Writes what changed, and the file as a whole if topics were added to it: at a clean stop.
     ///
     /// # Errors
