@@ -82,11 +82,6 @@ impl Filter {
         }
     }
 
-    /// Whether the records themselves have to be looked at.
-    pub(crate) fn reads_records(&self) -> bool {
-        !matches!(self, Filter::Tags(_))
-    }
-
     /// Whether a message with these raw properties passes.
     pub(crate) fn matches_properties(&self, properties: &str) -> bool {
         match self {
@@ -113,6 +108,19 @@ impl Broker {
             Filter::Sql(_) | Filter::Retried(_) => {
                 let wanted = |properties: &str| filter.matches_properties(properties);
                 self.store.get_matching(request, &|_| true, &wanted)
+            }
+        }
+    }
+
+    /// The same, without waiting for the log's disk: `None` if it would have to.
+    pub(crate) fn get_at_once(&self, request: &GetRequest<'_>, filter: &Filter) -> Option<Got> {
+        match filter {
+            Filter::Tags(tags) => {
+                self.store.get_at_once(request, &|tags_code| tags.matches(tags_code))
+            }
+            Filter::Sql(_) | Filter::Retried(_) => {
+                let wanted = |properties: &str| filter.matches_properties(properties);
+                self.store.get_matching_at_once(request, &|_| true, &wanted)
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Pulling: requests 11 and 361.
 //!
-//! A pull that finds messages is answered on the connection's thread, the records copied from the
-//! mapped log behind the header. One that finds nothing and may be held subscribes to arrivals,
-//! looks once more, and only then leaves a wait behind; when woken, or at its deadline, it looks
-//! again and answers whatever it finds.
+//! A pull that finds messages in memory is answered on the connection's thread, the records copied
+//! from the mapped log behind the header; one whose messages have to come from the disk first is
+//! answered by another thread. One that finds nothing and may be held subscribes to arrivals, looks
+//! once more, and only then leaves a wait behind; when woken, or at its deadline, it looks again
+//! and answers whatever it finds.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use bytes::BytesMut;
 use remoting::net::Outcome;
 use remoting::protocol::body::{ConsumeType, MASTER_ID};
 use remoting::protocol::code::ResponseCode;
-use remoting::protocol::command::Responder;
+use remoting::protocol::command::{Responder, ResponseTag};
 use remoting::protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
 use runtime::clock::now_ms;
 use smallvec::SmallVec;
@@ -93,12 +94,12 @@ fn pull(
     {
         return slow_down(broker, place, ask, out);
     }
-    if ask.filter.reads_records() && is_old(broker, topic, &ask) {
+    let Some(found) = look_at_once(broker, place, &ask) else {
         return Ok(look_on_disk(broker, place, ask, Duration::ZERO, out));
-    }
-    let found = look(broker, group, topic, &ask);
+    };
     if found.code != ResponseCode::PullNotFound || header.sys_flag & SUSPEND == 0 {
-        return Ok(answer(broker, group, ask, found, out));
+        write(&ask, &found, out);
+        return Ok(Outcome::Done);
     }
     Ok(hold(broker, header, ask, found, out))
 }
@@ -142,20 +143,26 @@ fn look_on_disk(
     let (broker, tag) = (Arc::clone(broker), out.tag());
     Outcome::Later(Box::pin(async move {
         tokio::time::sleep(pause).await;
-        let _turn = broker.cold_reads.turn(&group).await;
-        let worker = Arc::clone(&broker);
-        on_disk(move || {
-            let mut bytes = BytesMut::new();
-            let found = look(&worker, &group, &topic, &ask);
-            write(&ask, &found, &mut Responder::new(tag, &mut bytes));
-            bytes
-        })
-        .await
+        answer_from_disk(broker, group, topic, ask, tag).await
     }))
 }
 
-/// Encodes an answer where waiting for the disk holds nobody up.
-async fn on_disk(work: impl FnOnce() -> BytesMut + Send + 'static) -> BytesMut {
+/// Looks, and encodes the answer, where waiting for the disk holds nobody up.
+async fn answer_from_disk(
+    broker: Arc<Broker>,
+    group: String,
+    topic: String,
+    ask: Ask,
+    tag: ResponseTag,
+) -> BytesMut {
+    let turn = Arc::clone(&broker);
+    let _turn = turn.cold_reads.turn(&group).await;
+    let work = move || {
+        let mut bytes = BytesMut::new();
+        let found = look(&broker, Place { group: &group, topic: &topic }, &ask);
+        write(&ask, &found, &mut Responder::new(tag, &mut bytes));
+        bytes
+    };
     match tokio::task::spawn_blocking(work).await {
         Ok(bytes) => bytes,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -172,6 +179,18 @@ struct Ask {
     group_sys_flag: i32,
     /// The broker to read from next, while the group keeps up and when it does not.
     next_broker: [i64; 2],
+}
+
+impl Ask {
+    fn request<'a>(&self, topic: &'a str) -> GetRequest<'a> {
+        GetRequest {
+            topic,
+            queue_id: self.queue_id,
+            queue_offset: self.queue_offset,
+            count_max: self.count_max,
+            bytes_max: i32::MAX,
+        }
+    }
 }
 
 /// Java's checks of a pull, in its order.
@@ -329,32 +348,42 @@ struct Found {
     remark: &'static str,
 }
 
-fn look(broker: &Broker, group: &str, topic: &str, ask: &Ask) -> Found {
-    let Ask { queue_id, queue_offset, count_max, filter, .. } = ask;
-    if let Some(offset) = broker.offsets.take_reset(group, topic, *queue_id) {
-        return moved_by_reset(broker, topic, *queue_id, offset);
+/// Looks into the queue, and waits for the disk where that has to be.
+fn look(broker: &Broker, place: Place<'_>, ask: &Ask) -> Found {
+    moved_by_reset(broker, place, ask).unwrap_or_else(|| {
+        let begun = Instant::now();
+        let got = broker.get(&ask.request(place.topic), &ask.filter);
+        note(broker, place, ask, got, begun.elapsed())
+    })
+}
+
+/// Looks into the queue; `None` if the disk would have to be waited for.
+fn look_at_once(broker: &Broker, place: Place<'_>, ask: &Ask) -> Option<Found> {
+    if let Some(moved) = moved_by_reset(broker, place, ask) {
+        return Some(moved);
     }
-    let request = GetRequest {
-        topic,
-        queue_id: *queue_id,
-        queue_offset: *queue_offset,
-        count_max: *count_max,
-        bytes_max: i32::MAX,
-    };
     let begun = Instant::now();
-    let got = broker.get(&request, filter);
+    let got = broker.get_at_once(&ask.request(place.topic), &ask.filter)?;
+    Some(note(broker, place, ask, got, begun.elapsed()))
+}
+
+/// Notes what a group got, and after how long.
+fn note(broker: &Broker, place: Place<'_>, ask: &Ask, got: Got, took: Duration) -> Found {
+    let Place { group, topic } = place;
     if got.from_disk {
         broker.cold_reads.note(group, got.bytes, now_ms());
     }
-    let code = code_of(got.status, *queue_offset);
-    broker.count_got(group, (topic, topic), Way::Pull, &got, begun.elapsed());
-    broker.offsets.commit_pull(group, topic, *queue_id, got.next_offset);
+    let code = code_of(got.status, ask.queue_offset);
+    broker.count_got(group, (topic, topic), Way::Pull, &got, took);
+    broker.offsets.commit_pull(group, topic, ask.queue_id, got.next_offset);
     let remark = name_of(got.status);
     Found { got, code, remark }
 }
 
 /// What a pull finds after an administrator has reset the queue.
-fn moved_by_reset(broker: &Broker, topic: &str, queue_id: i32, offset: i64) -> Found {
+fn moved_by_reset(broker: &Broker, place: Place<'_>, ask: &Ask) -> Option<Found> {
+    let (topic, queue_id) = (place.topic, ask.queue_id);
+    let offset = broker.offsets.take_reset(place.group, topic, queue_id)?;
     let got = Got {
         status: GetStatus::NoMatchedMessage,
         next_offset: offset,
@@ -365,7 +394,7 @@ fn moved_by_reset(broker: &Broker, topic: &str, queue_id: i32, offset: i64) -> F
         bytes: 0,
         from_disk: false,
     };
-    Found { got, code: ResponseCode::PullOffsetMoved, remark: "OFFSET_RESET" }
+    Some(Found { got, code: ResponseCode::PullOffsetMoved, remark: "OFFSET_RESET" })
 }
 
 fn code_of(status: GetStatus, queue_offset: i64) -> ResponseCode {
@@ -398,30 +427,6 @@ fn name_of(status: GetStatus) -> &'static str {
         GetStatus::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
         GetStatus::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
     }
-}
-
-/// Answers here, or on another thread when the records have to come from the disk first.
-fn answer(
-    broker: &Arc<Broker>,
-    group: &str,
-    ask: Ask,
-    found: Found,
-    out: &mut Responder<'_>,
-) -> Outcome {
-    if !found.got.from_disk || found.got.slices.is_empty() {
-        write(&ask, &found, out);
-        return Outcome::Done;
-    }
-    let (broker, group, tag) = (Arc::clone(broker), group.to_owned(), out.tag());
-    Outcome::Later(Box::pin(async move {
-        let _turn = broker.cold_reads.turn(&group).await;
-        on_disk(move || {
-            let mut bytes = BytesMut::new();
-            write(&ask, &found, &mut Responder::new(tag, &mut bytes));
-            bytes
-        })
-        .await
-    }))
 }
 
 fn write(ask: &Ask, found: &Found, out: &mut Responder<'_>) {
@@ -468,22 +473,30 @@ fn hold(
     let patience = together(now_ms(), millis).min(HOLD_MAX);
     let waiter = broker.arrivals.subscribe(header.topic, ask.queue_id, ask.filter.clone());
     let Some(waiter) = waiter.filter(|_| !patience.is_zero()) else {
-        return answer(broker, header.consumer_group, ask, found, out);
+        write(&ask, &found, out);
+        return Outcome::Done;
     };
     // An append between the first look and the subscription woke nobody.
-    let found = look(broker, header.consumer_group, header.topic, &ask);
+    let place = Place { group: header.consumer_group, topic: header.topic };
+    let Some(found) = look_at_once(broker, place, &ask) else {
+        return look_on_disk(broker, place, ask, Duration::ZERO, out);
+    };
     if found.code != ResponseCode::PullNotFound {
-        return answer(broker, header.consumer_group, ask, found, out);
+        write(&ask, &found, out);
+        return Outcome::Done;
     }
     out.hold();
-    let (group, topic) = (header.consumer_group.to_owned(), header.topic.to_owned());
+    let (group, topic) = (place.group.to_owned(), place.topic.to_owned());
     let (broker, tag) = (Arc::clone(broker), out.tag());
     Outcome::Later(Box::pin(async move {
         // Woken, out of time, or stopping: the answer is what the queue holds then.
         let _ = tokio::time::timeout(patience, waiter.woken()).await;
         drop(waiter);
+        let place = Place { group: &group, topic: &topic };
+        let Some(found) = look_at_once(&broker, place, &ask) else {
+            return answer_from_disk(broker, group, topic, ask, tag).await;
+        };
         let mut bytes = BytesMut::new();
-        let found = look(&broker, &group, &topic, &ask);
         write(&ask, &found, &mut Responder::new(tag, &mut bytes));
         bytes
     }))

@@ -13,9 +13,11 @@
 
 mod append;
 mod flush;
+mod lately;
 mod paths;
 mod prepare;
 mod read;
+mod read_ahead;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,8 +37,10 @@ use crate::segment::Segment;
 use crate::watermark::{Signal, Watermark};
 use crate::{FlushDiskType, OpenError, StoreConfig};
 use append::{Appender, Locked};
+use lately::LatelyRead;
 use paths::Paths;
 pub(crate) use paths::{load_segments, view_segments};
+use read_ahead::ReadAhead;
 
 /// The files of the log and the positions in them.
 #[derive(Debug)]
@@ -59,6 +63,8 @@ pub struct CommitLog {
     flush_signal: Signal,
     spare: Mutex<Option<Arc<Segment>>>,
     prepare_signal: Signal,
+    read_ahead: ReadAhead,
+    lately_read: LatelyRead,
     closed: AtomicBool,
     poisoned: AtomicBool,
     sync_count: AtomicU64,
@@ -106,6 +112,8 @@ impl CommitLog {
             flush_signal: Signal::default(),
             spare: Mutex::new(None),
             prepare_signal: Signal::default(),
+            read_ahead: ReadAhead::default(),
+            lately_read: LatelyRead::default(),
             closed: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
             sync_count: AtomicU64::new(0),

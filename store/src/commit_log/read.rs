@@ -1,6 +1,7 @@
 //! Reading the log: by position, and record after record.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use remoting::protocol::message::Record;
@@ -9,13 +10,17 @@ use remoting::protocol::message::record::{BLANK_HEAD_LEN, RecordError};
 use super::CommitLog;
 use crate::segment::{LogSlice, Segment};
 
-/// A reader of many records brings so much into memory at a time.
-const LOAD_CHUNK: i64 = 64 << 10;
+/// Old records are brought into memory by chunks of so many bytes, which start at multiples of it.
+pub(super) const CHUNK: i64 = 64 << 10;
 
 /// The part of the log that one request has brought into memory: neighbours of a record need no
 /// call of their own.
 #[derive(Debug, Default)]
-pub struct Loaded(Cell<(i64, i64)>);
+pub struct Loaded {
+    range: Cell<(i64, i64)>,
+    at_once: bool,
+    missed: Cell<bool>,
+}
 
 impl CommitLog {
     /// The file that holds a log position.
@@ -29,7 +34,7 @@ impl CommitLog {
     pub fn slice(&self, position: i64, len: usize, loaded: &Loaded) -> Option<LogSlice> {
         let segment = self.segment_at(position)?;
         let slice = segment.slice((position - segment.base()) as usize, len)?;
-        loaded.load(&segment, position, len).then_some(slice)
+        loaded.load(self, &segment, position, len).then_some(slice)
     }
 
     /// Whether the disk gives the record that starts at a log position, if there is one; behind the
@@ -75,21 +80,63 @@ impl CommitLog {
 }
 
 impl Loaded {
+    /// Of a request that does not wait for the disk.
+    pub fn at_once() -> Loaded {
+        Loaded { at_once: true, ..Loaded::default() }
+    }
+
+    /// Whether the request would have had to wait; what it has found then is not to be used.
+    pub fn missed(&self) -> bool {
+        self.missed.get()
+    }
+
     /// Brings a range and what follows it into memory; false when the disk does not give it.
-    fn load(&self, segment: &Segment, position: i64, len: usize) -> bool {
-        let (from, to) = self.0.get();
+    fn load(&self, log: &CommitLog, segment: &Segment, position: i64, len: usize) -> bool {
+        let (from, to) = self.range.get();
         let end = position + len as i64;
         if from <= position && end <= to {
             return true;
         }
-        let start = (position - segment.base()) as usize;
-        let chunk_end = end.max(position + LOAD_CHUNK).min(segment.end());
-        if segment.load(start, (chunk_end - position) as usize) {
-            self.0.set((position, chunk_end));
+        if segment.is_recent((position - segment.base()) as usize) {
+            self.range.set((position, end.max(position + CHUNK).min(segment.end())));
             return true;
         }
-        // What follows may be what cannot be read.
-        segment.load(start, len)
+        self.load_old(log, segment, position..end)
+    }
+
+    /// The same for what may have to come from the disk.
+    fn load_old(&self, log: &CommitLog, segment: &Segment, wanted: Range<i64>) -> bool {
+        let numbers = wanted.start / CHUNK..(wanted.end - 1) / CHUNK + 1;
+        let chunks =
+            (numbers.start * CHUNK).max(segment.base())..(numbers.end * CHUNK).min(segment.end());
+        if !log.lately_read.all(numbers.clone()) {
+            let place = |range: &Range<i64>| {
+                ((range.start - segment.base()) as usize, (range.end - range.start) as usize)
+            };
+            let resident = |range: &Range<i64>| {
+                let (start, len) = place(range);
+                segment.resident(start, len) == len
+            };
+            let load = |range: &Range<i64>| {
+                let (start, len) = place(range);
+                segment.load(start, len)
+            };
+            let cold = !resident(&chunks);
+            if cold && self.at_once && !resident(&wanted) {
+                self.missed.set(true);
+                return false;
+            }
+            log.read_ahead.note(chunks.clone(), cold);
+            if (cold && self.at_once) || !load(&chunks) {
+                // What is beside it may be what is not there, or cannot be read.
+                return load(&wanted);
+            }
+            log.lately_read.note(numbers);
+        }
+        let (from, to) = self.range.get();
+        let from = if from <= chunks.start && chunks.start <= to { from } else { chunks.start };
+        self.range.set((from, chunks.end));
+        true
     }
 }
 

@@ -212,3 +212,28 @@ fn the_oldest_file_goes_first_and_the_last_one_stays() {
     assert!(log.delete_oldest().unwrap().is_none());
     assert_eq!(slice.as_ref(), [1; 10], "a reader keeps what it holds");
 }
+
+#[test]
+fn who_does_not_wait_for_the_disk_gets_what_is_in_memory_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = StoreConfig { mapped_file_size_commit_log: 1 << 20, ..config(directory.path()) };
+    let path = config.commit_log_paths()[0].join("00000000000000000000");
+    // Nobody has written to the file, so that no memory holds anything of it.
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    drop(Segment::create(&path, 0, config.segment_size()).unwrap());
+    let log = CommitLog::open(&config).unwrap();
+    let chunk = read::CHUNK;
+    let at_once = |position| {
+        let loaded = Loaded::at_once();
+        let found = log.slice(position, 10, &loaded).is_some();
+        assert_eq!(loaded.missed(), !found);
+        found
+    };
+    assert!(!at_once(chunk + 5) && !at_once(2 * chunk));
+    // Waits, for the whole chunk.
+    assert!(log.slice(chunk + 5, 10, &Loaded::default()).is_some());
+    assert!(at_once(chunk) && at_once(2 * chunk - 10));
+    // What is beside it in another chunk may have come with it.
+    assert!(log.slice(9 * chunk - 5, 10, &Loaded::default()).is_some());
+    assert!(at_once(9 * chunk - 5) && at_once(8 * chunk) && at_once(10 * chunk - 10));
+}

@@ -21,7 +21,19 @@ const QUERY_ROUNDS: usize = 3;
 impl MessageStore {
     /// Reads messages of a queue; the filter sees the tags code of each unit.
     pub fn get(&self, request: &GetRequest<'_>, filter: &dyn Fn(i64) -> bool) -> Got {
-        self.get_units(request, &|unit, loaded| filter(self.tags_code(unit, loaded)))
+        let loaded = Loaded::default();
+        self.get_units(request, &loaded, &|unit| filter(self.tags_code(unit, &loaded)))
+    }
+
+    /// The same, without waiting for the log's disk: `None` if it would have to.
+    pub fn get_at_once(
+        &self,
+        request: &GetRequest<'_>,
+        filter: &dyn Fn(i64) -> bool,
+    ) -> Option<Got> {
+        let loaded = Loaded::at_once();
+        let got = self.get_units(request, &loaded, &|unit| filter(self.tags_code(unit, &loaded)));
+        (!loaded.missed()).then_some(got)
     }
 
     /// Reads messages of a queue; `units` sees the tags code of each unit, then `records` the raw
@@ -32,7 +44,29 @@ impl MessageStore {
         units: &dyn Fn(i64) -> bool,
         records: &dyn Fn(&str) -> bool,
     ) -> Got {
-        self.get_units(request, &|unit, loaded| {
+        self.get_matching_loaded(request, &Loaded::default(), units, records)
+    }
+
+    /// The same, without waiting for the log's disk: `None` if it would have to.
+    pub fn get_matching_at_once(
+        &self,
+        request: &GetRequest<'_>,
+        units: &dyn Fn(i64) -> bool,
+        records: &dyn Fn(&str) -> bool,
+    ) -> Option<Got> {
+        let loaded = Loaded::at_once();
+        let got = self.get_matching_loaded(request, &loaded, units, records);
+        (!loaded.missed()).then_some(got)
+    }
+
+    fn get_matching_loaded(
+        &self,
+        request: &GetRequest<'_>,
+        loaded: &Loaded,
+        units: &dyn Fn(i64) -> bool,
+        records: &dyn Fn(&str) -> bool,
+    ) -> Got {
+        self.get_units(request, loaded, &|unit| {
             // A record that is gone meanwhile is found missing when its slice is taken.
             let slice = || self.log.slice(unit.physical_offset, unit.size as usize, loaded);
             units(self.tags_code(unit, loaded))
@@ -52,21 +86,24 @@ impl MessageStore {
         record.map_or(0, |record| DispatchRequest::of(&record, &self.delays).tags_code)
     }
 
-    fn get_units(&self, request: &GetRequest<'_>, filter: &dyn Fn(&Unit, &Loaded) -> bool) -> Got {
-        let loaded = Loaded::default();
+    fn get_units(
+        &self,
+        request: &GetRequest<'_>,
+        loaded: &Loaded,
+        filter: &dyn Fn(&Unit) -> bool,
+    ) -> Got {
         let bounds = || LogBounds { min: self.log.min(), max: self.log.end() };
-        let filter = |unit: &Unit| filter(unit, &loaded);
-        let intact = |queue: &Queue, unit: &Unit| self.intact(queue, unit, &loaded);
+        let intact = |queue: &Queue, unit: &Unit| self.intact(queue, unit, loaded);
         let (queue, scanned) = match self.queues.look_up(request.topic, request.queue_id) {
             Ok(queue) => {
                 let scanned =
-                    scan(queue.as_deref(), request, &self.limits.load(), &bounds, &filter, &intact);
+                    scan(queue.as_deref(), request, &self.limits.load(), &bounds, filter, &intact);
                 (queue, scanned)
             }
             Err(error) => (None, Err(error)),
         };
         match scanned {
-            Ok(scanned) => self.slices(request, &scanned, &loaded),
+            Ok(scanned) => self.slices(request, &scanned, loaded),
             Err(error) => {
                 self.cannot_read(request.topic, request.queue_id, &error);
                 let (min_offset, max_offset) =
@@ -146,6 +183,10 @@ impl MessageStore {
             return true;
         }
         let bytes = self.log.slice(position, unit.size as usize, loaded);
+        if loaded.missed() {
+            // Nothing that is found is used: the scan ends soonest when it is full.
+            return true;
+        }
         let bytes = bytes.as_ref().map_or(&[][..], |slice| slice.as_ref());
         let record = match Record::decode(bytes).and_then(|record| {
             record.verify_crc()?;

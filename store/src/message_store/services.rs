@@ -45,6 +45,8 @@ impl MessageStore {
         let log = Arc::clone(&self.log);
         services.thread("prepare-log", move |stop| log.prepare_until(&stop));
         let log = Arc::clone(&self.log);
+        services.thread("read-ahead", move |stop| log.read_ahead_until(&stop));
+        let log = Arc::clone(&self.log);
         let times = crate::commit_log::FlushTimes::of(&self.config());
         services.thread("flush-log", move |stop| log.flush_until(&stop, times));
         let (store, mut last) = (Arc::clone(self), Instant::now());

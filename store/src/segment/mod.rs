@@ -185,13 +185,17 @@ impl Segment {
         (end <= self.written()).then(|| LogSlice { segment: Arc::clone(self), start, len })
     }
 
+    /// Whether this process wrote what stands from `start` on, and not long ago: it is in memory.
+    pub fn is_recent(&self, start: usize) -> bool {
+        let recent = self.written().saturating_sub(RECENT);
+        start >= recent.max(self.own_from.load(Ordering::Acquire))
+    }
+
     /// Brings a written range into memory; false when the disk does not give it.
     ///
-    /// Touching a mapped page that cannot be read is SIGBUS; this call has an error instead. What
-    /// this process wrote not long ago is in memory anyway.
+    /// Touching a mapped page that cannot be read is SIGBUS; this call has an error instead.
     pub fn load(&self, start: usize, len: usize) -> bool {
-        let recent = self.written().saturating_sub(RECENT);
-        if start >= recent.max(self.own_from.load(Ordering::Acquire)) {
+        if self.is_recent(start) {
             return true;
         }
         let len = len.min(self.size.saturating_sub(start));
@@ -208,6 +212,35 @@ impl Segment {
             error!(%path, offset = start, len, "a part of the log cannot be read");
         }
         !failed
+    }
+
+    /// How many bytes of a range, from its start on, are in memory now; all where the system does
+    /// not tell.
+    #[allow(unsafe_code)]
+    pub fn resident(&self, start: usize, len: usize) -> usize {
+        const PAGES: usize = 64;
+        let page_len = rustix::param::page_size();
+        let end = start.saturating_add(len).min(self.size);
+        let mut at = start - start % page_len;
+        while at < end {
+            let mut pages = [0_u8; PAGES];
+            let asked = (end - at).min(PAGES * page_len);
+            // SAFETY: `at` is the start of a page of the mapping, `at + asked` is within it, and
+            // there is a byte for each page. The call reads no byte of the mapping.
+            let told = unsafe {
+                let address = self.map.as_ptr().add(at).cast_mut().cast();
+                libc::mincore(address, asked, pages.as_mut_ptr())
+            };
+            if told != 0 {
+                break;
+            }
+            let pages = &pages[..asked.div_ceil(page_len)];
+            if let Some(absent) = pages.iter().position(|page| page & 1 == 0) {
+                return (at + absent * page_len).saturating_sub(start);
+            }
+            at += asked;
+        }
+        len
     }
 
     /// Writes behind the written position, without making it readable.

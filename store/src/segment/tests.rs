@@ -25,6 +25,20 @@ fn readers_stop_at_the_written_position() {
 }
 
 #[test]
+fn what_is_in_memory_is_told_from_the_start_of_a_range() {
+    const LEN: usize = 1 << 20;
+    let (directory, segment) = scratch(LEN);
+    let path = segment.path().to_owned();
+    drop(segment);
+    let segment = Segment::open(&path, 4096, LEN, "size").unwrap();
+    assert_eq!(segment.resident(0, LEN), 0, "a hole that nobody has read");
+    assert!(segment.load(0, LEN));
+    assert_eq!(segment.resident(0, LEN), LEN);
+    assert_eq!(segment.resident(5000, 10), 10);
+    drop((segment, directory));
+}
+
+#[test]
 fn a_slice_outlives_its_file() {
     let (_directory, segment) = scratch(4096);
     segment.write(0, b"kept").unwrap();

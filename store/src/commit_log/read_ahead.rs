@@ -1,0 +1,256 @@
+//! Reading ahead of those who read old parts of the log in their order.
+//!
+//! Readers near each other are one stream, whatever queues they read: together they read a part of
+//! the log in about its order. A stream begins where somebody found that the disk must be waited
+//! for. The more of it has been read without leaving much out, the further a thread of its own
+//! fetches what follows, so that the next readers find it in memory. Who jumps around begins
+//! streams that nobody follows, and nothing is fetched ahead of those.
+//!
+//! ```text
+//! begin .......... front .......... ahead .......... front + min(front - begin, AHEAD_MAX)
+//!        read             fetched          to be fetched, in steps
+//! ```
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use runtime::services::Stop;
+
+use super::CommitLog;
+use super::read::CHUNK;
+use crate::watermark::Signal;
+
+/// Streams at a time; the one that was read longest ago makes room for another.
+const STREAMS_MAX: usize = 8;
+/// Bytes that are fetched with one call.
+const STEP: i64 = 512 << 10;
+/// Bytes fetched ahead of the readers of a stream at most.
+const AHEAD_MAX: i64 = 8 << 20;
+/// A reader so far behind the first of a stream still belongs to it.
+const BEHIND_MAX: i64 = 16 << 20;
+/// Of a stream, at least one of so many bytes is read.
+const SPARSE: i64 = 2;
+/// Stands for no end.
+const FOREVER: Duration = Duration::from_secs(86_400);
+
+/// The streams, and what wakes the thread that serves them.
+#[derive(Debug, Default)]
+pub(super) struct ReadAhead {
+    streams: Mutex<Streams>,
+    signal: Signal,
+}
+
+/// What is read where.
+#[derive(Debug, Default)]
+struct Streams {
+    streams: [Stream; STREAMS_MAX],
+    clock: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Stream {
+    /// Where it began, or later: long ago does not count.
+    begin: i64,
+    /// End of what the first of its readers has read.
+    front: i64,
+    /// Bytes read since `begin`.
+    read: i64,
+    /// End of what was fetched.
+    ahead: i64,
+    used: u64,
+}
+
+impl ReadAhead {
+    /// Notes that a range of old data is read, `cold` if it is not in memory.
+    pub(super) fn note(&self, range: Range<i64>, cold: bool) {
+        let wanted = self.streams().note(range, cold);
+        if wanted {
+            self.signal.give();
+            // Where the thread that fetches has this core only, it goes first: a reader that it is
+            // behind of has to wait for the disk.
+            std::thread::yield_now();
+        }
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        // A panic leaves numbers that lead to no worse than useless reads.
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CommitLog {
+    /// Fetches what readers will want, until told to stop.
+    pub fn read_ahead_until(self: &Arc<Self>, stop: &Stop) {
+        let log = Arc::clone(self);
+        stop.on_trigger(move || log.read_ahead.signal.give());
+        while !stop.stopped() {
+            let step = self.read_ahead.streams().step(self.end());
+            match step {
+                Some(range) => self.fetch(range),
+                None => drop(self.read_ahead.signal.take(FOREVER)),
+            }
+        }
+    }
+
+    fn fetch(&self, range: Range<i64>) {
+        let mut at = range.start;
+        while at < range.end {
+            let Some(segment) = self.segment_at(at) else { return };
+            let end = range.end.min(segment.limit());
+            // In order, and not by advice to read it all: so the system takes larger pages, and
+            // reads ahead itself. Where it cannot be read, whoever needs it says what that means.
+            if segment.load((at - segment.base()) as usize, (end - at) as usize) {
+                self.lately_read.note((at + CHUNK - 1) / CHUNK..end / CHUNK);
+            }
+            at = end;
+        }
+    }
+}
+
+impl Streams {
+    /// Notes what is read; true when something is to be fetched.
+    fn note(&mut self, range: Range<i64>, cold: bool) -> bool {
+        self.clock += 1;
+        let clock = self.clock;
+        let of = |stream: &&mut Stream| stream.used > 0 && stream.holds(range.start);
+        if let Some(stream) = self.streams.iter_mut().find(of) {
+            stream.used = clock;
+            stream.go_on(&range);
+            return stream.wanted().is_some();
+        }
+        // What is in memory needs nobody who fetches it.
+        if cold && let Some(oldest) = self.streams.iter_mut().min_by_key(|stream| stream.used) {
+            let (begin, front) = (range.start, range.end);
+            *oldest = Stream { begin, front, read: front - begin, ahead: front, used: clock };
+        }
+        false
+    }
+
+    /// Takes the next range to fetch: of the stream whose readers come nearest to the end of what
+    /// was fetched.
+    fn step(&mut self, log_end: i64) -> Option<Range<i64>> {
+        let wanting = |stream: &&mut Stream| stream.wanted().is_some_and(|it| it.end <= log_end);
+        let streams = self.streams.iter_mut().filter(wanting);
+        let stream = streams.min_by_key(|stream| stream.ahead - stream.front)?;
+        let range = stream.wanted()?;
+        stream.ahead = range.end;
+        Some(range)
+    }
+}
+
+impl Stream {
+    fn holds(&self, position: i64) -> bool {
+        (self.front - BEHIND_MAX..self.ahead + STEP).contains(&position)
+    }
+
+    fn go_on(&mut self, range: &Range<i64>) {
+        self.read += range.end - range.start;
+        self.front = self.front.max(range.end);
+        self.ahead = self.ahead.max(self.front);
+        if self.front - self.begin > 2 * AHEAD_MAX {
+            self.begin = self.front - AHEAD_MAX;
+            self.read /= 2;
+        }
+    }
+
+    /// The next range to fetch.
+    fn wanted(&self) -> Option<Range<i64>> {
+        let passed = self.front - self.begin;
+        let dense = self.read.saturating_mul(SPARSE) >= passed;
+        let end = self.ahead + STEP;
+        (dense && end <= self.front + passed.min(AHEAD_MAX)).then_some(self.ahead..end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG_END: i64 = 1 << 40;
+
+    /// Reads chunks, of which those behind what was fetched are cold; returns what was fetched.
+    fn read(streams: &mut Streams, positions: impl IntoIterator<Item = i64>) -> Vec<Range<i64>> {
+        let mut fetched: Vec<Range<i64>> = Vec::new();
+        for position in positions {
+            let range = position..position + CHUNK;
+            let cold = !fetched.iter().any(|it| it.start <= range.start && range.end <= it.end);
+            if streams.note(range, cold) {
+                fetched.extend(std::iter::from_fn(|| streams.step(LOG_END)));
+            }
+        }
+        fetched
+    }
+
+    #[test]
+    fn who_reads_on_finds_what_follows_fetched() {
+        let begin = 5 << 30;
+        let fetched = read(&mut Streams::default(), (0..1024).map(|at| begin + at * CHUNK));
+        let front = begin + 1024 * CHUNK;
+        assert_eq!(fetched[0].start, begin + STEP, "as much must have been read before");
+        assert!(fetched.windows(2).all(|pair| pair[0].end == pair[1].start), "nothing twice");
+        let ahead = fetched.last().unwrap().end - front;
+        assert!((AHEAD_MAX - STEP..=AHEAD_MAX).contains(&ahead), "{ahead}");
+    }
+
+    #[test]
+    fn readers_of_several_queues_are_one_stream() {
+        // Each passes over what the others read; one is behind.
+        let behind = 200 * CHUNK;
+        let positions = (0..1024).flat_map(|at| [at * CHUNK * 2, at * CHUNK * 2 + CHUNK]);
+        let positions = positions.flat_map(|at| [at, (at - behind).max(0)]);
+        let fetched = read(&mut Streams::default(), positions);
+        assert!(fetched.windows(2).all(|pair| pair[0].end == pair[1].start), "nothing twice");
+        assert!(fetched.last().unwrap().end > 2048 * CHUNK);
+    }
+
+    #[test]
+    fn nothing_is_fetched_ahead_of_who_jumps_around() {
+        let mut place = 1_u64;
+        let positions = std::iter::repeat_with(|| {
+            place = place.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (place >> 26).cast_signed()
+        });
+        assert_eq!(read(&mut Streams::default(), positions.take(10_000)), []);
+    }
+
+    #[test]
+    fn nor_of_who_reads_little_of_the_log() {
+        let positions = (0..1000).map(|at| at * 4 * CHUNK);
+        assert_eq!(read(&mut Streams::default(), positions), []);
+    }
+
+    #[test]
+    fn nor_of_who_reads_what_is_in_memory() {
+        let mut streams = Streams::default();
+        for at in 0..1000 {
+            assert!(!streams.note(at * CHUNK..(at + 1) * CHUNK, false));
+        }
+        assert_eq!(streams.step(LOG_END), None);
+    }
+
+    #[test]
+    fn streams_are_as_few_as_said_and_the_log_ends() {
+        let mut streams = Streams::default();
+        let begin_of = |stream: i64| stream << 32;
+        let many = STREAMS_MAX as i64;
+        for at in 0..1024 {
+            for stream in 0..many {
+                let begin = begin_of(stream) + at * CHUNK;
+                streams.note(begin..begin + CHUNK, true);
+            }
+        }
+        let mut bytes = 0;
+        while let Some(range) = streams.step(LOG_END) {
+            bytes += range.end - range.start;
+        }
+        assert!(bytes <= many * AHEAD_MAX, "{bytes}");
+        assert!(bytes >= many * (AHEAD_MAX - STEP), "{bytes}");
+        let front = begin_of(0) + 1024 * CHUNK;
+        streams.note(front..front + STEP, false);
+        assert_eq!(streams.step(front + AHEAD_MAX / 2), None, "nothing behind the end of the log");
+        streams.note(begin_of(many)..begin_of(many) + CHUNK, true);
+        let begins = streams.streams.map(|stream| stream.begin >> 32);
+        assert!(!begins.contains(&1) && begins.contains(&many), "the oldest made room: {begins:?}");
+    }
+}
