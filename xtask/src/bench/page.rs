@@ -29,8 +29,8 @@ pub fn write(results: &Results, args: &Args) -> String {
          anonymous memory of the server during a row; load is how busy the load generator's\ncore \
          was. Ratios to other rows and to Java in the second table are of the same round, too.\n\n\
          Conditions: {}, {} cores, load {:.2} before; the servers pinned to core 0 (the \
-         floor and ours when they start, Java when it has),\nthe load to core 1, but where both cores \
-         are free; {} s of warm-up and {} s of measurement a row; \
+         floor and ours when they start, Java when it has),\nthe load to core 1, but where \
+         both cores are free; {} s of warm-up and {} s of measurement a row; \
          JSON headers; Java with 2 GiB of heap, G1, its logs on, and 10 s of\nsends before the \
          first row. The cold log has files of 64 MiB, and the servers are started anew before it \
          is read.\n\n\
