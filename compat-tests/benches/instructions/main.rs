@@ -9,6 +9,7 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use mimalloc::MiMalloc;
+use remoting::net::begin_turn;
 use remoting::protocol::command::{Frame, frame_len};
 use remoting::protocol::encoding::Encoding;
 use remoting::protocol::header::{PullMessageRequestHeader, SendMessageRequestHeader, Short};
@@ -38,7 +39,9 @@ const BODY: [u8; 128] = [b'x'; 128];
 fn main() {
     decode();
     store();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // As the servers' runtimes are.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().on_thread_unpark(begin_turn).build().unwrap();
     runtime.block_on(async {
         over_a_socket().await;
         with_sync_flush().await;

@@ -15,6 +15,11 @@ impl Span {
         Self { start: start as u32, len: end.saturating_sub(start) as u32 }
     }
 
+    /// Where what is behind it begins.
+    pub(crate) fn end(self) -> usize {
+        (self.start + self.len) as usize
+    }
+
     pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
         let start = self.start as usize;
         bytes.get(start..start + self.len as usize).unwrap_or_default()

@@ -15,7 +15,9 @@ use crate::protocol::header::EncodeHeader;
 
 /// Reads the header in `bytes[at..]`.
 pub(crate) fn read(bytes: &[u8], at: usize, into: &mut Parsed) -> Result<(), FrameError> {
-    let mut reader = Reader { bytes, at };
+    // Mostly all of it is ASCII, which is cheaper to know of all than of every text.
+    let ascii = bytes.get(at..).is_some_and(<[u8]>::is_ascii);
+    let mut reader = Reader { bytes, at, ascii };
     into.code = i32::from(i16::from_be_bytes(reader.array()?));
     into.language = u8::from_be_bytes(reader.array()?);
     into.version = i32::from(i16::from_be_bytes(reader.array()?));
@@ -31,7 +33,7 @@ pub(crate) fn read(bytes: &[u8], at: usize, into: &mut Parsed) -> Result<(), Fra
         let Some(map) = bytes.get(..end) else {
             return Err(reader.error("fields are longer than the header"));
         };
-        let mut reader = Reader { bytes: map, at: reader.at };
+        let mut reader = Reader { bytes: map, ..reader };
         while reader.at < end {
             let name = reader.short_text()?;
             let value = reader.long_text()?;
@@ -56,6 +58,8 @@ fn whole_code(code: i32) -> i32 {
 struct Reader<'b> {
     bytes: &'b [u8],
     at: usize,
+    /// Whether no byte is anything else.
+    ascii: bool,
 }
 
 impl Reader<'_> {
@@ -83,7 +87,7 @@ impl Reader<'_> {
         let Some(text) = self.bytes.get(self.at..end) else {
             return Err(self.error("text is longer than the header"));
         };
-        if std::str::from_utf8(text).is_err() {
+        if !self.ascii && std::str::from_utf8(text).is_err() {
             return Err(self.error("not UTF-8"));
         }
         let span = Span::new(self.at, end);

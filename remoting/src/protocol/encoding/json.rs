@@ -11,7 +11,7 @@ use super::Parsed;
 use super::json_text::{find_end, put_string, unescape};
 use crate::protocol::code::LanguageCode;
 use crate::protocol::command::{FrameError, Head};
-use crate::protocol::ext_fields::{FieldSink, Span};
+use crate::protocol::ext_fields::{FieldSink, FieldSpans, Span};
 use crate::protocol::header::{EncodeHeader, integer};
 
 /// How deep values of unknown members may nest.
@@ -24,18 +24,22 @@ pub(crate) fn read(bytes: &mut [u8], at: usize, into: &mut Parsed) -> Result<(),
         let at = at + error.valid_up_to();
         return Err(FrameError::Json { problem: "not UTF-8", at });
     }
-    let mut scanner = Scanner { bytes, at };
-    scanner.space();
-    scanner.object(|scanner, key| {
-        let member = Member::of(key.of(scanner.bytes));
-        scanner.member(member, into)
-    })?;
-    scanner.space();
-    if scanner.peek().is_some() {
-        return Err(scanner.error("bytes behind the object"));
-    }
-    Ok(())
+    let mut scanner = Scanner { bytes, at, problem: "" };
+    scanner.header(into).map_err(|Malformed| scanner.error())
 }
+
+/// The bytes of words without quotes.
+const BARE: [bool; 256] = {
+    let mut bare = [false; 256];
+    let mut byte = 0;
+    while byte < bare.len() {
+        let character = byte as u8;
+        bare[byte] = character.is_ascii_alphanumeric()
+            || matches!(character, b'_' | b'$' | b'+' | b'-' | b'.');
+        byte += 1;
+    }
+    bare
+};
 
 #[derive(Clone, Copy)]
 enum Member {
@@ -95,18 +99,52 @@ enum Value {
 struct Scanner<'b> {
     bytes: &'b mut [u8],
     at: usize,
+    /// What is wrong at `at` when something is.
+    problem: &'static str,
 }
 
+/// A field as nearly all clients write nearly all of them: two strings without escapes and blanks.
+/// Also what comes behind it, which is a comma or the end of the object.
+#[inline(always)]
+fn plain_field(bytes: &[u8], at: usize) -> Option<(Span, Span, u8)> {
+    let name = plain_text(bytes, at)?;
+    let colon = name.end() + 1;
+    if *bytes.get(colon)? != b':' {
+        return None;
+    }
+    let value = plain_text(bytes, colon + 1)?;
+    let behind = *bytes.get(value.end() + 1)?;
+    matches!(behind, b',' | b'}').then_some((name, value, behind))
+}
+
+/// What stands between the quotes that begin at `at`, if there is no escape.
+#[inline(always)]
+fn plain_text(bytes: &[u8], at: usize) -> Option<Span> {
+    let (quote, text) = bytes.get(at..)?.split_first()?;
+    let len = find_end(text, b'"')?;
+    (*quote == b'"' && *text.get(len)? == b'"').then(|| Span::new(at + 1, at + 1 + len))
+}
+
+/// The scanner says what is wrong: what is returned for every string fits into registers.
+struct Malformed;
+
 impl Scanner<'_> {
-    fn member(&mut self, member: Member, into: &mut Parsed) -> Result<(), FrameError> {
+    fn header(&mut self, into: &mut Parsed) -> Result<(), Malformed> {
+        self.space();
+        self.object(|scanner, key| {
+            let member = Member::of(key.of(scanner.bytes));
+            scanner.member(member, into)
+        })?;
+        match self.space() {
+            Some(_) => self.fail("bytes behind the object"),
+            None => Ok(()),
+        }
+    }
+
+    fn member(&mut self, member: Member, into: &mut Parsed) -> Result<(), Malformed> {
         if matches!(member, Member::ExtFields) && self.peek() == Some(b'{') {
             into.fields.clear();
-            return self.object(|scanner, key| {
-                if let Value::Text(value) | Value::Raw(value) = scanner.value()? {
-                    into.fields.push((key, value));
-                }
-                Ok(())
-            });
+            return self.fields(&mut into.fields);
         }
         let value = self.value()?;
         match member {
@@ -122,17 +160,20 @@ impl Scanner<'_> {
                 }
             }
             Member::ExtFields if !matches!(value, Value::Null) => {
-                return Err(self.error("extFields is no object"));
+                return self.fail("extFields is no object");
             }
             Member::ExtFields | Member::Unknown => {}
         }
         Ok(())
     }
 
-    fn number(&self, value: Value, into: &mut i32) -> Result<(), FrameError> {
+    fn number(&mut self, value: Value, into: &mut i32) -> Result<(), Malformed> {
         let (Value::Text(text) | Value::Raw(text)) = value else { return Ok(()) };
         let number = integer(text.of(self.bytes)).and_then(|number| number.try_into().ok());
-        *into = number.ok_or_else(|| self.error("not a number of 32 bits"))?;
+        match number {
+            Some(number) => *into = number,
+            None => return self.fail("not a number of 32 bits"),
+        }
         Ok(())
     }
 
@@ -147,41 +188,72 @@ impl Scanner<'_> {
         }
     }
 
-    /// Reads an object; `each` is called with a key when its value comes next.
-    fn object(
-        &mut self,
-        mut each: impl FnMut(&mut Self, Span) -> Result<(), FrameError>,
-    ) -> Result<(), FrameError> {
+    fn fields(&mut self, into: &mut FieldSpans) -> Result<(), Malformed> {
         self.expect(b'{', "object expected")?;
         loop {
-            while self.space() == Some(b',') {
-                self.at += 1;
+            while let Some((name, value, behind)) = plain_field(self.bytes, self.at) {
+                into.push((name, value));
+                self.at = value.end() + 2;
+                if behind == b'}' {
+                    return Ok(());
+                }
             }
-            if self.peek() == Some(b'}') {
-                self.at += 1;
+            let more = self.pair(&mut |scanner, key| {
+                if let Value::Text(value) | Value::Raw(value) = scanner.value()? {
+                    into.push((key, value));
+                }
+                Ok(())
+            })?;
+            if !more {
                 return Ok(());
-            }
-            let key = self.key()?;
-            self.space();
-            self.expect(b':', "colon expected")?;
-            self.space();
-            each(self, key)?;
-            match self.space() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {}
-                _ => return Err(self.error("comma or end of object expected")),
             }
         }
     }
 
-    fn key(&mut self) -> Result<Span, FrameError> {
+    /// Reads an object; `each` is called with a key when its value comes next.
+    fn object(
+        &mut self,
+        mut each: impl FnMut(&mut Self, Span) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        self.expect(b'{', "object expected")?;
+        while self.pair(&mut each)? {}
+        Ok(())
+    }
+
+    /// Reads a key and its value, and what stands between this and the next; false at the end of
+    /// the object.
+    fn pair(
+        &mut self,
+        each: &mut impl FnMut(&mut Self, Span) -> Result<(), Malformed>,
+    ) -> Result<bool, Malformed> {
+        while self.space() == Some(b',') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(false);
+        }
+        let key = self.key()?;
+        self.space();
+        self.expect(b':', "colon expected")?;
+        self.space();
+        each(self, key)?;
+        match self.space() {
+            Some(b',') => self.at += 1,
+            Some(b'}') => {}
+            _ => return self.fail("comma or end of object expected"),
+        }
+        Ok(true)
+    }
+
+    fn key(&mut self) -> Result<Span, Malformed> {
         match self.peek() {
             Some(quote @ (b'"' | b'\'')) => self.string(quote),
             _ => self.bare("key expected"),
         }
     }
 
-    fn value(&mut self) -> Result<Value, FrameError> {
+    fn value(&mut self) -> Result<Value, Malformed> {
         match self.peek() {
             Some(quote @ (b'"' | b'\'')) => self.string(quote).map(Value::Text),
             Some(b'{' | b'[') => self.nested().map(Value::Raw),
@@ -194,22 +266,21 @@ impl Scanner<'_> {
     }
 
     /// Reads a word without quotes.
-    fn bare(&mut self, problem: &'static str) -> Result<Span, FrameError> {
+    fn bare(&mut self, problem: &'static str) -> Result<Span, Malformed> {
         let start = self.at;
-        let word = self.bytes[start..].iter().take_while(|byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'+' | b'-' | b'.')
-        });
+        let word = self.bytes[start..].iter().take_while(|byte| BARE[usize::from(**byte)]);
         self.at += word.count();
         if self.at == start {
-            return Err(self.error(problem));
+            return self.fail(problem);
         }
         Ok(Span::new(start, self.at))
     }
 
-    fn string(&mut self, quote: u8) -> Result<Span, FrameError> {
+    #[inline(always)]
+    fn string(&mut self, quote: u8) -> Result<Span, Malformed> {
         let start = self.at + 1;
         let Some(len) = find_end(&self.bytes[start..], quote) else {
-            return Err(self.error("string without end"));
+            return self.fail("string without end");
         };
         let end = start + len;
         if self.bytes[end] == quote {
@@ -224,12 +295,12 @@ impl Scanner<'_> {
         quote: u8,
         start: usize,
         first: usize,
-    ) -> Result<Span, FrameError> {
+    ) -> Result<Span, Malformed> {
         let (mut read, mut write) = (first, first);
         while self.bytes[read] == b'\\' {
             let Some((character, taken)) = unescape(&self.bytes[read + 1..]) else {
                 self.at = read;
-                return Err(self.error("unknown escape"));
+                return self.fail("unknown escape");
             };
             read += 1 + taken;
             let mut text = [0; 4];
@@ -237,7 +308,7 @@ impl Scanner<'_> {
             self.bytes[write..write + text.len()].copy_from_slice(text);
             write += text.len();
             let Some(len) = find_end(&self.bytes[read..], quote) else {
-                return Err(self.error("string without end"));
+                return self.fail("string without end");
             };
             self.bytes.copy_within(read..read + len, write);
             read += len;
@@ -248,7 +319,7 @@ impl Scanner<'_> {
     }
 
     /// Passes over an object or an array; brackets must match, the rest is not looked at.
-    fn nested(&mut self) -> Result<Span, FrameError> {
+    fn nested(&mut self) -> Result<Span, Malformed> {
         let start = self.at;
         let (mut depth, mut objects) = (0u32, 0u64);
         while let Some(byte) = self.peek() {
@@ -257,14 +328,14 @@ impl Scanner<'_> {
                     self.pass_string(byte)?;
                     continue;
                 }
-                b'{' | b'[' if depth == DEPTH_MAX => return Err(self.error("nested too deep")),
+                b'{' | b'[' if depth == DEPTH_MAX => return self.fail("nested too deep"),
                 b'{' | b'[' => {
                     objects = objects << 1 | u64::from(byte == b'{');
                     depth += 1;
                 }
                 b'}' | b']' => {
                     if (objects & 1 == 1) != (byte == b'}') {
-                        return Err(self.error("brackets do not match"));
+                        return self.fail("brackets do not match");
                     }
                     objects >>= 1;
                     depth -= 1;
@@ -276,10 +347,10 @@ impl Scanner<'_> {
                 return Ok(Span::new(start, self.at));
             }
         }
-        Err(self.error("value without end"))
+        self.fail("value without end")
     }
 
-    fn pass_string(&mut self, quote: u8) -> Result<(), FrameError> {
+    fn pass_string(&mut self, quote: u8) -> Result<(), Malformed> {
         self.at += 1;
         while let Some(len) = find_end(&self.bytes[self.at..], quote) {
             self.at += len + 1;
@@ -288,7 +359,7 @@ impl Scanner<'_> {
             }
             self.at = (self.at + 1).min(self.bytes.len());
         }
-        Err(self.error("string without end"))
+        self.fail("string without end")
     }
 
     /// Passes over white space; what comes next.
@@ -305,16 +376,22 @@ impl Scanner<'_> {
         self.bytes.get(self.at).copied()
     }
 
-    fn expect(&mut self, byte: u8, problem: &'static str) -> Result<(), FrameError> {
+    fn expect(&mut self, byte: u8, problem: &'static str) -> Result<(), Malformed> {
         if self.peek() != Some(byte) {
-            return Err(self.error(problem));
+            return self.fail(problem);
         }
         self.at += 1;
         Ok(())
     }
 
-    fn error(&self, problem: &'static str) -> FrameError {
-        FrameError::Json { problem, at: self.at }
+    #[cold]
+    fn fail<T>(&mut self, problem: &'static str) -> Result<T, Malformed> {
+        self.problem = problem;
+        Err(Malformed)
+    }
+
+    fn error(&self) -> FrameError {
+        FrameError::Json { problem: self.problem, at: self.at }
     }
 }
 

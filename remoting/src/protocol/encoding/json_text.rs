@@ -26,6 +26,10 @@ pub(crate) fn unescape(bytes: &[u8]) -> Option<(char, usize)> {
 }
 
 fn unicode(bytes: &[u8]) -> Option<(char, usize)> {
+    // What separates properties.
+    if let [_, b'0', b'0', b'0', digit @ b'0'..=b'7', ..] = bytes {
+        return Some((char::from(digit - b'0'), 5));
+    }
     let unit = hex(bytes.get(1..5)?)?;
     if let Some(character) = char::from_u32(unit) {
         return Some((character, 5));
@@ -51,19 +55,20 @@ fn hex(digits: &[u8]) -> Option<u32> {
 /// Where the next `quote` or backslash is.
 ///
 /// Header strings are short: looking at eight bytes at once beats calling a vectorised search.
+#[inline(always)]
 pub(crate) fn find_end(bytes: &[u8], quote: u8) -> Option<usize> {
-    let mut at = 0;
-    while let Some(chunk) = bytes[at..].first_chunk() {
+    let mut rest = bytes;
+    while let Some((chunk, behind)) = rest.split_first_chunk() {
         let word = u64::from_le_bytes(*chunk);
         let found = zero_bytes(word ^ (ONES * u64::from(quote)))
             | zero_bytes(word ^ (ONES * u64::from(b'\\')));
         if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
+            return Some(bytes.len() - rest.len() + found.trailing_zeros() as usize / 8);
         }
-        at += 8;
+        rest = behind;
     }
-    let rest = bytes[at..].iter().position(|byte| *byte == quote || *byte == b'\\')?;
-    Some(at + rest)
+    let at = rest.iter().position(|byte| *byte == quote || *byte == b'\\')?;
+    Some(bytes.len() - rest.len() + at)
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -73,11 +78,29 @@ fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & (ONES << 7)
 }
 
+/// Where the first byte is that a string has as an escape only.
+fn find_escaped(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    while let Some((chunk, behind)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*chunk);
+        // A byte below 0x20 has none of the three upper bits.
+        let upper = (word | word << 1 | word << 2) & (ONES << 7);
+        let found = zero_bytes(word ^ (ONES * u64::from(b'"')))
+            | zero_bytes(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 || upper != ONES << 7 {
+            break;
+        }
+        rest = behind;
+    }
+    let is_escaped = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    Some(bytes.len() - rest.len() + rest.iter().position(is_escaped)?)
+}
+
 /// Writes text as a JSON string, quotes included.
 pub(crate) fn put_string(out: &mut impl BufMut, text: &[u8]) {
     out.put_u8(b'"');
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+    while let Some(at) = find_escaped(rest) {
         out.put_slice(&rest[..at]);
         put_escape(out, rest[at]);
         rest = &rest[at + 1..];
