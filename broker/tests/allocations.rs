@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::path::Path;
 
 use common::Bench;
-use hot::{LARGE_FILES, LongPoll, Wire};
+use hot::{LongPoll, SETTINGS, Wire};
 use remoting::protocol::encoding::Encoding;
 
 struct Counting;
@@ -64,7 +64,7 @@ async fn allocations(mut take: impl AsyncFnMut()) -> f64 {
 }
 
 async fn started(root: &Path, settings: &str) -> Bench {
-    Bench::with(root, &format!("{LARGE_FILES}{settings}")).await
+    Bench::with(root, &format!("{SETTINGS}{settings}")).await
 }
 
 #[tokio::test]
@@ -80,8 +80,6 @@ async fn what_is_answered_at_once_allocates_nothing() {
             let most = match &turn.name {
                 // The places of its 32 messages.
                 name if name.starts_with("batch") => 1.0,
-                // The places of 32 records that are no neighbours, in lists that grow.
-                name if name.contains("of a tag") => 6.0,
                 _ => 0.0,
             };
             assert!(count <= most, "{}: {count}", turn.name);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use remoting::protocol::message::Properties;
 use remoting::protocol::message::properties::property;
-use store::{GetRequest, Got};
+use store::{GetRequest, Got, Wanted};
 
 pub(crate) use registered::ConsumerFilters;
 pub use sql::{Sql, SqlError};
@@ -66,7 +66,7 @@ impl Filter {
             None | Some("" | "TAG") => {
                 TagFilter::parse(text).map(Filter::Tags).map_err(|_| FilterError::NoTags)
             }
-            Some("SQL92") => Ok(Filter::Sql(Arc::new(Sql::compile(text.unwrap_or(""))?))),
+            Some("SQL92") => Ok(Filter::Sql(Sql::again(text.unwrap_or(""))?)),
             Some(other) => Err(FilterError::Kind(other.to_owned())),
         }
     }
@@ -82,8 +82,20 @@ impl Filter {
         }
     }
 
-    /// Whether a message with these raw properties passes.
-    pub(crate) fn matches_properties(&self, properties: &str) -> bool {
+    /// Gets what the filter wants.
+    fn want<T>(&self, get: impl FnOnce(Wanted<'_>) -> T) -> T {
+        match self {
+            Filter::Tags(TagFilter::All) => get(Wanted::Codes(&|_| true)),
+            Filter::Tags(TagFilter::Hashes(hashes)) => get(Wanted::Tags(hashes)),
+            Filter::Sql(sql) => get(Wanted::Records(&|properties| sql.matches(properties))),
+            Filter::Retried(retried) => {
+                get(Wanted::Records(&|properties| retried.matches(properties)))
+            }
+        }
+    }
+
+    /// Whether a message with these raw properties, which are UTF-8, passes.
+    pub(crate) fn matches_properties(&self, properties: &[u8]) -> bool {
         match self {
             Filter::Tags(_) => true,
             Filter::Sql(sql) => sql.matches(properties),
@@ -93,8 +105,9 @@ impl Filter {
 }
 
 impl Retried {
-    fn matches(&self, properties: &str) -> bool {
-        let topic = Properties::new(properties).get(property::RETRY_TOPIC);
+    fn matches(&self, properties: &[u8]) -> bool {
+        let text = str::from_utf8(properties).unwrap_or_default();
+        let topic = Properties::new(text).get(property::RETRY_TOPIC);
         let registered = topic.and_then(|topic| self.filters.find(&self.group, topic));
         registered.is_none_or(|registered| registered.sql.matches(properties))
     }
@@ -103,26 +116,12 @@ impl Retried {
 impl Broker {
     /// Reads the messages of a queue that a filter wants.
     pub(crate) fn get(&self, request: &GetRequest<'_>, filter: &Filter) -> Got {
-        match filter {
-            Filter::Tags(tags) => self.store.get(request, &|tags_code| tags.matches(tags_code)),
-            Filter::Sql(_) | Filter::Retried(_) => {
-                let wanted = |properties: &str| filter.matches_properties(properties);
-                self.store.get_matching(request, &|_| true, &wanted)
-            }
-        }
+        filter.want(|wanted| self.store.get_wanted(request, wanted))
     }
 
     /// The same, without waiting for the log's disk: `None` if it would have to.
     pub(crate) fn get_at_once(&self, request: &GetRequest<'_>, filter: &Filter) -> Option<Got> {
-        match filter {
-            Filter::Tags(tags) => {
-                self.store.get_at_once(request, &|tags_code| tags.matches(tags_code))
-            }
-            Filter::Sql(_) | Filter::Retried(_) => {
-                let wanted = |properties: &str| filter.matches_properties(properties);
-                self.store.get_matching_at_once(request, &|_| true, &wanted)
-            }
-        }
+        filter.want(|wanted| self.store.get_wanted_at_once(request, wanted))
     }
 
     /// The filter that stands for an expression when `topic` is read: with `filterSupportRetry`

@@ -41,8 +41,7 @@ impl TagFilter {
     pub(crate) fn matches(&self, tags_code: i64) -> bool {
         match self {
             TagFilter::All => true,
-            // Disk: the code is the hash sign-extended to 64 bits; only the hash counts.
-            TagFilter::Hashes(hashes) => hashes.contains(&(tags_code as i32)),
+            TagFilter::Hashes(hashes) => store::has_tag(hashes, tags_code),
         }
     }
 }

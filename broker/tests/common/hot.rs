@@ -34,8 +34,8 @@ const SENT: &str = "Sent";
 const FILLED: &str = "Filled";
 const EMPTY: &str = "Empty";
 
-/// Setting of a broker whose log rolls in no round.
-pub const LARGE_FILES: &str = "mappedFileSizeCommitLog=67108864\n";
+/// Settings of a broker whose log rolls in no round, and that takes every kind of filter.
+pub const SETTINGS: &str = "mappedFileSizeCommitLog=67108864\nenablePropertyFilter=true\n";
 
 /// Bits of the `sysFlag` of a pull.
 const SUSPEND: i32 = 2;
@@ -176,6 +176,16 @@ pub async fn turns(bench: &Bench) -> Vec<Turn> {
                 RequestCode::PullMessage,
                 &PullMessageRequestHeader { subscription: Some("t3 || x"), ..from(FILLED, 0) },
             ),
+            pull(
+                encoding,
+                "32 of 320 by SQL92",
+                RequestCode::PullMessage,
+                &PullMessageRequestHeader {
+                    subscription: Some("TAGS = 't3'"),
+                    expression_type: Some("SQL92"),
+                    ..from(FILLED, 0)
+                },
+            ),
             Turn {
                 code: ResponseCode::PullNotFound,
                 ..pull(encoding, "nothing there", RequestCode::PullMessage, &from(EMPTY, 0))
@@ -221,7 +231,8 @@ fn pull(
     code: RequestCode,
     header: &PullMessageRequestHeader<'_>,
 ) -> Turn {
-    let header = PullMessageRequestHeader { expression_type: Some("TAG"), ..header.clone() };
+    let expression_type = header.expression_type.or(Some("TAG"));
+    let header = PullMessageRequestHeader { expression_type, ..header.clone() };
     let bytes = request(code, encoding, &header, &[]);
     Turn::one(format!("pull, {what}, {encoding:?}"), bytes)
 }

@@ -16,7 +16,7 @@ use remoting::protocol::header::{PullMessageRequestHeader, SendMessageRequestHea
 use store::{GetRequest, GetStatus, MessageStore, NewMessage, QueueKind, StoreConfig};
 
 use common::Bench;
-use hot::{LARGE_FILES, LongPoll, Turn, Wire};
+use hot::{LongPoll, SETTINGS, Turn, Wire};
 
 #[path = "../../../broker/tests/common/mod.rs"]
 mod common;
@@ -136,7 +136,7 @@ fn store() {
 /// From the bytes that come to the bytes that leave, as the task of a connection handles them.
 async fn over_a_socket() {
     let root = tempfile::tempdir().unwrap();
-    let bench = Bench::with(root.path(), LARGE_FILES).await;
+    let bench = Bench::with(root.path(), SETTINGS).await;
     let mut turns = hot::turns(&bench).await;
     turns.push(hot::heartbeat());
     let mut wire = Wire::connect(&bench).await;
@@ -155,7 +155,7 @@ async fn over_a_socket() {
 
 async fn with_sync_flush() {
     let root = tempfile::tempdir().unwrap();
-    let bench = Bench::with(root.path(), &format!("{LARGE_FILES}flushDiskType=SYNC_FLUSH\n")).await;
+    let bench = Bench::with(root.path(), &format!("{SETTINGS}flushDiskType=SYNC_FLUSH\n")).await;
     hot::turns(&bench).await;
     let mut send = hot::send(Encoding::Json, 0);
     send.name.push_str(", flushed");

@@ -18,6 +18,7 @@ mod paths;
 mod prepare;
 mod read;
 mod read_ahead;
+mod window;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,8 @@ use tracing::{error, info};
 
 pub use append::Append;
 pub use flush::FlushTimes;
-pub use read::{Damage, Found, Loaded, Records};
+pub use read::{Damage, Found, Records};
+pub use window::Window;
 
 use crate::faults::{self, Point};
 use crate::segment::Segment;

@@ -16,7 +16,7 @@ pub(super) const CHUNK: i64 = 64 << 10;
 /// The part of the log that one request has brought into memory: neighbours of a record need no
 /// call of their own.
 #[derive(Debug, Default)]
-pub struct Loaded {
+pub(super) struct Loaded {
     range: Cell<(i64, i64)>,
     at_once: bool,
     missed: Cell<bool>,
@@ -28,13 +28,6 @@ impl CommitLog {
         let segments = self.segments.load();
         let index = segments.partition_point(|segment| segment.limit() <= position);
         segments.get(index).filter(|segment| segment.base() <= position).cloned()
-    }
-
-    /// A range of one file, if all of it is written and the disk gives it.
-    pub fn slice(&self, position: i64, len: usize, loaded: &Loaded) -> Option<LogSlice> {
-        let segment = self.segment_at(position)?;
-        let slice = segment.slice((position - segment.base()) as usize, len)?;
-        loaded.load(self, &segment, position, len).then_some(slice)
     }
 
     /// Whether the disk gives the record that starts at a log position, if there is one; behind the
@@ -80,23 +73,34 @@ impl CommitLog {
 }
 
 impl Loaded {
-    /// Of a request that does not wait for the disk.
-    pub fn at_once() -> Loaded {
-        Loaded { at_once: true, ..Loaded::default() }
+    /// Of a request that does not wait for the disk, or of one that does.
+    pub(super) fn new(at_once: bool) -> Loaded {
+        Loaded { at_once, ..Loaded::default() }
     }
 
     /// Whether the request would have had to wait; what it has found then is not to be used.
-    pub fn missed(&self) -> bool {
+    pub(super) fn missed(&self) -> bool {
         self.missed.get()
     }
 
-    /// Brings a range and what follows it into memory; false when the disk does not give it.
-    fn load(&self, log: &CommitLog, segment: &Segment, position: i64, len: usize) -> bool {
+    /// Whether a range is in memory for all that this request knows.
+    pub(super) fn holds(&self, position: i64, len: usize) -> bool {
         let (from, to) = self.range.get();
-        let end = position + len as i64;
-        if from <= position && end <= to {
+        from <= position && position + len as i64 <= to
+    }
+
+    /// Brings a range and what follows it into memory; false when the disk does not give it.
+    pub(super) fn load(
+        &self,
+        log: &CommitLog,
+        segment: &Segment,
+        position: i64,
+        len: usize,
+    ) -> bool {
+        if self.holds(position, len) {
             return true;
         }
+        let end = position + len as i64;
         if segment.is_recent((position - segment.base()) as usize) {
             self.range.set((position, end.max(position + CHUNK).min(segment.end())));
             return true;

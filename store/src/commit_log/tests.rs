@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::PutError;
-use crate::commit_log::Loaded;
 use crate::faults::Faults;
 
 const SIZE: i32 = 4096;
@@ -203,11 +202,11 @@ fn the_oldest_file_goes_first_and_the_last_one_stays() {
     for _ in 0..3 {
         append(&log, &[1; 4000]).unwrap();
     }
-    let slice = log.slice(0, 10, &Loaded::default()).unwrap();
+    let slice = log.window(false).slice(0, 10).unwrap();
     for min in [4096, 8192] {
         assert!(log.delete_oldest().unwrap().is_some());
         assert_eq!(log.min(), min);
-        assert!(log.slice(0, 10, &Loaded::default()).is_none());
+        assert!(log.window(false).slice(0, 10).is_none());
     }
     assert!(log.delete_oldest().unwrap().is_none());
     assert_eq!(slice.as_ref(), [1; 10], "a reader keeps what it holds");
@@ -224,16 +223,16 @@ fn who_does_not_wait_for_the_disk_gets_what_is_in_memory_only() {
     let log = CommitLog::open(&config).unwrap();
     let chunk = read::CHUNK;
     let at_once = |position| {
-        let loaded = Loaded::at_once();
-        let found = log.slice(position, 10, &loaded).is_some();
-        assert_eq!(loaded.missed(), !found);
+        let window = log.window(true);
+        let found = window.slice(position, 10).is_some();
+        assert_eq!(window.missed(), !found);
         found
     };
     assert!(!at_once(chunk + 5) && !at_once(2 * chunk));
     // Waits, for the whole chunk.
-    assert!(log.slice(chunk + 5, 10, &Loaded::default()).is_some());
+    assert!(log.window(false).slice(chunk + 5, 10).is_some());
     assert!(at_once(chunk) && at_once(2 * chunk - 10));
     // What is beside it in another chunk may have come with it.
-    assert!(log.slice(9 * chunk - 5, 10, &Loaded::default()).is_some());
+    assert!(log.window(false).slice(9 * chunk - 5, 10).is_some());
     assert!(at_once(9 * chunk - 5) && at_once(8 * chunk) && at_once(10 * chunk - 10));
 }

@@ -39,19 +39,26 @@ pub(super) fn encode(unit: &Unit) -> [u8; LEN] {
     bytes
 }
 
-/// Reads the unit at `queue_offset`; `None` when the bytes are no unit.
-pub(super) fn decode(bytes: &[u8; LEN], queue_offset: i64) -> Option<Unit> {
+/// Physical offset, size and tags code, whatever they are.
+pub(super) fn fields(bytes: &[u8; LEN]) -> Option<(i64, i32, i64)> {
     let (physical_offset, rest) = bytes.split_first_chunk()?;
     let (size, rest) = rest.split_first_chunk()?;
-    let unit = Unit {
+    let physical_offset = i64::from_be_bytes(*physical_offset);
+    let tags_code = i64::from_be_bytes(*rest.first_chunk()?);
+    Some((physical_offset, i32::from_be_bytes(*size), tags_code))
+}
+
+/// Reads the unit at `queue_offset`; `None` when the bytes are no unit.
+pub(super) fn decode(bytes: &[u8; LEN], queue_offset: i64) -> Option<Unit> {
+    let (physical_offset, size, tags_code) = fields(bytes)?;
+    (physical_offset >= 0 && size > 0).then_some(Unit {
         queue_offset,
-        physical_offset: i64::from_be_bytes(*physical_offset),
-        size: i32::from_be_bytes(*size),
-        tags_code: i64::from_be_bytes(*rest.first_chunk()?),
+        physical_offset,
+        size,
+        tags_code,
         batch_size: 1,
         store_timestamp: None,
-    };
-    (unit.physical_offset >= 0 && unit.size > 0).then_some(unit)
+    })
 }
 
 pub(super) fn is_filler(unit: &Unit) -> bool {

@@ -3,13 +3,19 @@
 use smallvec::SmallVec;
 
 use crate::QueueKind;
-use crate::consume_queue::{Queue, Unit};
+use crate::consume_queue::{Queue, Unit, Units};
 use crate::dispatch::ViewError;
 use crate::segment::LogSlice;
 
 /// Java keeps the bytes of an answer within these bounds, whatever is asked for.
 const BYTES_MAX_LEAST: i32 = 100;
 const BYTES_MAX_MOST: i32 = 128 << 20;
+
+/// So many pieces of the log need no memory of their own: as many as a pull has by default.
+const PIECES: usize = 32;
+
+/// So many records are touched at once, so that memory is waited for once.
+const TOUCHED: usize = 8;
 
 /// Asks one queue for messages.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +59,7 @@ pub struct Got {
     /// Offset after the last of the queue.
     pub max_offset: i64,
     /// The records, neighbours joined.
-    pub slices: SmallVec<[LogSlice; 4]>,
+    pub slices: SmallVec<[LogSlice; PIECES]>,
     /// Number of records.
     pub count: i32,
     /// Their bytes.
@@ -132,13 +138,30 @@ pub struct Scanned {
     /// Offset after the last of the queue.
     pub max_offset: i64,
     /// The records, neighbours joined.
-    pub runs: SmallVec<[Run; 4]>,
+    pub runs: SmallVec<[Run; PIECES]>,
     /// Number of messages.
     pub count: i32,
     /// Their bytes.
     pub bytes: usize,
     /// Whether the last unit looked at is further back than memory holds.
     pub from_disk: bool,
+}
+
+/// Whether a tags code is of a tag with one of these hashes.
+// Disk: the code is the hash sign-extended to 64 bits; only the hash counts.
+pub fn has_tag(hashes: &[i32], tags_code: i64) -> bool {
+    hashes.contains(&(tags_code as i32))
+}
+
+/// What a filter goes by.
+#[derive(Clone, Copy)]
+pub enum By<'a> {
+    /// Whatever it likes, one unit after the other.
+    Units,
+    /// Tags: it turns down what has none of these hashes, and is not asked about most of that.
+    Tags(&'a [i32]),
+    /// Records, which are touched some time before it reads them, by position and length.
+    Records(&'a dyn Fn(i64, usize)),
 }
 
 /// Looks through a queue (`None`: there is no such queue) from the offset asked for.
@@ -152,9 +175,10 @@ pub fn scan(
     queue: Option<&Queue>,
     request: &GetRequest<'_>,
     limits: &ScanLimits,
-    log: &dyn Fn() -> LogBounds,
-    filter: &dyn Fn(&Unit) -> bool,
-    intact: &dyn Fn(&Queue, &Unit) -> bool,
+    log: impl FnOnce() -> LogBounds,
+    by: By<'_>,
+    filter: impl Fn(&Unit) -> bool,
+    intact: impl Fn(&Queue, &Unit) -> bool,
 ) -> Result<Scanned, ViewError> {
     let (min_offset, max_offset) =
         queue.map_or((0, 0), |queue| (queue.min_offset(), queue.next_offset()));
@@ -184,9 +208,20 @@ pub fn scan(
     }
     let found = outcome(GetStatus::OffsetFoundNull, offset);
     let mut scan = Scan::new(request, limits, log(), queue.kind(), found);
-    for unit in queue.units_from(offset)? {
-        if !scan.look_at(&unit?, filter, &|unit| intact(queue, unit)) {
+    let mut units = queue.units_from(offset)?;
+    let mut touched = 0;
+    while let Some(unit) = units.next() {
+        if !scan.look_at(&unit?, &filter, |unit| intact(queue, unit)) {
             break;
+        }
+        match by {
+            By::Tags(&[wanted]) => scan.pass_over(&mut units, |hash| hash != wanted),
+            By::Tags(hashes) => scan.pass_over(&mut units, |hash| !hashes.contains(&hash)),
+            By::Records(touch) if units.index() >= touched => {
+                units.ahead(TOUCHED).for_each(|(position, len)| touch(position, len));
+                touched = units.index() + TOUCHED as i64;
+            }
+            By::Records(_) | By::Units => {}
         }
     }
     let mut found = scan.found;
@@ -233,8 +268,8 @@ impl<'a> Scan<'a> {
     fn look_at(
         &mut self,
         unit: &Unit,
-        filter: &dyn Fn(&Unit) -> bool,
-        intact: &dyn Fn(&Unit) -> bool,
+        filter: impl Fn(&Unit) -> bool,
+        intact: impl Fn(&Unit) -> bool,
     ) -> bool {
         let gone = unit.physical_offset < self.log.min || unit.physical_end() > self.log.max;
         let says_offset = unit.store_timestamp.is_some();
@@ -265,21 +300,48 @@ impl<'a> Scan<'a> {
         true
     }
 
+    /// Does with the units in front what `look_at` would, for as long as they are sound, their
+    /// tags are not wanted, and the answer is not full.
+    fn pass_over(&mut self, units: &mut Units<'_>, unwanted: impl Fn(i32) -> bool) {
+        let end = self.request.queue_offset.saturating_add(self.distance_max);
+        let (first, log) = (units.index(), self.log);
+        let (room_in_memory, room_on_disk) = (self.room(1, true), self.room(1, false));
+        let old_before = log.max - self.limits.memory_bytes;
+        units.pass_over(end.min(self.found.max_offset), |position, size, tags_code| {
+            let old = position < old_before;
+            let room = if old { room_on_disk } else { room_in_memory };
+            let in_log = position >= log.min && position <= log.max - i64::from(size);
+            // Neither a damaged unit nor a filler, nor one whose tags stand elsewhere.
+            let sound = (1..i32::MAX).contains(&size) && tags_code >= i64::from(i32::MIN);
+            sound && in_log && i64::from(size) <= room && unwanted(tags_code as i32)
+        });
+        if units.index() > first {
+            self.found.next_offset = units.index();
+            if self.found.count == 0 {
+                self.found.status = GetStatus::NoMatchedMessage;
+            }
+        }
+    }
+
     fn is_full(&self, unit: &Unit) -> bool {
+        let recent = self.log.max - unit.physical_offset <= self.limits.memory_bytes;
+        i64::from(unit.size) > self.room(unit.batch_size, recent)
+    }
+
+    /// How large a further unit of so many messages may be; -1 when it may not be.
+    fn room(&self, batch_size: i16, recent: bool) -> i64 {
         let (count, bytes) = (i64::from(self.found.count), self.found.bytes as i64);
         if count == 0 {
-            return false;
+            return i64::MAX;
         }
-        let recent = self.log.max - unit.physical_offset <= self.limits.memory_bytes;
         let (count_limit, bytes_limit) = if recent {
             (self.limits.count_in_memory, self.limits.bytes_in_memory)
         } else {
             (self.limits.count_on_disk, self.limits.bytes_on_disk)
         };
-        let bytes_after = bytes + i64::from(unit.size);
-        count + i64::from(unit.batch_size) > self.count_max
-            || count >= i64::from(count_limit)
-            || bytes_after > self.bytes_max.min(bytes_limit)
+        let too_many =
+            count + i64::from(batch_size) > self.count_max || count >= i64::from(count_limit);
+        if too_many { -1 } else { self.bytes_max.min(bytes_limit) - bytes }
     }
 
     fn take(&mut self, unit: &Unit) {

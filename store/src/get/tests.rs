@@ -1,5 +1,7 @@
 //! Scans of small queues.
 
+use std::os::unix::fs::FileExt;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -74,9 +76,10 @@ impl Fixture {
             queue.as_deref(),
             &request,
             &limits,
-            &bounds,
-            &|unit| filter(unit.tags_code),
-            &|_, _| true,
+            bounds,
+            By::Units,
+            |unit| filter(unit.tags_code),
+            |_, _| true,
         )
         .unwrap()
     }
@@ -103,7 +106,8 @@ fn what_arrives_during_a_scan_is_left_for_the_next() {
     };
     let limits = ScanLimits::default();
     let scanned =
-        scan(queue.as_deref(), &request, &limits, &arrives, &|_| true, &|_, _| true).unwrap();
+        scan(queue.as_deref(), &request, &limits, arrives, By::Units, |_| true, |_, _| true)
+            .unwrap();
     assert_eq!(status_and_next(&scanned), (GetStatus::Found, 10));
     assert_eq!((scanned.count, scanned.max_offset), (6, 10));
 }
@@ -210,6 +214,14 @@ fn batches_count_their_messages_and_come_whole() {
     assert_eq!((one.count, one.next_offset), (4, 8), "one batch comes however large it is");
 }
 
+/// Units that no record of the queue has: fillers, those of an extension, damaged ones.
+fn foreign_unit() -> impl Strategy<Value = (i64, i32, i64)> {
+    let position = prop::sample::select(vec![-1, 0, 100, 5000, i64::MAX]);
+    let size = prop::sample::select(vec![i32::MIN, -1, 0, 100, 3000, i32::MAX]);
+    let tags_code = prop::sample::select(vec![i64::MIN, -1, 0, 1, 1 << 32]);
+    prop_oneof![Just((0, i32::MAX, 0)), Just((100, 100, i64::MIN)), (position, size, tags_code)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -235,5 +247,44 @@ proptest! {
         }
         let wanted: Vec<i64> = (0..records).filter(|offset| offset % 3 == tags).collect();
         prop_assert_eq!(found, wanted);
+    }
+
+    /// What is passed over by tag is what a look at every unit passes over, whatever the units are.
+    #[test]
+    fn tags_passed_over_are_tags_turned_down(
+        records in 1..120_i64,
+        foreign in prop::collection::vec((0..120_i64, foreign_unit()), 0..60),
+        (queue_offset, count_max, bytes_max) in (0..120_i64, 1..40_i32, 0..4000_i32),
+        hashes in prop::collection::vec(0..4_i32, 0..3),
+        (units_max, memory_bytes) in (1..150_i64, 0..12_000_i64),
+        (log_min, long) in (prop_oneof![Just(0), 0..6000_i64], any::<bool>()),
+    ) {
+        let mut fixture = Fixture::new(QueueKind::Simple, records);
+        fixture.queues.flush().unwrap();
+        for (index, (position, size, tags_code)) in foreign.iter().filter(|(at, _)| *at < records) {
+            let (position, size) = (position.to_be_bytes(), size.to_be_bytes());
+            let unit = [&position[..], &size, &tags_code.to_be_bytes()].concat();
+            let (path, at) = fixture.queues.find("T", 0).unwrap().place_of(*index);
+            let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.write_all_at(&unit, at).unwrap();
+        }
+        fixture.log.min = log_min;
+        if long {
+            fixture.log.max = 1 << 40;
+        }
+        let request = GetRequest { topic: "T", queue_id: 0, queue_offset, count_max, bytes_max };
+        let units_bytes_max = units_max * 20;
+        let limits = ScanLimits { units_bytes_max, memory_bytes, ..ScanLimits::default() };
+        let queue = fixture.queues.find("T", 0);
+        let scanned = |by| {
+            // An extension says that the tag is 1.
+            let tags_code = |unit: &Unit| if unit.is_extended() { 1 } else { unit.tags_code };
+            let filter = |unit: &Unit| has_tag(&hashes, tags_code(unit));
+            let log = || fixture.log;
+            let queue = queue.as_deref();
+            scan(queue, &request, &limits, log, by, filter, |_, _| true).unwrap()
+        };
+        prop_assert_eq!(scanned(By::Tags(&hashes)), scanned(By::Units));
+        prop_assert_eq!(scanned(By::Records(&|_, _| {})), scanned(By::Units));
     }
 }

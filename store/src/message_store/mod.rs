@@ -11,6 +11,7 @@ mod runtime;
 mod services;
 
 pub use group::{GROUP_LEN, Puts};
+pub use read::Wanted;
 
 use std::io;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! Reading: by queue offset, by log position, by key, by time.
 
+use std::cell::LazyCell;
 use std::fmt::Display;
 
 use remoting::protocol::message::Record;
@@ -8,80 +9,77 @@ use smallvec::SmallVec;
 use tracing::error;
 
 use super::MessageStore;
-use crate::commit_log::Loaded;
+use crate::commit_log::Window;
 use crate::consume_queue::{Queue, Unit};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
-use crate::get::{GetRequest, GetStatus, Got, LogBounds, Scanned, scan};
+use crate::get::{By, GetRequest, GetStatus, Got, LogBounds, Scanned, has_tag, scan};
 use crate::light::is_light;
 use crate::{Boundary, LogSlice};
 
 /// Rounds of one query, each going further back in time.
 const QUERY_ROUNDS: usize = 3;
 
+/// The log as a request sees it, from when the scan asks for its bounds.
+type Log<'a> = LazyCell<Window<'a>, &'a dyn Fn() -> Window<'a>>;
+
+/// What a get wants of a queue.
+pub enum Wanted<'a> {
+    /// Units whose tags code passes; each is asked about once, in their order.
+    Codes(&'a dyn Fn(i64) -> bool),
+    /// Messages that have a tag with one of these hashes.
+    Tags(&'a [i32]),
+    /// Messages whose raw properties pass, which are UTF-8.
+    Records(&'a dyn Fn(&[u8]) -> bool),
+}
+
 impl MessageStore {
     /// Reads messages of a queue; the filter sees the tags code of each unit.
     pub fn get(&self, request: &GetRequest<'_>, filter: &dyn Fn(i64) -> bool) -> Got {
-        let loaded = Loaded::default();
-        self.get_units(request, &loaded, &|unit| filter(self.tags_code(unit, &loaded)))
+        self.get_wanted(request, Wanted::Codes(filter))
+    }
+
+    /// Reads messages of a queue. What is not wanted is passed over and counts as looked at.
+    pub fn get_wanted(&self, request: &GetRequest<'_>, wanted: Wanted<'_>) -> Got {
+        self.get_within(request, wanted, &LazyCell::new(&|| self.log.window(false)))
     }
 
     /// The same, without waiting for the log's disk: `None` if it would have to.
-    pub fn get_at_once(
-        &self,
-        request: &GetRequest<'_>,
-        filter: &dyn Fn(i64) -> bool,
-    ) -> Option<Got> {
-        let loaded = Loaded::at_once();
-        let got = self.get_units(request, &loaded, &|unit| filter(self.tags_code(unit, &loaded)));
-        (!loaded.missed()).then_some(got)
+    pub fn get_wanted_at_once(&self, request: &GetRequest<'_>, wanted: Wanted<'_>) -> Option<Got> {
+        let now = || self.log.window(true);
+        let log: Log<'_> = LazyCell::new(&now);
+        let got = self.get_within(request, wanted, &log);
+        (!log.missed()).then_some(got)
     }
 
-    /// Reads messages of a queue; `units` sees the tags code of each unit, then `records` the raw
-    /// properties of its record. What either turns down is passed over and counts as looked at.
-    pub fn get_matching(
-        &self,
-        request: &GetRequest<'_>,
-        units: &dyn Fn(i64) -> bool,
-        records: &dyn Fn(&str) -> bool,
-    ) -> Got {
-        self.get_matching_loaded(request, &Loaded::default(), units, records)
-    }
-
-    /// The same, without waiting for the log's disk: `None` if it would have to.
-    pub fn get_matching_at_once(
-        &self,
-        request: &GetRequest<'_>,
-        units: &dyn Fn(i64) -> bool,
-        records: &dyn Fn(&str) -> bool,
-    ) -> Option<Got> {
-        let loaded = Loaded::at_once();
-        let got = self.get_matching_loaded(request, &loaded, units, records);
-        (!loaded.missed()).then_some(got)
-    }
-
-    fn get_matching_loaded(
-        &self,
-        request: &GetRequest<'_>,
-        loaded: &Loaded,
-        units: &dyn Fn(i64) -> bool,
-        records: &dyn Fn(&str) -> bool,
-    ) -> Got {
-        self.get_units(request, loaded, &|unit| {
-            // A record that is gone meanwhile is found missing when its slice is taken.
-            let slice = || self.log.slice(unit.physical_offset, unit.size as usize, loaded);
-            units(self.tags_code(unit, loaded))
-                && slice().is_none_or(|slice| properties_of(slice.as_ref()).is_ok_and(records))
-        })
+    fn get_within(&self, request: &GetRequest<'_>, wanted: Wanted<'_>, log: &Log<'_>) -> Got {
+        match wanted {
+            Wanted::Codes(filter) => {
+                let filter = |unit: &Unit| filter(self.tags_code(unit, log));
+                self.get_units(request, log, By::Units, filter)
+            }
+            Wanted::Tags(hashes) => {
+                let filter = |unit: &Unit| has_tag(hashes, self.tags_code(unit, log));
+                self.get_units(request, log, By::Tags(hashes), filter)
+            }
+            Wanted::Records(filter) => {
+                let touch = |position, len| log.touch(position, len);
+                self.get_units(request, log, By::Records(&touch), |unit| {
+                    // A record that is gone meanwhile is found missing when its slice is taken.
+                    let record = log.bytes(unit.physical_offset, unit.size as usize);
+                    record.is_none_or(|record| properties_of(record).is_ok_and(filter))
+                })
+            }
+        }
     }
 
     /// The tags code of a unit; of one with an extension it is made from the record again, as the
     /// extension is not read.
-    fn tags_code(&self, unit: &Unit, loaded: &Loaded) -> i64 {
+    fn tags_code(&self, unit: &Unit, log: &Window<'_>) -> i64 {
         if !unit.is_extended() {
             return unit.tags_code;
         }
-        let slice = self.log.slice(unit.physical_offset, unit.size as usize, loaded);
-        let record = slice.as_ref().and_then(|slice| Record::decode(slice.as_ref()).ok());
+        let bytes = log.bytes(unit.physical_offset, unit.size as usize);
+        let record = bytes.and_then(|bytes| Record::decode(bytes).ok());
         // A record that is none is withheld anyway.
         record.map_or(0, |record| DispatchRequest::of(&record, &self.delays).tags_code)
     }
@@ -89,21 +87,29 @@ impl MessageStore {
     fn get_units(
         &self,
         request: &GetRequest<'_>,
-        loaded: &Loaded,
-        filter: &dyn Fn(&Unit) -> bool,
+        log: &Log<'_>,
+        by: By<'_>,
+        filter: impl Fn(&Unit) -> bool,
     ) -> Got {
-        let bounds = || LogBounds { min: self.log.min(), max: self.log.end() };
-        let intact = |queue: &Queue, unit: &Unit| self.intact(queue, unit, loaded);
+        let bounds = || LogBounds { min: log.min(), max: log.end() };
+        let limits = self.limits.load();
+        let fresh =
+            |position| position >= self.opened_at && log.end() - position <= limits.memory_bytes;
+        let intact = |queue: &Queue, unit: &Unit| {
+            // What this run wrote and memory holds is not looked at, so that who reads along pays
+            // nothing.
+            let known = queue.made_now(unit.queue_offset) && fresh(unit.physical_offset);
+            known || self.intact(queue, unit, log)
+        };
         let (queue, scanned) = match self.queues.look_up(request.topic, request.queue_id) {
             Ok(queue) => {
-                let scanned =
-                    scan(queue.as_deref(), request, &self.limits.load(), &bounds, filter, &intact);
+                let scanned = scan(queue.as_deref(), request, &limits, bounds, by, filter, intact);
                 (queue, scanned)
             }
             Err(error) => (None, Err(error)),
         };
         match scanned {
-            Ok(scanned) => self.slices(request, &scanned, loaded),
+            Ok(scanned) => slices(request, &scanned, log),
             Err(error) => {
                 self.cannot_read(request.topic, request.queue_id, &error);
                 let (min_offset, max_offset) =
@@ -120,31 +126,6 @@ impl MessageStore {
                 }
             }
         }
-    }
-
-    fn slices(&self, request: &GetRequest<'_>, scanned: &Scanned, loaded: &Loaded) -> Got {
-        let mut got = Got {
-            status: scanned.status,
-            next_offset: scanned.next_offset,
-            min_offset: scanned.min_offset,
-            max_offset: scanned.max_offset,
-            slices: SmallVec::new(),
-            count: scanned.count,
-            bytes: scanned.bytes,
-            from_disk: scanned.from_disk,
-        };
-        for run in &scanned.runs {
-            let Some(slice) = self.log.slice(run.physical_offset, run.len, loaded) else {
-                // Deleted since the scan: the next attempt sees the new bounds.
-                got.status = GetStatus::MessageWasRemoving;
-                got.next_offset = request.queue_offset;
-                got.slices.clear();
-                (got.count, got.bytes) = (0, 0);
-                return got;
-            };
-            got.slices.push(slice);
-        }
-        got
     }
 
     /// Whether the message at an offset, if there is one, is further back than memory holds.
@@ -175,19 +156,13 @@ impl MessageStore {
 
     /// Whether the record of a unit is the one that was stored: of this queue, and its body of its
     /// checksum. Clients do not look.
-    ///
-    /// What this run wrote and memory holds is not looked at, so that who reads along pays nothing.
-    fn intact(&self, queue: &Queue, unit: &Unit, loaded: &Loaded) -> bool {
+    fn intact(&self, queue: &Queue, unit: &Unit, log: &Window<'_>) -> bool {
         let position = unit.physical_offset;
-        if queue.made_now(unit.queue_offset) && self.is_fresh(position) {
-            return true;
-        }
-        let bytes = self.log.slice(position, unit.size as usize, loaded);
-        if loaded.missed() {
+        let bytes = log.bytes(position, unit.size as usize).unwrap_or_default();
+        if log.missed() {
             // Nothing that is found is used: the scan ends soonest when it is full.
             return true;
         }
-        let bytes = bytes.as_ref().map_or(&[][..], |slice| slice.as_ref());
         let record = match Record::decode(bytes).and_then(|record| {
             record.verify_crc()?;
             Ok(record)
@@ -357,4 +332,29 @@ impl MessageStore {
     fn cannot_read(&self, topic: &str, queue_id: i32, error: &ViewError) {
         error!(topic, queue_id, %error, "cannot read a queue");
     }
+}
+
+fn slices(request: &GetRequest<'_>, scanned: &Scanned, log: &Window<'_>) -> Got {
+    let mut got = Got {
+        status: scanned.status,
+        next_offset: scanned.next_offset,
+        min_offset: scanned.min_offset,
+        max_offset: scanned.max_offset,
+        slices: SmallVec::new(),
+        count: scanned.count,
+        bytes: scanned.bytes,
+        from_disk: scanned.from_disk,
+    };
+    for run in &scanned.runs {
+        let Some(slice) = log.slice(run.physical_offset, run.len) else {
+            // The disk does not give it: the next attempt begins anew.
+            got.status = GetStatus::MessageWasRemoving;
+            got.next_offset = request.queue_offset;
+            got.slices.clear();
+            (got.count, got.bytes) = (0, 0);
+            return got;
+        };
+        got.slices.push(slice);
+    }
+    got
 }

@@ -6,16 +6,14 @@
 
 use std::cmp::Ordering;
 
-use remoting::protocol::message::Properties;
-use smallvec::{SmallVec, smallvec};
+use memchr::memmem::Finder;
+use smallvec::SmallVec;
 
+use super::names::Names;
 use super::number;
 
 /// Work one evaluation may take; an operation is one step, and so are 32 bytes compared.
 const STEPS_MAX: usize = 20_000;
-
-/// So many names are compared one by one.
-const NAMES_FEW: usize = 8;
 
 /// A constant of an expression.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,10 +56,10 @@ pub(super) enum Op {
     /// Takes value, result of `Low` and upper bound.
     High(Range),
     /// Whether a property is in a sorted list; the flag negates.
-    In(Box<[Box<str>]>, bool),
+    In(Box<[Box<[u8]>]>, bool),
     /// Searches a text; the flag negates. Java quirk: what is no text gives false, negated or
     /// not (the rows of `sql92.tsv` with `NOT CONTAINS`).
-    Search(Search, Box<str>, bool),
+    Search(Search, Box<Finder<'static>>, bool),
 }
 
 /// How two numbers are compared.
@@ -91,8 +89,8 @@ pub(super) enum Search {
 /// A compiled expression.
 #[derive(Debug)]
 pub(super) struct Program {
-    /// Property names, sorted.
-    pub names: Box<[Box<str>]>,
+    /// Names of properties.
+    pub names: Names,
     /// Operations.
     pub ops: Box<[Op]>,
 }
@@ -105,7 +103,7 @@ enum Value<'a> {
     Int(i32),
     Long(i64),
     Double(f64),
-    Text(&'a str),
+    Text(&'a [u8]),
 }
 
 /// Values that cannot be compared, where Java throws.
@@ -123,15 +121,10 @@ impl Comparison {
 }
 
 impl Program {
-    /// Evaluates for raw properties; nothing when the result is unknown or values are
-    /// incomparable.
-    pub(super) fn evaluate(&self, properties: &str) -> Option<bool> {
-        let mut values: SmallVec<[Option<&str>; 16]> = smallvec![None; self.names.len()];
-        for (name, value) in Properties::new(properties) {
-            if let Some(index) = self.index_of(name) {
-                values[index] = Some(value);
-            }
-        }
+    /// Evaluates for raw properties, which are UTF-8; nothing when the result is unknown or values
+    /// are incomparable.
+    pub(super) fn evaluate(&self, properties: &[u8]) -> Option<bool> {
+        let values = self.names.values(properties);
         let mut machine = Machine { values: &values, stack: SmallVec::new(), steps: STEPS_MAX };
         let mut at = 0;
         while let Some(op) = self.ops.get(at) {
@@ -142,20 +135,11 @@ impl Program {
             _ => None,
         }
     }
-
-    /// Where the value of a property goes, if the expression names it.
-    fn index_of(&self, name: &str) -> Option<usize> {
-        if self.names.len() <= NAMES_FEW {
-            // Most properties differ in length already from the few that are asked for.
-            return self.names.iter().position(|known| **known == *name);
-        }
-        self.names.binary_search_by(|known| (**known).cmp(name)).ok()
-    }
 }
 
 /// An evaluation under way.
 struct Machine<'a> {
-    values: &'a [Option<&'a str>],
+    values: &'a [Option<&'a [u8]>],
     stack: SmallVec<[Value<'a>; 16]>,
     steps: usize,
 }
@@ -292,16 +276,16 @@ impl<'a> Machine<'a> {
     fn search(
         &mut self,
         search: Search,
-        needle: &str,
+        needle: &Finder<'_>,
         not: bool,
         value: Value<'a>,
     ) -> Result<Value<'a>, Incomparable> {
         let Value::Text(text) = value else { return Ok(Value::Bool(false)) };
         self.work(text.len() / 32)?;
         let found = match search {
-            Search::Contains => text.contains(needle),
-            Search::StartsWith => text.starts_with(needle),
-            Search::EndsWith => text.ends_with(needle),
+            Search::Contains => needle.find(text).is_some(),
+            Search::StartsWith => text.starts_with(needle.needle()),
+            Search::EndsWith => text.ends_with(needle.needle()),
         };
         Ok(Value::Bool(found != not))
     }
@@ -325,7 +309,7 @@ fn order(left: Value<'_>, right: Value<'_>) -> Result<Ordering, Incomparable> {
         (Bool(left), Bool(right)) => Some(left.cmp(&right)),
         // Java quirk: a truth value on the left of a text throws.
         (Bool(_), Text(_)) => None,
-        (Text(text), Bool(right)) => Some(text.eq_ignore_ascii_case("true").cmp(&right)),
+        (Text(text), Bool(right)) => Some(text.eq_ignore_ascii_case(b"true").cmp(&right)),
         (Int(left), Int(right)) => Some(left.cmp(&right)),
         (Int(left), Text(text)) => int(text).map(|right| left.cmp(&right)),
         (Text(text), Int(right)) => int(text).map(|left| left.cmp(&right)),
@@ -355,7 +339,7 @@ impl Constant {
             Constant::Int(value) => Value::Int(*value),
             Constant::Long(value) => Value::Long(*value),
             Constant::Double(value) => Value::Double(*value),
-            Constant::Text(value) => Value::Text(value),
+            Constant::Text(value) => Value::Text(value.as_bytes()),
         }
     }
 }

@@ -9,16 +9,24 @@ const ZEROS: [u32; 36] = [
     0x1B50, 0x1BB0, 0x1C40, 0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10,
 ];
 
+/// So many decimal digits fit into 64 bits whatever they are.
+const DIGITS_SAFE: usize = 18;
+
 /// Reads a whole number: a sign and decimal digits of any script, no blanks.
-pub(super) fn whole(text: &str) -> Option<i64> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
+pub(super) fn whole(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
     };
     if digits.is_empty() {
         return None;
     }
-    digits.chars().try_fold(0_i64, |number, digit| {
+    if digits.len() <= DIGITS_SAFE && digits.iter().all(u8::is_ascii_digit) {
+        let add = |number, digit: &u8| number * 10 + i64::from(digit - b'0');
+        let number = digits.iter().fold(0, add);
+        return Some(if negative { -number } else { number });
+    }
+    str::from_utf8(digits).ok()?.chars().try_fold(0_i64, |number, digit| {
         let digit = digit_value(digit)?;
         let number = number.checked_mul(10)?;
         if negative { number.checked_sub(digit) } else { number.checked_add(digit) }
@@ -36,8 +44,8 @@ fn digit_value(digit: char) -> Option<i64> {
 
 /// Reads a number with a fraction: blanks around it and a suffix of `f` or `d` are passed over.
 /// Absent: Java's hexadecimal notation (`0x1p3`) is no number here.
-pub(super) fn real(text: &str) -> Option<f64> {
-    let text = text.trim_matches(|blank| blank <= ' ');
+pub(super) fn real(text: &[u8]) -> Option<f64> {
+    let text = str::from_utf8(text).ok()?.trim_matches(|blank| blank <= ' ');
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let size = match unsigned {
         "NaN" => return Some(f64::NAN),
@@ -85,7 +93,7 @@ mod tests {
             ("1L", None),
             ("1.0", None),
         ] {
-            assert_eq!(whole(text), number, "{text:?}");
+            assert_eq!(whole(text.as_bytes()), number, "{text:?}");
         }
     }
 
@@ -111,9 +119,9 @@ mod tests {
             ("--1", None),
             ("1ff", None),
         ] {
-            assert_eq!(real(text), number, "{text:?}");
+            assert_eq!(real(text.as_bytes()), number, "{text:?}");
         }
-        assert!(real("-NaN").unwrap().is_nan());
+        assert!(real(b"-NaN").unwrap().is_nan());
     }
 
     #[test]

@@ -14,9 +14,12 @@
 //! Java quirk: the end of the text is not asked for; whatever follows a complete expression is
 //! ignored (`what_follows_a_complete_expression_is_ignored`).
 
+use memchr::memmem::Finder;
+
 use super::SqlError;
 use super::eval::{Comparison, Constant, Op, Program, Range, Search, order_of_constants};
 use super::lexer::{Lexer, Sign, Token, Word};
+use super::names::Names;
 use super::number;
 
 /// Deepest nesting of brackets and prefixes.
@@ -170,7 +173,7 @@ impl<'a> Parser<'a> {
             self.ops.truncate(start);
             Op::Constant(Constant::Bool(false))
         } else {
-            Op::Search(search, needle.into(), not)
+            Op::Search(search, Box::new(Finder::new(&needle).into_owned()), not)
         };
         self.emit(op).map(|_| ())
     }
@@ -211,9 +214,9 @@ impl<'a> Parser<'a> {
 
     fn list(&mut self, left: &Operand, not: bool) -> Parsed<()> {
         self.expect(Token::Sign(Sign::Open), "( expected")?;
-        let mut items: Vec<Box<str>> = vec![self.text()?.into()];
+        let mut items: Vec<Box<[u8]>> = vec![self.text()?.into_bytes().into()];
         while self.accept(Token::Sign(Sign::Comma))? {
-            items.push(self.text()?.into());
+            items.push(self.text()?.into_bytes().into());
         }
         self.expect(Token::Sign(Sign::Close), ") expected")?;
         if !matches!(left, Operand::Property) {
@@ -266,11 +269,11 @@ impl<'a> Parser<'a> {
                 return Ok(operand);
             }
             Token::Text(text) => Constant::Text(unquoted(text).into()),
-            Token::Whole(digits) => match number::whole(digits) {
+            Token::Whole(digits) => match number::whole(digits.as_bytes()) {
                 Some(number) => i32::try_from(number).map_or(Constant::Long(number), Constant::Int),
                 None => return self.fail("the number does not fit into 64 bits"),
             },
-            Token::Real(text) => match number::real(text) {
+            Token::Real(text) => match number::real(text.as_bytes()) {
                 // Java quirk: 0.0 is below the smallest double there is (the row of `sql92.tsv`
                 // with `0.0`).
                 Some(number) if number > 0.0 && number.is_finite() => Constant::Double(number),
@@ -374,8 +377,8 @@ impl<'a> Parser<'a> {
                 *index = places[usize::from(*index)];
             }
         }
-        let names = order.iter().map(|index| self.names[usize::from(*index)].into());
-        Program { names: names.collect(), ops: ops.into() }
+        let names = order.iter().map(|index| self.names[usize::from(*index)]);
+        Program { names: Names::new(names), ops: ops.into() }
     }
 
     fn peek(&mut self) -> Parsed<Token<'a>> {

@@ -163,7 +163,7 @@ impl Visit<'_> {
         to.places.add(topic, queue_id, offset, &offsets);
         to.count += offsets.len();
         to.bytes += got.bytes;
-        let (slices, from_disk) = (got.slices, got.from_disk);
+        let (slices, from_disk) = (got.slices.into_iter().collect(), got.from_disk);
         to.batches.push(Batch { slices, start_offset: offset, retried, from_disk });
     }
 

@@ -236,8 +236,9 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The raw properties of the record at the start of `bytes`; nothing else of it is looked at.
-pub fn properties_of(bytes: &[u8]) -> Result<&str, RecordError> {
+/// The raw properties of the record at the start of `bytes`, as far as they are UTF-8; nothing else
+/// of it is looked at.
+pub fn properties_of(bytes: &[u8]) -> Result<&[u8], RecordError> {
     let host_len = |v6: bool| if v6 { HOST_V6_LEN } else { HOST_V4_LEN };
     let (record, version) = whole(bytes)?;
     let sys_flag = Cursor::of(record, SYS_FLAG_AT).i32("sys flag")?;
@@ -248,7 +249,10 @@ pub fn properties_of(bytes: &[u8]) -> Result<&str, RecordError> {
     cursor.take(hosts as i64 + 8 + 4 + 8, "hosts")?;
     let body_len = i64::from(cursor.i32("body length")?);
     cursor.take(body_len, "body")?;
-    cursor.topic_and_properties(version).map(|(_, properties)| valid_prefix(properties))
+    let (_, properties) = cursor.topic_and_properties(version)?;
+    // Nearly all are, and this is told soonest.
+    let ascii = properties.iter().fold(0, |all, byte| all | byte).is_ascii();
+    Ok(if ascii { properties } else { valid_prefix(properties).as_bytes() })
 }
 
 /// The bytes of the record that starts here.

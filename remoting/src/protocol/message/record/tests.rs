@@ -96,7 +96,7 @@ proptest! {
         prop_assert_eq!(read, (times.0, times.1));
         prop_assert_eq!(record.body, &body[..]);
         prop_assert_eq!((record.topic, record.properties), (&topic[..], &properties[..]));
-        prop_assert_eq!(properties_of(&out), Ok(&properties[..]));
+        prop_assert_eq!(properties_of(&out), Ok(properties.as_bytes()));
     }
 
     #[test]
@@ -109,7 +109,7 @@ proptest! {
             let properties = properties_of(&bytes);
             if let Ok(record) = Record::decode(&bytes) {
                 prop_assert_eq!(record.total_size as usize, bytes.len());
-                prop_assert_eq!(properties, Ok(record.properties));
+                prop_assert_eq!(properties, Ok(record.properties.as_bytes()));
             }
         }
     }
