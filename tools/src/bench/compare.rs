@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use comfy_table::{Table, presets};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
@@ -22,6 +22,8 @@ use super::{cold, create, crowd, e2e, pull, routes, send, transaction};
 
 /// Messages put into the topic before a pull row.
 const PULL_FILL: u64 = 200_000;
+/// The target that only takes sends.
+const FLOOR: &str = "floor";
 /// Kinds of the messages that filters look at.
 const KINDS: usize = 10;
 /// The longest that gigabytes may take in and out.
@@ -164,6 +166,7 @@ fn measure(
         }),
         Kind::Delay { level } => send::measure(&SendArgs { delay_level: level, ..closed }),
         Kind::Transaction { size } => {
+            ensure!(target.name != FLOOR, "the floor commits nothing");
             transaction::measure(&TransactionArgs { common, connections: 64, size })
         }
         Kind::Pull { size, filter } => pull::measure(&PullArgs {
