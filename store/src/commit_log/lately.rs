@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Chunks that are known of at a time.
-const SLOTS: usize = 256;
+const SLOTS: usize = 4096;
 /// What is known counts for one to two moments, of so many ms: less than it takes the system to
 /// give memory to others that was used just now.
 const MOMENT_MS: u128 = 100;

@@ -131,7 +131,11 @@ impl Loaded {
                 return false;
             }
             log.read_ahead.note(chunks.clone(), cold);
-            if (cold && self.at_once) || !load(&chunks) {
+            if cold && self.at_once {
+                return true;
+            }
+            // What is in memory is not asked for: that costs more than all else of a pull.
+            if cold && !load(&chunks) {
                 // What is beside it may be what is not there, or cannot be read.
                 return load(&wanted);
             }
