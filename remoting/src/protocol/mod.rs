@@ -12,3 +12,4 @@ pub mod ext_fields;
 pub mod header;
 pub mod lenient_json;
 pub mod message;
+mod short_text;

@@ -33,6 +33,8 @@ const FOREVER: Duration = Duration::from_secs(86_400);
 const INDEX_ROUND: usize = 20_000;
 /// Records that are indexed at once.
 const INDEX_TOGETHER: usize = 32;
+/// For each so many bytes that it is behind, the index does one group more at a time.
+const INDEX_BEHIND: i64 = 512 << 10;
 /// How long a stop waits for the index.
 const CATCH_UP_MAX: Duration = Duration::from_millis(1500);
 /// A query first indexes what is missing, if it is no more than this.
@@ -218,6 +220,7 @@ impl MessageStore {
         let from = self.indexed.load(Ordering::Acquire).max(self.log.min());
         let mut records = self.log.records(from);
         let mut together = SmallVec::<[LogSlice; INDEX_TOGETHER]>::new();
+        let mut groups = 0;
         for _ in 0..INDEX_ROUND / INDEX_TOGETHER {
             together.clear();
             together.extend(
@@ -227,8 +230,13 @@ impl MessageStore {
             if together.len() < INDEX_TOGETHER {
                 break;
             }
-            // Where the threads that serve have this core only, they go first.
-            std::thread::yield_now();
+            // Where the threads that serve have this core only, they go first; but the further
+            // behind the index is, the more it does before it lets them.
+            groups += 1;
+            if groups > (self.log.end() - records.position()) / INDEX_BEHIND {
+                groups = 0;
+                std::thread::yield_now();
+            }
         }
         index.write()?;
         self.indexed.store(records.position(), Ordering::Release);

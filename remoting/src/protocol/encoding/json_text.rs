@@ -2,6 +2,8 @@
 
 use bytes::BufMut;
 
+use crate::protocol::short_text::{ONES, bytes_like};
+
 /// Reads what stands behind a backslash: the character, and the bytes taken.
 ///
 /// Takes fastjson's escapes: beside the standard ones `\'`, `\v`, `\xHH` and `\0` to `\7`.
@@ -53,15 +55,12 @@ fn hex(digits: &[u8]) -> Option<u32> {
 }
 
 /// Where the next `quote` or backslash is.
-///
-/// Header strings are short: looking at eight bytes at once beats calling a vectorised search.
 #[inline(always)]
 pub(crate) fn find_end(bytes: &[u8], quote: u8) -> Option<usize> {
     let mut rest = bytes;
     while let Some((chunk, behind)) = rest.split_first_chunk() {
         let word = u64::from_le_bytes(*chunk);
-        let found = zero_bytes(word ^ (ONES * u64::from(quote)))
-            | zero_bytes(word ^ (ONES * u64::from(b'\\')));
+        let found = bytes_like(word, quote) | bytes_like(word, b'\\');
         if found != 0 {
             return Some(bytes.len() - rest.len() + found.trailing_zeros() as usize / 8);
         }
@@ -71,13 +70,6 @@ pub(crate) fn find_end(bytes: &[u8], quote: u8) -> Option<usize> {
     Some(bytes.len() - rest.len() + at)
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-
-/// Sets the high bit of the first zero byte, and of none before it.
-fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & (ONES << 7)
-}
-
 /// Where the first byte is that a string has as an escape only.
 fn find_escaped(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
@@ -85,8 +77,7 @@ fn find_escaped(bytes: &[u8]) -> Option<usize> {
         let word = u64::from_le_bytes(*chunk);
         // A byte below 0x20 has none of the three upper bits.
         let upper = (word | word << 1 | word << 2) & (ONES << 7);
-        let found = zero_bytes(word ^ (ONES * u64::from(b'"')))
-            | zero_bytes(word ^ (ONES * u64::from(b'\\')));
+        let found = bytes_like(word, b'"') | bytes_like(word, b'\\');
         if found != 0 || upper != ONES << 7 {
             break;
         }

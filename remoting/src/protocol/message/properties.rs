@@ -3,6 +3,8 @@
 //! Reading is lenient as in Java: a missing last separator is fine, pairs without a name or a
 //! value do not exist, and of two pairs with one name the last one counts.
 
+use crate::protocol::short_text::find;
+
 /// Ends a name.
 pub const NAME_END: char = '\u{1}';
 /// Ends a value.
@@ -90,7 +92,7 @@ impl<'a> Iterator for Pairs<'a> {
 
 /// Splits at the first occurrence of an ASCII byte, which is dropped.
 fn split_at_byte(text: &str, byte: u8) -> (&str, Option<&str>) {
-    match memchr::memchr(byte, text.as_bytes()) {
+    match find(byte, text.as_bytes()) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
     }
