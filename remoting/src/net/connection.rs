@@ -1,8 +1,9 @@
 //! `Connection`, the driver of one socket.
 //!
 //! The frame loop is the batch: read what the socket has, decode every complete frame, call the
-//! service for each, send all answers with one write. Held requests are polled here too, and
-//! requests to the other side leave with the same writes.
+//! service for each, or gather it with those of other connections, let others be read (`turn`), and
+//! send all answers with one write. Held requests are polled here too, and requests to the other
+//! side leave with the same writes.
 //!
 //! Invariant: no memory is taken for bytes that have not arrived, beyond doubling what has.
 

@@ -7,8 +7,10 @@
 //!                            └─ Peer: what the rest of the process holds of a connection
 //! ```
 //!
-//! A request is read, handled and answered on the task of its connection: no task, channel or
-//! allocation per request. Absent on purpose: TLS (a TLS hello closes the connection).
+//! A request is read, handled and answered on the task of its connection, or, where several have
+//! come that are better handled together (`gathered`), handled by the first of their tasks that is
+//! polled again: no task, channel or allocation per request. Absent on purpose: TLS (a TLS hello
+//! closes the connection).
 
 mod client;
 mod connection;

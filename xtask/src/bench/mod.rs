@@ -150,13 +150,15 @@ fn start(
 ) -> Result<Vec<Candidate>> {
     let start = |server: &Server<'_>| server.start(home, set);
     let candidates = servers.iter().map(start).collect::<Result<Vec<Candidate>>>()?;
+    let java = candidates.iter().filter(|candidate| candidate.name == "java");
     if set != FREE {
-        candidates.iter().try_for_each(|candidate| candidate.pin(SERVER_CORE))?;
+        // The others were confined when they started.
+        java.clone().try_for_each(|candidate| candidate.pin(SERVER_CORE))?;
     }
     if set == "crowd" {
         candidates.iter().try_for_each(|candidate| candidate.allow_files(CROWD_FILES))?;
     }
-    for java in candidates.iter().filter(|candidate| candidate.name == "java") {
+    for java in java {
         let mut warm_up = mqbench(set, binaries);
         match set {
             "routes" => warm_up.args(["routes", "--namesrv", &java.address]),
