@@ -1,6 +1,6 @@
 //! What the store itself acts on of a message's properties, read in one pass.
 
-use remoting::protocol::message::properties::property;
+use remoting::protocol::message::properties::{property, split_keys};
 use remoting::protocol::message::{Properties, hash};
 
 use crate::dispatch::{DelayLevels, SCHEDULE_TOPIC};
@@ -18,6 +18,10 @@ pub struct StoreProperties<'a> {
     pub light_queues: Option<&'a str>,
     /// Offsets in the light queues.
     pub light_offsets: Option<&'a str>,
+    /// Unique id made by the sender.
+    pub unique_key: Option<&'a str>,
+    /// Blank-separated keys.
+    pub keys: Option<&'a str>,
 }
 
 impl<'a> StoreProperties<'a> {
@@ -31,6 +35,8 @@ impl<'a> StoreProperties<'a> {
                 property::INNER_NUM => &mut seen.inner_num,
                 property::INNER_MULTI_DISPATCH => &mut seen.light_queues,
                 property::INNER_MULTI_QUEUE_OFFSET => &mut seen.light_offsets,
+                property::UNIQ_KEY => &mut seen.unique_key,
+                property::KEYS => &mut seen.keys,
                 _ => continue,
             };
             *place = Some(value);
@@ -47,6 +53,11 @@ impl<'a> StoreProperties<'a> {
             }
         }
         hash::tags_code(self.tags)
+    }
+
+    /// The keys one by one.
+    pub fn keys(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        split_keys(self.keys.unwrap_or(""))
     }
 
     /// Number of messages in an inner batch, if it is one.

@@ -9,6 +9,7 @@
 
 mod file;
 mod format;
+mod noted;
 mod slots;
 mod view;
 
@@ -20,19 +21,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use remoting::protocol::message::properties::property;
-use remoting::protocol::message::{Properties, hash, sys_flag};
-use smallvec::SmallVec;
+use remoting::protocol::message::hash;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use self::file::{OpenFile, SealedFile, Wanted};
 use self::format::{Header, Shape};
+pub(crate) use self::noted::{Key, Noted, Notes, hashes_of};
 pub use self::view::{IndexView, read_index};
 use crate::disk_file::{create_durable_directories, remove_file, sync_directory};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
+use crate::properties::StoreProperties;
 use crate::{OpenError, StoreConfig};
 
+/// Keys whose slots are asked for at a time.
+const KEYS_TOGETHER: usize = 32;
 /// The cache goes after so many writes that found nothing to write.
 const IDLE_WRITES_MAX: u32 = 10;
 
@@ -64,13 +67,6 @@ pub struct Index {
     dir: PathBuf,
     shape: Shape,
     state: Mutex<State>,
-}
-
-/// A key of a record, as the index keeps it.
-struct Key {
-    hash: i32,
-    physical_offset: i64,
-    store_timestamp: i64,
 }
 
 #[derive(Debug, Default)]
@@ -238,29 +234,26 @@ impl Index {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds records in log order, or ignores those it has. Cheaper than one after the other: their
-    /// slots are all over the memory, and it is asked for all of them at a time.
-    pub fn dispatch_all(&self, requests: &[DispatchRequest<'_>]) -> Result<(), ViewError> {
+    /// Adds keys in log order, or ignores those it has. Cheaper than one after the other: their
+    /// slots are all over the memory, and it is asked for several of them at a time.
+    pub(crate) fn add(&self, keys: &[Key]) -> Result<(), ViewError> {
         let mut state = self.lock();
         state.recover()?;
         let position = state.position();
-        let mut keys = SmallVec::<[Key; 64]>::new();
-        for request in requests.iter().filter(|request| request.physical_offset >= position) {
-            if sys_flag::transaction(request.sys_flag) != sys_flag::TRANSACTION_ROLLBACK {
-                keys_of(request, &mut keys);
-            }
-        }
-        if let Some(open) = &mut state.open {
-            open.bring_slots(keys.iter().map(|key| key.hash))?;
-        }
-        for key in &keys {
-            if state.open.as_ref().is_none_or(OpenFile::is_full) {
-                drop(state);
-                self.roll()?;
-                state = self.lock();
-            }
+        let known = keys.partition_point(|key| key.physical_offset < position);
+        for keys in keys[known..].chunks(KEYS_TOGETHER) {
             if let Some(open) = &mut state.open {
-                open.insert(key.hash, key.physical_offset, key.store_timestamp)?;
+                open.bring_slots(keys.iter().map(|key| key.hash))?;
+            }
+            for key in keys {
+                if state.open.as_ref().is_none_or(OpenFile::is_full) {
+                    drop(state);
+                    self.roll()?;
+                    state = self.lock();
+                }
+                if let Some(open) = &mut state.open {
+                    open.insert(key.hash, key.physical_offset, key.store_timestamp)?;
+                }
             }
         }
         Ok(())
@@ -308,24 +301,18 @@ impl Index {
     }
 }
 
-/// The keys of a record, its unique one first.
-fn keys_of(request: &DispatchRequest<'_>, out: &mut SmallVec<[Key; 64]>) {
-    let mut key = |key: &str| {
-        out.push(Key {
-            hash: hash::index_hash_of(request.topic, key),
-            physical_offset: request.physical_offset,
-            store_timestamp: request.store_timestamp,
-        });
-    };
-    let properties = Properties::new(request.properties);
-    properties.get(property::UNIQ_KEY).into_iter().chain(properties.keys()).for_each(&mut key);
-}
-
 /// `position` is where a replay has to start: the last record indexed (0 when none is); that record
 /// may be given again.
 impl Dispatch for Index {
     fn dispatch(&self, request: &DispatchRequest<'_>) -> Result<(), ViewError> {
-        self.dispatch_all(std::slice::from_ref(request))
+        let seen = StoreProperties::of(request.properties);
+        let key = |hash| Key {
+            hash,
+            physical_offset: request.physical_offset,
+            store_timestamp: request.store_timestamp,
+        };
+        let keys = hashes_of(request.topic, request.sys_flag, &seen).map(key);
+        self.add(&keys.collect::<Vec<_>>())
     }
 
     fn position(&self) -> i64 {

@@ -5,6 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use remoting::protocol::message::properties::property;
+use remoting::protocol::message::{Properties, sys_flag};
 
 use super::*;
 
@@ -360,4 +362,40 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn notes_cover_the_log_without_a_gap() {
+    let key = |physical_offset| Key { hash: 1, physical_offset, store_timestamp: 2 };
+    let offsets =
+        |noted: &Noted| -> Vec<i64> { noted.keys.iter().map(|key| key.physical_offset).collect() };
+    let notes = Notes::default();
+    let mut taken = Noted::default();
+    notes.add(100, 200, [key(100), key(150)].into_iter());
+    notes.add(200, 300, [].into_iter());
+    assert_eq!(notes.add(300, 400, [key(300)].into_iter()), 3);
+    notes.take(&mut taken);
+    assert_eq!((taken.from, taken.until, offsets(&taken)), (100, 400, vec![100, 150, 300]));
+    notes.add(400, 500, [key(400)].into_iter());
+    // Something came between that nobody noted.
+    notes.add(600, 700, [key(600)].into_iter());
+    notes.take(&mut taken);
+    assert_eq!((taken.from, taken.until, offsets(&taken)), (600, 700, vec![600]));
+    notes.take(&mut taken);
+    assert_eq!((taken.from, taken.until, offsets(&taken)), (700, 700, vec![]));
+}
+
+#[test]
+fn more_keys_than_are_kept_are_left_to_the_log() {
+    let key = Key { hash: 1, physical_offset: 0, store_timestamp: 2 };
+    let notes = Notes::default();
+    let mut taken = Noted::default();
+    let most = notes.add(0, 10, std::iter::repeat_n(key, 200_000));
+    assert_eq!(most, 200_000);
+    assert_eq!(notes.add(10, 20, std::iter::repeat_n(key, 100_000)), 100_000);
+    notes.take(&mut taken);
+    assert_eq!((taken.from, taken.until), (10, 20));
+    assert_eq!(notes.add(20, 30, std::iter::repeat_n(key, 300_000)), 0);
+    notes.take(&mut taken);
+    assert_eq!((taken.from, taken.until), (30, 30));
 }

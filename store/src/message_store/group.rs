@@ -51,7 +51,7 @@ impl MessageStore {
     pub fn put_group(&self, messages: &[NewMessage<'_>]) -> Puts {
         let mut puts: Puts = smallvec![Err(PutError::Poisoned); messages.len()];
         GROUP.with_borrow_mut(|group| {
-            group.encoder.records.clear();
+            group.encoder.clear();
             let plain = messages.iter().enumerate().all(|(at, message)| {
                 match self.enter(at, message, &mut group.encoder) {
                     Ok(Some(entry)) => group.entries.push(entry),
@@ -93,6 +93,7 @@ impl MessageStore {
         let before = encoder.records.len();
         self.encode(message, message.body, message.properties, message.flag, encoder)?;
         let len = encoder.records.len() - before;
+        self.take_keys(message, &seen, before, &mut encoder.keys);
         let tags_code = seen.tags_code(message.topic, 0, &self.delays);
         Ok(Some(Entry { message: at, len, tags_code, queue, queue_offset: 0 }))
     }
@@ -114,20 +115,24 @@ impl MessageStore {
         for entry in entries.iter_mut() {
             entry.queue = entry.queue.take().map(|queue| self.there(queue)).transpose()?;
         }
-        let mut records = &mut encoder.records[..];
+        let mut at = 0;
+        let mut keys = &encoder.keys[..];
         while let Some(first) = entries.get(*stored) {
+            let end = self.log.end();
             let position = log.place(first.len)?;
             let (count, len) = fitting(&entries[*stored..], log.room());
-            let (run, rest) = records.split_at_mut(len);
+            let run = &mut encoder.records[at..at + len];
             let run_entries = &mut entries[*stored..*stored + count];
-            self.append_run(messages, &mut log, position, run, run_entries, puts)?;
+            let now = self.append_run(messages, &mut log, position, run, run_entries, puts)?;
+            let (of_run, rest) = keys.split_at(keys.partition_point(|key| key.at < at + len));
+            self.note((end, position + len as i64), position - at as i64, now, of_run);
             *stored += count;
-            records = rest;
+            (at, keys) = (at + len, rest);
         }
         Ok(())
     }
 
-    /// Writes records that follow each other, then their units.
+    /// Writes records that follow each other, then their units; returns their store time.
     fn append_run(
         &self,
         messages: &[NewMessage<'_>],
@@ -136,7 +141,7 @@ impl MessageStore {
         run: &mut [u8],
         entries: &mut [Entry],
         puts: &mut Puts,
-    ) -> Result<(), PutError> {
+    ) -> Result<i64, PutError> {
         let now = now_ms();
         let mut at = 0;
         for index in 0..entries.len() {
@@ -170,7 +175,7 @@ impl MessageStore {
             });
             physical_offset = end;
         }
-        Ok(())
+        Ok(now)
     }
 
     fn tell_all(&self, messages: &[NewMessage<'_>], entries: &[Entry], puts: &Puts) {

@@ -4,6 +4,7 @@
 //! bytes, and the unit of the queue come about under it. The index follows in its own thread.
 
 mod group;
+mod indexing;
 mod numbered;
 mod put;
 mod read;
@@ -29,10 +30,11 @@ use crate::disk::raise_open_files;
 use crate::disk_file::create_durable_directories;
 use crate::dispatch::{DelayLevels, Dispatch};
 use crate::get::ScanLimits;
-use crate::index::{Index, IndexConfig};
+use crate::index::{Index, IndexConfig, Noted, Notes};
 use crate::lock_file::{AbortMarker, LockFile};
 use crate::recovery::Recovery;
 use crate::timer::Timer;
+use crate::watermark::Signal;
 use crate::{
     Arrival, FlushDiskType, OpenError, QueueKind, StopError, StoreConfig, WaitError, foreign,
 };
@@ -68,7 +70,12 @@ pub struct MessageStore {
     lock: Mutex<Option<LockFile>>,
     /// Log position up to which the index has seen the records.
     indexed: AtomicI64,
-    indexing: Mutex<()>,
+    /// What the index is adding; held while it does.
+    indexing: Mutex<Noted>,
+    /// Keys of what was stored since.
+    notes: Notes,
+    /// Many are noted.
+    index_signal: Signal,
     /// The index could not be written; it is tried again.
     index_stuck: AtomicBool,
     disk_full: AtomicBool,
@@ -176,7 +183,9 @@ impl MessageStore {
             abort,
             lock: Mutex::new(Some(lock)),
             indexed: AtomicI64::new(indexed),
-            indexing: Mutex::new(()),
+            indexing: Mutex::default(),
+            notes: Notes::default(),
+            index_signal: Signal::default(),
             index_stuck: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
             views_min: Mutex::new(-1),

@@ -114,7 +114,9 @@ impl MessageStore {
         let offsets = numbers.write(queue_offset, &mut properties);
         let properties = properties.as_str();
         self.encode(message, message.body, properties, message.flag, &mut encoder)?;
+        self.take_keys(message, seen, 0, &mut encoder.keys);
         let record = &mut encoder.records[..];
+        let end = self.log.end();
         let physical_offset = log.place(record.len())?;
         let now = now_ms();
         patch_positions(record, queue_offset, physical_offset, now);
@@ -131,6 +133,7 @@ impl MessageStore {
         for (name, light, offset) in numbers.queues(&offsets) {
             self.append_unit(light, &request.in_light_queue(name, offset))?;
         }
+        self.note((end, request.physical_end()), physical_offset, now, &encoder.keys);
         drop(log);
 
         for (name, _, offset) in numbers.queues(&offsets) {

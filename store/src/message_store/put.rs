@@ -14,6 +14,7 @@ use remoting::protocol::message::{NewRecord, sys_flag};
 use smallvec::SmallVec;
 
 use super::MessageStore;
+use super::indexing::EncodedKey;
 use crate::consume_queue::Queue;
 use crate::dispatch::{DispatchRequest, SCHEDULE_TOPIC, ViewError};
 use crate::faults::{self, Point};
@@ -36,6 +37,16 @@ pub(super) struct Encoder {
     /// Properties of the messages of a batch, one after the other.
     properties: String,
     batch: Vec<Encoded>,
+    pub(super) keys: Vec<EncodedKey>,
+}
+
+impl Encoder {
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+        self.properties.clear();
+        self.batch.clear();
+        self.keys.clear();
+    }
 }
 
 /// One record of a batch in the buffer.
@@ -95,8 +106,9 @@ impl MessageStore {
         encoder: &mut Encoder,
     ) -> Result<(Put, i64), PutError> {
         let queue = self.queue_of(message)?;
-        encoder.records.clear();
+        encoder.clear();
         self.encode(message, message.body, message.properties, message.flag, encoder)?;
+        self.take_keys(message, seen, 0, &mut encoder.keys);
         let record = &mut encoder.records[..];
         let mut request = request_of(message, record.len());
         let delayed = message.topic == SCHEDULE_TOPIC;
@@ -106,6 +118,7 @@ impl MessageStore {
 
         let mut log = self.log.lock()?;
         let queue = queue.map(|queue| self.there(queue)).transpose()?;
+        let end = self.log.end();
         let physical_offset = log.place(record.len())?;
         let now = now_ms();
         request.physical_offset = physical_offset;
@@ -119,6 +132,7 @@ impl MessageStore {
         if let Some(queue) = &queue {
             self.append_unit(queue, &request)?;
         }
+        self.note((end, request.physical_end()), physical_offset, now, &encoder.keys);
         drop(log);
 
         let put = Put {
@@ -138,7 +152,7 @@ impl MessageStore {
     ) -> Result<Put, PutError> {
         let queue = self.queues.queue(message.topic, message.queue_id).map_err(refused)?;
         self.encode_batch(message, encoder)?;
-        let Encoder { records, batch, .. } = encoder;
+        let Encoder { records, batch, keys, .. } = encoder;
         if records.len() > self.log.record_len_max() {
             return Err(PutError::MessageIllegal("the batch is longer than a log file"));
         }
@@ -148,6 +162,7 @@ impl MessageStore {
 
         let mut log = self.log.lock()?;
         let queue = self.there(queue)?;
+        let before = self.log.end();
         let physical_offset = log.place(records.len())?;
         let now = now_ms();
         let queue_offset = queue.next_offset();
@@ -169,9 +184,10 @@ impl MessageStore {
             request.tags_code = encoded.tags_code;
             self.append_unit(&queue, &request)?;
         }
+        let end = physical_offset + records.len() as i64;
+        self.note((before, end), physical_offset, now, keys);
         drop(log);
 
-        let end = physical_offset + records.len() as i64;
         Ok(Put { physical_offset, queue_offset, store_timestamp: now, end, ids })
     }
 
@@ -269,9 +285,7 @@ impl MessageStore {
         message: &NewMessage<'_>,
         encoder: &mut Encoder,
     ) -> Result<(), PutError> {
-        encoder.records.clear();
-        encoder.batch.clear();
-        encoder.properties.clear();
+        encoder.clear();
         for part in BatchMessages::new(message.body) {
             let part = part.map_err(|_| PutError::MessageIllegal("the batch is malformed"))?;
             let mut all = std::mem::take(&mut encoder.properties);
@@ -281,6 +295,7 @@ impl MessageStore {
             let before = encoder.records.len();
             let encoded = self.encode(message, part.body, properties, part.flag, encoder);
             let seen = StoreProperties::of(properties);
+            self.take_keys(message, &seen, before, &mut encoder.keys);
             let tags_code = seen.tags_code(message.topic, 0, &self.delays);
             // A batch stands in no light queue; building the queues again must find that, too.
             let stands = seen.light_offsets.is_some() && self.lights_of(message, &seen).is_some();

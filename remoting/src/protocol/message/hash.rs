@@ -2,12 +2,23 @@
 
 /// Hashes as Java does: `h = 31 * h + unit` over UTF-16 units, wrapping.
 pub fn java_string_hash(text: &str) -> i32 {
-    if text.is_ascii() {
-        let step = |hash: i32, byte: u8| hash.wrapping_mul(31).wrapping_add(i32::from(byte));
-        return text.bytes().fold(0, step);
+    go_on(0, text)
+}
+
+/// Hashes a text that follows one with this hash.
+fn go_on(hash: i32, text: &str) -> i32 {
+    let step = |hash: i32, unit: i32| hash.wrapping_mul(31).wrapping_add(unit);
+    if !text.is_ascii() {
+        return text.encode_utf16().fold(hash, |hash, unit| step(hash, i32::from(unit)));
     }
-    let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
-    text.encode_utf16().fold(0, step)
+    let (fours, rest) = text.as_bytes().as_chunks::<4>();
+    let hash = fours.iter().fold(hash, |hash, bytes| {
+        // The same four steps, but only one multiplication waits for the one before.
+        let [a, b, c, d] = bytes.map(i32::from);
+        let four = a * (31 * 31 * 31) + b * (31 * 31) + c * 31 + d;
+        hash.wrapping_mul(31 * 31 * 31 * 31).wrapping_add(four)
+    });
+    rest.iter().fold(hash, |hash, &byte| step(hash, i32::from(byte)))
 }
 
 /// Returns the code a consume queue keeps for the TAGS property; 0 without tags.
@@ -23,9 +34,23 @@ pub fn index_key_hash(key: &str) -> i32 {
 
 /// Hashes an index key made of a topic, `#` and a key, without joining them.
 pub fn index_hash_of(topic: &str, key: &str) -> i32 {
-    let units = topic.encode_utf16().chain([u16::from(b'#')]).chain(key.encode_utf16());
-    let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
-    units.fold(0, step).checked_abs().unwrap_or(0)
+    IndexTopic::of(topic).hash_of(key)
+}
+
+/// A topic, hashed once for many index keys.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexTopic(i32);
+
+impl IndexTopic {
+    /// Hashes the topic and `#`.
+    pub fn of(topic: &str) -> IndexTopic {
+        IndexTopic(go_on(go_on(0, topic), "#"))
+    }
+
+    /// Hashes the index key made of this topic and a key.
+    pub fn hash_of(self, key: &str) -> i32 {
+        go_on(self.0, key).checked_abs().unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
@@ -36,6 +61,17 @@ mod tests {
     fn a_joined_key_hashes_like_its_parts() {
         for (topic, key) in [("T", "k"), ("%RETRY%g", "🚀"), ("", ""), ("中", "文")] {
             assert_eq!(index_hash_of(topic, key), index_key_hash(&format!("{topic}#{key}")));
+        }
+    }
+
+    #[test]
+    fn any_length_hashes_as_unit_by_unit() {
+        let text = "0A1B2C3D7F000001000018B4AAC200000000~key";
+        for len in 0..=text.len() {
+            let by_unit = text[..len]
+                .encode_utf16()
+                .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+            assert_eq!(java_string_hash(&text[..len]), by_unit);
         }
     }
 

@@ -46,8 +46,7 @@ impl<'a> Properties<'a> {
 
     /// Iterates over the blank-separated items of the KEYS property.
     pub fn keys(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let keys = self.get(property::KEYS).unwrap_or("");
-        keys.split(KEY_SEPARATOR).filter(|key| !key.is_empty())
+        split_keys(self.get(property::KEYS).unwrap_or(""))
     }
 
     /// Tells whether the sender waits for the message to be stored safely.
@@ -88,6 +87,11 @@ impl<'a> Iterator for Pairs<'a> {
         }
         None
     }
+}
+
+/// Iterates over the items of a KEYS property.
+pub fn split_keys(keys: &str) -> impl Iterator<Item = &str> {
+    keys.split(KEY_SEPARATOR).filter(|key| !key.is_empty())
 }
 
 /// Splits at the first occurrence of an ASCII byte, which is dropped.
