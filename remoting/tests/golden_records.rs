@@ -85,7 +85,7 @@ fn records_are_written_byte_for_byte() {
             prepared_transaction_offset: row.i64("preparedTransactionOffset"),
             body: &body,
             topic: row.text("topic"),
-            properties: &properties,
+            properties: &[&properties],
         };
         let mut out = BytesMut::from(&b"before"[..]);
         new.encode(&mut out).unwrap();
@@ -240,7 +240,7 @@ fn a_batch_is_stored_as_records_in_a_row() {
                 prepared_transaction_offset: 0,
                 body: &message.body,
                 topic: row.text("topic"),
-                properties: &message.properties,
+                properties: &[&message.properties],
             };
             new.encode(&mut out).unwrap();
         }

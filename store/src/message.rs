@@ -94,6 +94,6 @@ pub struct Arrival<'a> {
     pub tags_code: i64,
     /// Its store time.
     pub store_timestamp: i64,
-    /// Its raw properties.
-    pub properties: &'a str,
+    /// Its raw properties, which are UTF-8.
+    pub properties: &'a [u8],
 }

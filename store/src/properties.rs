@@ -44,6 +44,19 @@ impl<'a> StoreProperties<'a> {
         seen
     }
 
+    /// With those of a property string that follows.
+    pub fn then(self, after: StoreProperties<'a>) -> StoreProperties<'a> {
+        StoreProperties {
+            tags: after.tags.or(self.tags),
+            delay: after.delay.or(self.delay),
+            inner_num: after.inner_num.or(self.inner_num),
+            light_queues: after.light_queues.or(self.light_queues),
+            light_offsets: after.light_offsets.or(self.light_offsets),
+            unique_key: after.unique_key.or(self.unique_key),
+            keys: after.keys.or(self.keys),
+        }
+    }
+
     /// Tags code of a unit: hash of the tags, or the time of delivery in the schedule topic.
     pub fn tags_code(&self, topic: &str, store_timestamp: i64, delays: &DelayLevels) -> i64 {
         if topic == SCHEDULE_TOPIC {
@@ -82,6 +95,15 @@ mod tests {
         assert_eq!(tags_code("T", properties), 2_598_919);
         assert_eq!(tags_code(SCHEDULE_TOPIC, "TAGS\u{1}TagA\u{2}"), 2_598_919);
         assert_eq!(tags_code("T", ""), 0);
+    }
+
+    #[test]
+    fn what_follows_counts_first() {
+        let (own, after) =
+            ("TAGS\u{1}a\u{2}UNIQ_KEY\u{1}u\u{2}", "TAGS\u{1}b\u{2}KEYS\u{1}k l\u{2}");
+        let both = StoreProperties::of(own).then(StoreProperties::of(after));
+        assert_eq!(both, StoreProperties::of(&format!("{own}{after}")));
+        assert_eq!((both.tags, both.unique_key), (Some("b"), Some("u")));
     }
 
     #[test]

@@ -276,7 +276,7 @@ impl Hook {
 
     fn wants(&self, arrival: &Arrival<'_>) -> bool {
         self.filter.matches_unit(arrival.tags_code)
-            && self.filter.matches_properties(arrival.properties.as_bytes())
+            && self.filter.matches_properties(arrival.properties)
     }
 
     fn wake(&self) {

@@ -9,7 +9,7 @@ use crate::filter::TagFilter;
 
 fn arrival<'a>(topic: &'a str, queue_id: i32, tag: &str) -> Arrival<'a> {
     let tags_code = i64::from(java_string_hash(tag));
-    Arrival { topic, queue_id, queue_offset: 0, tags_code, store_timestamp: 0, properties: "" }
+    Arrival { topic, queue_id, queue_offset: 0, tags_code, store_timestamp: 0, properties: b"" }
 }
 
 async fn woken(waiter: &Waiter) -> bool {
@@ -40,7 +40,8 @@ async fn an_expression_is_woken_by_what_satisfies_it() {
     let filter = Filter::parse(Some("SQL92"), Some("a > 1")).unwrap();
     let waiter = arrivals.subscribe("T", 0, filter).unwrap();
     for (properties, expected) in [("a\u{1}1\u{2}", false), ("", false), ("a\u{1}2\u{2}", true)] {
-        arrivals.arrived(&Arrival { properties, ..arrival("T", 0, "") });
+        let bytes = properties.as_bytes();
+        arrivals.arrived(&Arrival { properties: bytes, ..arrival("T", 0, "") });
         assert_eq!(woken(&waiter).await, expected, "{properties:?}");
     }
 }

@@ -387,7 +387,7 @@ fn encode(half: &Half<'_>, put: &Put, properties: &str, out: &mut BytesMut) {
         prepared_transaction_offset: 0,
         body: record.body,
         topic: half.topic,
-        properties,
+        properties: &[properties],
     }
     .encode(out);
     if let Err(error) = encoded {

@@ -178,7 +178,7 @@ pub(super) mod tests {
             prepared_transaction_offset: 0,
             body: b"body",
             topic: HALF_TOPIC,
-            properties,
+            properties: &[properties],
         };
         let mut out = BytesMut::new();
         new.encode(&mut out).unwrap();

@@ -11,10 +11,13 @@ use remoting::protocol::message::record::{BLANK_HEAD_LEN, blank_head};
 use tracing::warn;
 
 use super::CommitLog;
-use crate::PutError;
 use crate::disk::is_full;
 use crate::faults::{self, Point};
 use crate::segment::{RESERVE_STEP, Segment};
+use crate::{FlushDiskType, PutError};
+
+/// So much is not left to the next tick: what is written back at once keeps a processor for long.
+const FLUSH_AT_ONCE: i64 = 4 << 20;
 
 /// What the append lock protects.
 #[derive(Debug, Default)]
@@ -163,6 +166,11 @@ impl Append<'_> {
         segment.publish(segment.written() + bytes.len());
         self.appender.store_timestamp = store_timestamp;
         self.log.end.store(segment.end(), Ordering::Release);
+        if self.log.flush_type == FlushDiskType::AsyncFlush
+            && segment.end() - self.log.flushed.position() >= FLUSH_AT_ONCE
+        {
+            self.log.flush_signal.give();
+        }
         if segment.reserved_ahead() < RESERVE_STEP / 2 && !segment.reserved_whole() {
             self.log.prepare_signal.give();
         }

@@ -91,7 +91,7 @@ impl MessageStore {
         }
         let queue = self.queue_of(message)?;
         let before = encoder.records.len();
-        self.encode(message, message.body, message.properties, message.flag, encoder)?;
+        self.encode(message, message.body, &[message.properties], message.flag, encoder)?;
         let len = encoder.records.len() - before;
         self.take_keys(message, &seen, before, &mut encoder.keys);
         let tags_code = seen.tags_code(message.topic, 0, &self.delays);
@@ -182,7 +182,7 @@ impl MessageStore {
         for entry in entries {
             if let Ok(put) = &puts[entry.message] {
                 let message = &messages[entry.message];
-                self.tell(message, put, 0, entry.tags_code, message.properties);
+                self.tell(message, put, 0, entry.tags_code, message.properties.as_bytes());
             }
         }
     }

@@ -113,7 +113,7 @@ impl MessageStore {
         let queue_offset = queue.next_offset();
         let offsets = numbers.write(queue_offset, &mut properties);
         let properties = properties.as_str();
-        self.encode(message, message.body, properties, message.flag, &mut encoder)?;
+        self.encode(message, message.body, &[properties], message.flag, &mut encoder)?;
         self.take_keys(message, seen, 0, &mut encoder.keys);
         let record = &mut encoder.records[..];
         let end = self.log.end();
@@ -143,7 +143,7 @@ impl MessageStore {
                 queue_offset: offset,
                 tags_code: request.tags_code,
                 store_timestamp: now,
-                properties,
+                properties: properties.as_bytes(),
             });
         }
         let (end, ids) = (request.physical_end(), SmallVec::new());

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use ::runtime::clock::now_ms;
 use bytes::BytesMut;
-use remoting::protocol::message::batch::{BatchMessage, BatchMessages};
+use remoting::protocol::message::batch::BatchMessages;
 use remoting::protocol::message::properties::{PROPERTIES_LEN_MAX, VALUE_END};
 use remoting::protocol::message::record::{Version, patch_positions};
 use remoting::protocol::message::{NewRecord, sys_flag};
@@ -34,8 +34,6 @@ const RECORD_SLACK: usize = 65_536;
 #[derive(Default)]
 pub(super) struct Encoder {
     pub(super) records: BytesMut,
-    /// Properties of the messages of a batch, one after the other.
-    properties: String,
     batch: Vec<Encoded>,
     pub(super) keys: Vec<EncodedKey>,
 }
@@ -43,7 +41,6 @@ pub(super) struct Encoder {
 impl Encoder {
     pub(super) fn clear(&mut self) {
         self.records.clear();
-        self.properties.clear();
         self.batch.clear();
         self.keys.clear();
     }
@@ -53,7 +50,7 @@ impl Encoder {
 struct Encoded {
     len: usize,
     tags_code: i64,
-    /// Where its properties stand in those of the whole batch.
+    /// Where its properties stand among the records.
     properties: Range<usize>,
 }
 
@@ -75,7 +72,7 @@ impl MessageStore {
         } else {
             ENCODER.with_borrow_mut(|encoder| self.put_single(message, &seen, encoder))
         }?;
-        self.tell(message, &put, 0, tags_code, message.properties);
+        self.tell(message, &put, 0, tags_code, message.properties.as_bytes());
         Ok(put)
     }
 
@@ -86,13 +83,14 @@ impl MessageStore {
         if message.sys_flag & sys_flag::TRANSACTION_MASK != 0 {
             return Err(PutError::MessageIllegal("a batch takes no part in a transaction"));
         }
-        if StoreProperties::of(message.properties).delay.is_some() {
+        let seen = StoreProperties::of(message.properties);
+        if seen.delay.is_some() {
             return Err(PutError::MessageIllegal("a batch cannot be delayed"));
         }
         ENCODER.with_borrow_mut(|encoder| {
-            let put = self.put_records(message, encoder)?;
+            let put = self.put_records(message, seen, encoder)?;
             for (index, encoded) in encoder.batch.iter().enumerate() {
-                let properties = &encoder.properties[encoded.properties.clone()];
+                let properties = &encoder.records[encoded.properties.clone()];
                 self.tell(message, &put, index, encoded.tags_code, properties);
             }
             Ok(put)
@@ -107,7 +105,7 @@ impl MessageStore {
     ) -> Result<(Put, i64), PutError> {
         let queue = self.queue_of(message)?;
         encoder.clear();
-        self.encode(message, message.body, message.properties, message.flag, encoder)?;
+        self.encode(message, message.body, &[message.properties], message.flag, encoder)?;
         self.take_keys(message, seen, 0, &mut encoder.keys);
         let record = &mut encoder.records[..];
         let mut request = request_of(message, record.len());
@@ -148,10 +146,11 @@ impl MessageStore {
     fn put_records(
         &self,
         message: &NewMessage<'_>,
+        seen: StoreProperties<'_>,
         encoder: &mut Encoder,
     ) -> Result<Put, PutError> {
         let queue = self.queues.queue(message.topic, message.queue_id).map_err(refused)?;
-        self.encode_batch(message, encoder)?;
+        self.encode_batch(message, seen, encoder)?;
         let Encoder { records, batch, keys, .. } = encoder;
         if records.len() > self.log.record_len_max() {
             return Err(PutError::MessageIllegal("the batch is longer than a log file"));
@@ -235,20 +234,10 @@ impl MessageStore {
         &self,
         message: &NewMessage<'_>,
         body: &[u8],
-        properties: &str,
+        properties: &[&str],
         flag: i32,
         encoder: &mut Encoder,
     ) -> Result<(), PutError> {
-        if properties.len() > PROPERTIES_LEN_MAX {
-            let (len, max) = (properties.len(), PROPERTIES_LEN_MAX);
-            return Err(PutError::PropertiesSizeExceeded { len, max });
-        }
-        // A start after a crash takes a sector of zeros for one that a power cut took.
-        if properties.as_bytes().contains(&0)
-            && properties.as_bytes().split(|&byte| byte != 0).any(|zeros| zeros.len() >= SECTOR_LEN)
-        {
-            return Err(PutError::MessageIllegal("the properties hold a run of zeros"));
-        }
         let record = NewRecord {
             version: Version::for_topic(message.topic),
             queue_id: message.queue_id,
@@ -266,6 +255,16 @@ impl MessageStore {
             topic: message.topic,
             properties,
         };
+        if record.properties_len() > PROPERTIES_LEN_MAX {
+            let (len, max) = (record.properties_len(), PROPERTIES_LEN_MAX);
+            return Err(PutError::PropertiesSizeExceeded { len, max });
+        }
+        // A start after a crash takes a sector of zeros for one that a power cut took.
+        if properties.iter().any(|part| part.as_bytes().contains(&0))
+            && properties.concat().split(|unit| unit != '\0').any(|run| run.len() >= SECTOR_LEN)
+        {
+            return Err(PutError::MessageIllegal("the properties hold a run of zeros"));
+        }
         let len = record.encoded_len();
         if len > self.body_len_max() + RECORD_SLACK {
             return Err(PutError::MessageIllegal(
@@ -280,33 +279,31 @@ impl MessageStore {
             .map_err(|_| PutError::MessageIllegal("a part of the message is too long"))
     }
 
-    fn encode_batch(
+    /// Encodes the messages of a batch; each has its own properties, then those of the request.
+    fn encode_batch<'a>(
         &self,
-        message: &NewMessage<'_>,
+        message: &NewMessage<'a>,
+        of_request: StoreProperties<'a>,
         encoder: &mut Encoder,
     ) -> Result<(), PutError> {
         encoder.clear();
         for part in BatchMessages::new(message.body) {
             let part = part.map_err(|_| PutError::MessageIllegal("the batch is malformed"))?;
-            let mut all = std::mem::take(&mut encoder.properties);
-            let start = all.len();
-            join_properties(&part, message.properties, &mut all);
-            let properties = &all[start..];
-            let before = encoder.records.len();
-            let encoded = self.encode(message, part.body, properties, part.flag, encoder);
-            let seen = StoreProperties::of(properties);
-            self.take_keys(message, &seen, before, &mut encoder.keys);
-            let tags_code = seen.tags_code(message.topic, 0, &self.delays);
+            let seen = StoreProperties::of(part.properties).then(of_request);
             // A batch stands in no light queue; building the queues again must find that, too.
-            let stands = seen.light_offsets.is_some() && self.lights_of(message, &seen).is_some();
-            let properties = start..all.len();
-            encoder.properties = all;
-            encoded?;
-            if stands {
+            if seen.light_offsets.is_some() && self.lights_of(message, &seen).is_some() {
                 return Err(PutError::MessageIllegal("a batch stands in no light queue"));
             }
-            let len = encoder.records.len() - before;
-            encoder.batch.push(Encoded { len, tags_code, properties });
+            let properties = joined(part.properties, message.properties);
+            let before = encoder.records.len();
+            self.encode(message, part.body, &properties, part.flag, encoder)?;
+            self.take_keys(message, &seen, before, &mut encoder.keys);
+            let end = encoder.records.len();
+            encoder.batch.push(Encoded {
+                len: end - before,
+                tags_code: seen.tags_code(message.topic, 0, &self.delays),
+                properties: end - properties.map(str::len).iter().sum::<usize>()..end,
+            });
         }
         match encoder.batch.is_empty() {
             true => Err(PutError::MessageIllegal("the batch is empty")),
@@ -352,7 +349,7 @@ impl MessageStore {
         put: &Put,
         index: usize,
         tags_code: i64,
-        properties: &str,
+        properties: &[u8],
     ) {
         let invisible = matches!(
             sys_flag::transaction(message.sys_flag),
@@ -387,13 +384,9 @@ pub(super) fn request_of<'a>(message: &NewMessage<'a>, len: usize) -> DispatchRe
 }
 
 /// A message's own properties, then those of the request: of equal names the last one wins.
-fn join_properties(part: &BatchMessage<'_>, request: &str, out: &mut String) {
-    out.push_str(part.properties);
-    let closed = part.properties.is_empty() || part.properties.ends_with(VALUE_END);
-    if !closed && !request.is_empty() {
-        out.push(VALUE_END);
-    }
-    out.push_str(request);
+fn joined<'a>(own: &'a str, request: &'a str) -> [&'a str; 3] {
+    let closed = own.is_empty() || own.ends_with(VALUE_END) || request.is_empty();
+    [own, if closed { "" } else { "\u{2}" }, request]
 }
 
 pub(super) fn refused(error: ViewError) -> PutError {

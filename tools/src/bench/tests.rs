@@ -340,7 +340,7 @@ impl Memory {
             prepared_transaction_offset: 0,
             body,
             topic: header.topic,
-            properties: header.properties.unwrap_or_default(),
+            properties: &[header.properties.unwrap_or_default()],
         };
         let mut bytes = BytesMut::new();
         record.encode(&mut bytes).expect("record");

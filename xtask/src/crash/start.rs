@@ -194,7 +194,7 @@ fn write_log(directory: &Path) -> Result<()> {
             prepared_transaction_offset: 0,
             body: b"one of a long log",
             topic: "LongLog",
-            properties: "",
+            properties: &[],
         };
         let mut bytes = BytesMut::new();
         record.encode(&mut bytes)?;

@@ -264,7 +264,7 @@ mod tests {
                 prepared_transaction_offset: 0,
                 body: body.as_bytes(),
                 topic,
-                properties: "",
+                properties: &[],
             };
             let mut bytes = BytesMut::new();
             record.encode(&mut bytes).unwrap();

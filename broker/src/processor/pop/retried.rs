@@ -30,7 +30,7 @@ pub(super) fn append(batch: &Batch, topic: &str, receipt: &Receipt<'_>, out: &mu
                 receipt.append(record.topic, record.queue_id, record.queue_offset, &mut handle);
                 properties.push(property::POP_CK, &handle);
             }
-            if under(topic, &record, properties.as_str()).encode(out).is_err() {
+            if under(topic, &record, &[properties.as_str()]).encode(out).is_err() {
                 out.extend_from_slice(&bytes[at..at + len]);
             }
             at += len;
@@ -39,7 +39,7 @@ pub(super) fn append(batch: &Batch, topic: &str, receipt: &Receipt<'_>, out: &mu
 }
 
 /// The same record with another topic and other properties.
-fn under<'a>(topic: &'a str, record: &Record<'a>, properties: &'a str) -> NewRecord<'a> {
+fn under<'a>(topic: &'a str, record: &Record<'a>, properties: &'a [&'a str]) -> NewRecord<'a> {
     NewRecord {
         version: Version::for_topic(topic),
         queue_id: record.queue_id,

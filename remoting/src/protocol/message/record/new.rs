@@ -61,16 +61,21 @@ pub struct NewRecord<'a> {
     pub body: &'a [u8],
     /// Topic.
     pub topic: &'a str,
-    /// Raw property string.
-    pub properties: &'a str,
+    /// Raw property string, in parts that follow each other.
+    pub properties: &'a [&'a str],
 }
 
 impl NewRecord<'_> {
     /// Returns the length of the record.
     pub fn encoded_len(&self) -> usize {
         let fixed = 68 + host_len(self.born_host) + host_len(self.store_host) + 4 + 2;
-        let text = self.version.topic_prefix_len() + self.topic.len() + self.properties.len();
+        let text = self.version.topic_prefix_len() + self.topic.len() + self.properties_len();
         fixed + self.body.len() + text
+    }
+
+    /// Returns the length of the property string.
+    pub fn properties_len(&self) -> usize {
+        self.properties.iter().map(|part| part.len()).sum()
     }
 
     /// Appends the record to `out`; on an error nothing is appended.
@@ -106,8 +111,8 @@ impl NewRecord<'_> {
             Version::V2 => out.put_u16(self.topic.len() as u16),
         }
         out.put_slice(self.topic.as_bytes());
-        out.put_u16(self.properties.len() as u16);
-        out.put_slice(self.properties.as_bytes());
+        out.put_u16(self.properties_len() as u16);
+        self.properties.iter().for_each(|part| out.put_slice(part.as_bytes()));
         Ok(())
     }
 
@@ -118,7 +123,7 @@ impl NewRecord<'_> {
         };
         let limits = [
             ("topic", self.topic.len(), topic_len_max),
-            ("property string", self.properties.len(), PROPERTIES_LEN_MAX),
+            ("property string", self.properties_len(), PROPERTIES_LEN_MAX),
             ("record", len, i32::MAX as usize),
         ];
         match limits.into_iter().find(|(_, len, len_max)| len > len_max) {

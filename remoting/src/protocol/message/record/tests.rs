@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::protocol::message::properties::PROPERTIES_LEN_MAX;
 
-fn new_record<'a>(body: &'a [u8], topic: &'a str, properties: &'a str) -> NewRecord<'a> {
+fn new_record<'a>(body: &'a [u8], topic: &'a str, properties: &'a [&'a str]) -> NewRecord<'a> {
     NewRecord {
         version: Version::for_topic(topic),
         queue_id: 1,
@@ -30,17 +30,17 @@ fn new_record<'a>(body: &'a [u8], topic: &'a str, properties: &'a str) -> NewRec
 fn too_long_parts_are_refused_and_leave_no_trace() {
     let mut out = BytesMut::new();
     let long = "t".repeat(128);
-    let record = NewRecord { version: Version::V1, ..new_record(b"", &long, "") };
+    let record = NewRecord { version: Version::V1, ..new_record(b"", &long, &[]) };
     assert!(record.encode(&mut out).is_err());
     let properties = "p".repeat(PROPERTIES_LEN_MAX + 1);
-    assert!(new_record(b"", "t", &properties).encode(&mut out).is_err());
+    assert!(new_record(b"", "t", &[&properties[1..], "p"]).encode(&mut out).is_err());
     assert!(out.is_empty());
 }
 
 #[test]
 fn properties_that_are_no_text_end_early_and_keep_the_record() {
     let mut out = BytesMut::new();
-    new_record(b"body", "t", "a\u{1}b\u{2}c\u{1}d\u{2}").encode(&mut out).unwrap();
+    new_record(b"body", "t", &["a\u{1}b\u{2}c\u{1}d\u{2}"]).encode(&mut out).unwrap();
     let last = out.len() - 2;
     out[last] = 0xFF;
     let record = Record::decode(&out).unwrap();
@@ -51,7 +51,7 @@ fn properties_that_are_no_text_end_early_and_keep_the_record() {
 #[test]
 fn a_damaged_body_fails_its_checksum() {
     let mut out = BytesMut::new();
-    new_record(b"body", "t", "").encode(&mut out).unwrap();
+    new_record(b"body", "t", &[]).encode(&mut out).unwrap();
     out[88] ^= 1;
     let record = Record::decode(&out).unwrap();
     assert!(matches!(record.verify_crc(), Err(RecordError::Crc { .. })));
@@ -65,8 +65,10 @@ proptest! {
         hosts: (SocketAddr, SocketAddr),
         body in prop::collection::vec(any::<u8>(), 0..64),
         topic in "[a-zA-Z%_é]{0,200}",
-        properties in ".{0,32}",
+        parts in prop::collection::vec(".{0,16}", 0..3),
     ) {
+        let properties = parts.concat();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let plain = |host: SocketAddr| SocketAddr::new(host.ip(), host.port());
         let (born_host, store_host) = (plain(hosts.0), plain(hosts.1));
         let new = NewRecord {
@@ -79,7 +81,7 @@ proptest! {
             store_host,
             reconsume_times: times.2,
             prepared_transaction_offset: times.3,
-            ..new_record(&body, &topic, &properties)
+            ..new_record(&body, &topic, &parts)
         };
         let mut out = BytesMut::new();
         new.encode(&mut out).unwrap();
