@@ -98,7 +98,7 @@ impl PutStatus {
     /// That of a put that failed.
     pub(crate) fn of(error: &PutError) -> PutStatus {
         match error {
-            PutError::MessageIllegal(_) => PutStatus::MessageIllegal,
+            PutError::MessageIllegal(_) | PutError::Malformed(_) => PutStatus::MessageIllegal,
             PutError::PropertiesSizeExceeded { .. } => PutStatus::PropertiesTooLong,
             PutError::LightQueuesExceeded { .. } => PutStatus::LightQueuesExceeded,
             PutError::Busy => PutStatus::Busy,

@@ -95,6 +95,8 @@ impl From<BodyError> for Reject {
 impl From<PutError> for Reject {
     fn from(error: PutError) -> Self {
         let code = match &error {
+            // Java takes a batch apart before anything else, and ends in an exception.
+            PutError::Malformed(_) => return Reject::thrown(error.to_string()),
             PutError::MessageIllegal(_) | PutError::PropertiesSizeExceeded { .. } => {
                 ResponseCode::MessageIllegal
             }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use remoting::protocol::message::batch::BatchError;
+
 use crate::dispatch::ViewError;
 
 /// Why the store does not open. One line each; nothing on disk is replaced.
@@ -102,6 +104,9 @@ pub enum PutError {
         /// The limit.
         max: usize,
     },
+    /// A batch that cannot be taken apart.
+    #[error(transparent)]
+    Malformed(#[from] BatchError),
     /// The store has been stopped.
     #[error("the store has been stopped")]
     Stopped,

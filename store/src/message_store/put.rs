@@ -260,7 +260,7 @@ impl MessageStore {
             return Err(PutError::PropertiesSizeExceeded { len, max });
         }
         // A start after a crash takes a sector of zeros for one that a power cut took.
-        if properties.iter().any(|part| part.as_bytes().contains(&0))
+        if properties.iter().any(|part| memchr::memchr(0, part.as_bytes()).is_some())
             && properties.concat().split(|unit| unit != '\0').any(|run| run.len() >= SECTOR_LEN)
         {
             return Err(PutError::MessageIllegal("the properties hold a run of zeros"));
@@ -288,7 +288,7 @@ impl MessageStore {
     ) -> Result<(), PutError> {
         encoder.clear();
         for part in BatchMessages::new(message.body) {
-            let part = part.map_err(|_| PutError::MessageIllegal("the batch is malformed"))?;
+            let part = part?;
             let seen = StoreProperties::of(part.properties).then(of_request);
             // A batch stands in no light queue; building the queues again must find that, too.
             if seen.light_offsets.is_some() && self.lights_of(message, &seen).is_some() {

@@ -32,14 +32,9 @@ pub(super) fn traced(broker: &Broker) -> &'static str {
 pub(super) fn write_ids(broker: &Broker, put: &Put, out: &mut String) {
     out.clear();
     let store_host = broker.store_host();
-    if put.ids.is_empty() {
-        return OffsetMessageId { store_host, physical_offset: put.physical_offset }.append_to(out);
-    }
-    for (at, &physical_offset) in put.ids.iter().enumerate() {
-        if at > 0 {
-            out.push(',');
-        }
-        OffsetMessageId { store_host, physical_offset }.append_to(out);
+    match &put.ids[..] {
+        [] => OffsetMessageId { store_host, physical_offset: put.physical_offset }.append_to(out),
+        ids => OffsetMessageId::append_all(store_host, ids, out),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Batches: one record per message, or one for all of them in a topic of type BatchCQ.
 //!
-//! A batch is looked through before anything is stored: all of it is stored or nothing. Clients
+//! A batch is taken apart before anything is stored: all of it is stored or nothing. Clients
 //! unwrap the one record for all (an inner batch) themselves, so nobody may store one whose body
 //! does not hold as many messages as it says.
 
@@ -54,7 +54,7 @@ impl Shape {
         if says_inner {
             return illegal("an inner batch needs a topic of type BatchCQ and a unique key");
         }
-        check_body(broker, body)?;
+        check_len(broker, body)?;
         Ok(Shape::Batch)
     }
 
@@ -67,25 +67,21 @@ impl Shape {
     }
 }
 
-/// What Java finds out by an exception: a batch that is too large or no batch.
-fn check_body(broker: &Broker, body: &[u8]) -> Result<(), Reject> {
+/// What Java finds out by an exception.
+fn check_len(broker: &Broker, body: &[u8]) -> Result<(), Reject> {
     let len_max = usize::try_from(broker.store.config().max_message_size).unwrap_or(0);
     if body.len() > len_max {
         let len = body.len();
         return Err(Reject::thrown(format!("a batch of {len} bytes, the limit is {len_max}")));
     }
-    count(body).map(|_| ())
+    Ok(())
 }
 
 /// Number of messages in a body that is to be one record.
 fn inner_count(body: &[u8]) -> Result<i16, Reject> {
-    let count = count(body)?;
+    let counted = BatchMessages::new(body).try_fold(0, |count, message| message.map(|_| count + 1));
+    let count: usize = counted.map_err(|error| Reject::thrown(error.to_string()))?;
     let too_many =
         || Reject::thrown(format!("a batch of {count} messages, the limit is {}", i16::MAX));
     i16::try_from(count).map_err(|_| too_many())
-}
-
-fn count(body: &[u8]) -> Result<usize, Reject> {
-    let counted = BatchMessages::new(body).try_fold(0, |count, message| message.map(|_| count + 1));
-    counted.map_err(|error| Reject::thrown(error.to_string()))
 }

@@ -40,6 +40,21 @@ impl OffsetMessageId {
         push_hex(out, &u32::from(self.store_host.port()).to_be_bytes());
         push_hex(out, &self.physical_offset.to_be_bytes());
     }
+
+    /// Appends the ids of records of one broker to a text, joined by commas.
+    pub fn append_all(store_host: SocketAddr, physical_offsets: &[i64], out: &mut String) {
+        let Some((&physical_offset, rest)) = physical_offsets.split_first() else { return };
+        let start = out.len();
+        OffsetMessageId { store_host, physical_offset }.append_to(out);
+        // All but the offset is the same in each.
+        let same = start..out.len() - 2 * size_of::<i64>();
+        out.reserve(rest.len() * (out.len() - start + 1));
+        for physical_offset in rest {
+            out.push(',');
+            out.extend_from_within(same.clone());
+            push_hex(out, &physical_offset.to_be_bytes());
+        }
+    }
 }
 
 impl fmt::Display for OffsetMessageId {
@@ -177,11 +192,14 @@ fn push_ip(out: &mut String, ip: IpAddr) {
     }
 }
 
+/// Appends at most as many bytes as an address has.
 fn push_hex(out: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        out.push(char::from(HEX[usize::from(byte >> 4)]));
-        out.push(char::from(HEX[usize::from(byte & 15)]));
+    let mut digits = [[0; 2]; 16];
+    for (digits, byte) in digits.iter_mut().zip(bytes) {
+        *digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
     }
+    // Invariant: hex digits are UTF-8.
+    out.push_str(str::from_utf8(digits[..bytes.len()].as_flattened()).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -218,6 +236,18 @@ mod tests {
         // A port of five hex digits.
         assert_eq!(OffsetMessageId::parse("0A01020400012A9F0000000000000000"), None);
         assert_eq!(UniqueKey::parse("é".repeat(16).as_str()), None);
+    }
+
+    #[test]
+    fn ids_of_one_broker_are_joined() {
+        for host in ["10.1.2.3:10911", "[::1]:10911"] {
+            let store_host: SocketAddr = host.parse().unwrap();
+            let (offsets, mut all) = ([0, -1, i64::MAX], String::from("x"));
+            OffsetMessageId::append_all(store_host, &offsets, &mut all);
+            let ids =
+                offsets.map(|physical_offset| OffsetMessageId { store_host, physical_offset });
+            assert_eq!(all, format!("x{}", ids.map(|id| id.to_string()).join(",")));
+        }
     }
 
     proptest! {

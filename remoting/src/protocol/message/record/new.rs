@@ -12,6 +12,8 @@ use super::{
 use crate::protocol::message::properties::{NAME_END, PROPERTIES_LEN_MAX, VALUE_END, property};
 use crate::protocol::message::sys_flag;
 
+/// Length of the part before the body, with two IPv6 addresses.
+const HEAD_LEN_MAX: usize = 72 + 2 * HOST_V6_LEN;
 const TOPIC_V1_LEN_MAX: usize = i8::MAX as usize;
 const TOPIC_V2_LEN_MAX: usize = i16::MAX as usize;
 
@@ -90,21 +92,23 @@ impl NewRecord<'_> {
         if self.store_host.is_ipv6() {
             sys_flag |= sys_flag::STORE_HOST_V6;
         }
-        out.put_u32(len as u32);
-        out.put_i32(self.version.magic());
-        out.put_u32(body_crc(self.body));
-        out.put_i32(self.queue_id);
-        out.put_i32(self.flag);
-        out.put_i64(self.queue_offset);
-        out.put_i64(self.physical_offset);
-        out.put_i32(sys_flag);
-        out.put_i64(self.born_timestamp);
-        put_host(out, self.born_host);
-        out.put_i64(self.store_timestamp);
-        put_host(out, self.store_host);
-        out.put_i32(self.reconsume_times);
-        out.put_i64(self.prepared_transaction_offset);
-        out.put_u32(self.body.len() as u32);
+        let mut head = Head { bytes: [0; HEAD_LEN_MAX], len: 0 };
+        head.put((len as u32).to_be_bytes());
+        head.put(self.version.magic().to_be_bytes());
+        head.put(body_crc(self.body).to_be_bytes());
+        head.put(self.queue_id.to_be_bytes());
+        head.put(self.flag.to_be_bytes());
+        head.put(self.queue_offset.to_be_bytes());
+        head.put(self.physical_offset.to_be_bytes());
+        head.put(sys_flag.to_be_bytes());
+        head.put(self.born_timestamp.to_be_bytes());
+        head.put_host(self.born_host);
+        head.put(self.store_timestamp.to_be_bytes());
+        head.put_host(self.store_host);
+        head.put(self.reconsume_times.to_be_bytes());
+        head.put(self.prepared_transaction_offset.to_be_bytes());
+        head.put((self.body.len() as u32).to_be_bytes());
+        out.put_slice(&head.bytes[..head.len]);
         out.put_slice(self.body);
         match self.version {
             Version::V1 => out.put_u8(self.topic.len() as u8),
@@ -179,10 +183,25 @@ fn host_len(host: SocketAddr) -> usize {
     if host.is_ipv6() { HOST_V6_LEN } else { HOST_V4_LEN }
 }
 
-fn put_host(out: &mut BytesMut, host: SocketAddr) {
-    match host.ip() {
-        IpAddr::V4(ip) => out.put_slice(&ip.octets()),
-        IpAddr::V6(ip) => out.put_slice(&ip.octets()),
+/// What stands before the body, put together before it is appended: that takes one check.
+struct Head {
+    bytes: [u8; HEAD_LEN_MAX],
+    len: usize,
+}
+
+impl Head {
+    #[inline(always)]
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.bytes[self.len..self.len + N].copy_from_slice(&bytes);
+        self.len += N;
     }
-    out.put_u32(u32::from(host.port()));
+
+    #[inline(always)]
+    fn put_host(&mut self, host: SocketAddr) {
+        match host.ip() {
+            IpAddr::V4(ip) => self.put(ip.octets()),
+            IpAddr::V6(ip) => self.put(ip.octets()),
+        }
+        self.put(u32::from(host.port()).to_be_bytes());
+    }
 }
