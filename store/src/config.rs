@@ -84,7 +84,7 @@ pub struct StoreConfig {
     /// Milliseconds between flushes of the log with ASYNC_FLUSH.
     #[property(default = 500, restart)]
     pub flush_interval_commit_log: i32,
-    /// Whether ASYNC_FLUSH keeps to its interval; otherwise a put wakes it.
+    /// Whether ASYNC_FLUSH keeps to its interval, but for 1 MiB; otherwise a put wakes it.
     #[property(default = true, restart)]
     pub flush_commit_log_timed: bool,
     /// Dirty 4 KiB pages below which an asynchronous flush is left out.

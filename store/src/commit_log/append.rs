@@ -11,13 +11,13 @@ use remoting::protocol::message::record::{BLANK_HEAD_LEN, blank_head};
 use tracing::warn;
 
 use super::CommitLog;
+use crate::PutError;
 use crate::disk::is_full;
 use crate::faults::{self, Point};
 use crate::segment::{RESERVE_STEP, Segment};
-use crate::{FlushDiskType, PutError};
 
-/// So much is not left to the next tick: what is written back at once keeps a processor for long.
-const FLUSH_AT_ONCE: i64 = 4 << 20;
+/// How often whoever waits for the append lock lets others run before it sleeps.
+const LOCK_TRIES: usize = 100;
 
 /// What the append lock protects.
 #[derive(Debug, Default)]
@@ -72,7 +72,8 @@ impl CommitLog {
     pub fn lock(&self) -> Result<Append<'_>, PutError> {
         let patience =
             if self.stalled.load(Ordering::Relaxed) { Duration::ZERO } else { self.busy_after };
-        let Some(appender) = self.appender.try_lock_for(patience) else {
+        let appender = self.soon_locked().or_else(|| self.appender.try_lock_for(patience));
+        let Some(appender) = appender else {
             if !self.stalled.swap(true, Ordering::Relaxed) {
                 warn!(waited = ?patience, "a write to the log takes long: sends are refused");
             }
@@ -86,6 +87,18 @@ impl CommitLog {
             return Err(PutError::Stopped);
         }
         Ok(Append { log: self, appender })
+    }
+
+    /// The append lock, unless it is held for longer than a group of records takes: to sleep and to
+    /// be woken takes a virtual processor as long.
+    fn soon_locked(&self) -> Option<parking_lot::MutexGuard<'_, Appender>> {
+        for _ in 0..LOCK_TRIES {
+            if let Some(appender) = self.appender.try_lock() {
+                return Some(appender);
+            }
+            std::thread::yield_now();
+        }
+        None
     }
 
     /// Whether a write has been taking longer than a healthy disk takes.
@@ -166,9 +179,7 @@ impl Append<'_> {
         segment.publish(segment.written() + bytes.len());
         self.appender.store_timestamp = store_timestamp;
         self.log.end.store(segment.end(), Ordering::Release);
-        if self.log.flush_type == FlushDiskType::AsyncFlush
-            && segment.end() - self.log.flushed.position() >= FLUSH_AT_ONCE
-        {
+        if segment.end() - self.log.flushed.position() >= self.log.flush_at {
             self.log.flush_signal.give();
         }
         if segment.reserved_ahead() < RESERVE_STEP / 2 && !segment.reserved_whole() {

@@ -11,6 +11,8 @@ use super::CommitLog;
 use crate::{FlushDiskType, StoreConfig};
 
 const PAGE: i64 = 4096;
+/// Between the begins of two asynchronous flushes at least.
+const FLUSH_GAP: Duration = Duration::from_millis(20);
 
 /// When an asynchronous flush happens.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +20,6 @@ pub struct FlushTimes {
     interval: Duration,
     thorough: Duration,
     least_bytes: i64,
-    timed: bool,
 }
 
 impl FlushTimes {
@@ -29,8 +30,17 @@ impl FlushTimes {
             interval: ms(config.flush_interval_commit_log),
             thorough: ms(config.flush_commit_log_thorough_interval),
             least_bytes: i64::from(config.flush_commit_log_least_pages.max(0)) * PAGE,
-            timed: config.flush_commit_log_timed,
         }
+    }
+}
+
+/// How many bytes do not wait for the next asynchronous flush. What is written back in one go keeps
+/// a processor for as long, so it is not left to grow.
+pub(super) fn flush_at(config: &StoreConfig) -> i64 {
+    match config.flush_disk_type {
+        FlushDiskType::SyncFlush => i64::MAX,
+        FlushDiskType::AsyncFlush if config.flush_commit_log_timed => 1 << 20,
+        FlushDiskType::AsyncFlush => FlushTimes::of(config).least_bytes.max(1),
     }
 }
 
@@ -63,12 +73,10 @@ impl CommitLog {
         let mut took = Duration::ZERO;
         while !stop.stopped() && !self.poisoned() {
             let rest = times.interval.saturating_sub(begun.elapsed() + took);
-            if times.timed {
-                if stop.wait_timeout(rest) {
-                    return;
-                }
-            } else {
-                self.flush_signal.take(rest);
+            if self.flush_signal.take(rest)
+                && stop.wait_timeout(FLUSH_GAP.saturating_sub(begun.elapsed()))
+            {
+                return;
             }
             begun = Instant::now();
             took = Duration::ZERO;

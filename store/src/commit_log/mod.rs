@@ -63,6 +63,8 @@ pub struct CommitLog {
     flushed_timestamp: AtomicI64,
     flushing: Mutex<()>,
     flush_signal: Signal,
+    /// So many bytes that are not on disk are flushed soon.
+    flush_at: i64,
     spare: Mutex<Option<Arc<Segment>>>,
     prepare_signal: Signal,
     read_ahead: ReadAhead,
@@ -112,6 +114,7 @@ impl CommitLog {
             flushed_timestamp: AtomicI64::new(0),
             flushing: Mutex::new(()),
             flush_signal: Signal::default(),
+            flush_at: flush::flush_at(config),
             spare: Mutex::new(None),
             prepare_signal: Signal::default(),
             read_ahead: ReadAhead::default(),
