@@ -289,8 +289,12 @@ impl Broker {
 
     /// A group, made on its first use if the settings permit.
     pub(crate) fn group(&self, name: &str) -> Option<Arc<SubscriptionGroupConfig>> {
-        let system = self.live().enable_create_sys_group && groups::is_system_name(name);
-        let create = self.live().auto_create_subscription_group || system;
+        if let Some(known) = self.groups.find(name) {
+            return Some(known);
+        }
+        let live = self.live();
+        let system = live.enable_create_sys_group && groups::is_system_name(name);
+        let create = live.auto_create_subscription_group || system;
         self.groups.find_or_create(name, create, now_ms())
     }
 

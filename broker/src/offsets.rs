@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
@@ -45,6 +45,8 @@ pub(crate) struct ConsumerOffsets {
     committed: Table,
     pulled: Table,
     resets: Table,
+    /// No fewer than there are resets: pulls ask for one each time, and seldom is there any.
+    resets_max: AtomicUsize,
     version: Mutex<DataVersion>,
     unknown: serde_json::Map<String, serde_json::Value>,
     commits: AtomicU64,
@@ -92,6 +94,7 @@ impl ConsumerOffsets {
             committed: file.offset_table.into_iter().chain(of_light).collect(),
             pulled: Table::new(),
             resets: Table::new(),
+            resets_max: AtomicUsize::new(0),
             version: Mutex::new(file.data_version),
             unknown: file.unknown,
             commits: AtomicU64::new(0),
@@ -103,7 +106,8 @@ impl ConsumerOffsets {
     /// Stores what a group has consumed of a queue; any offset is taken as it is.
     pub(crate) fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64, now_ms: i64) {
         // Clients repeat the same offset every few seconds: that is no reason to write the file.
-        if put(&self.committed, topic, group, self.queue_of(group, queue_id), offset) {
+        let queue_id = self.queue_of(group, queue_id);
+        if put(&self.committed, topic, group, queue_id, offset) != Some(offset) {
             self.changed.store(true, Ordering::Release);
         }
         let commits = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
@@ -131,7 +135,7 @@ impl ConsumerOffsets {
 
     /// Returns the offset a group goes on from: a pending reset, else the committed one.
     pub(crate) fn query(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
-        find(&self.resets, topic, group, queue_id)
+        self.reset_of(group, topic, queue_id)
             .or_else(|| find(&self.committed, topic, group, self.queue_of(group, queue_id)))
     }
 
@@ -178,9 +182,16 @@ impl ConsumerOffsets {
 
     /// Forgets all offsets of a group, pulled and reset ones too.
     pub(crate) fn remove_group(&self, group: &str) {
-        for table in [&self.committed, &self.resets, &self.pulled] {
+        for table in [&self.committed, &self.pulled] {
             self.remove(table, |_, of_group| of_group == group);
         }
+        self.resets.retain(|key, queues| {
+            let stays = split_key(key).is_none_or(|(_, of_group)| of_group != group);
+            if !stays {
+                self.resets_max.fetch_sub(queues.len(), Ordering::SeqCst);
+            }
+            stays
+        });
     }
 
     fn remove(&self, table: &Table, matches: impl Fn(&str, &str) -> bool) {
@@ -226,26 +237,36 @@ impl ConsumerOffsets {
         if topic.is_empty() || group.is_empty() || queue_id < 0 || offset < 0 {
             return;
         }
-        put(&self.resets, topic, group, queue_id, offset);
+        self.resets_max.fetch_add(1, Ordering::SeqCst);
+        if put(&self.resets, topic, group, queue_id, offset).is_some() {
+            self.resets_max.fetch_sub(1, Ordering::SeqCst);
+        }
         put(&self.committed, topic, group, self.queue_of(group, queue_id), offset);
         self.changed.store(true, Ordering::Release);
     }
 
     /// Whether a reset of the queue waits to be delivered.
     pub(crate) fn has_reset(&self, group: &str, topic: &str, queue_id: i32) -> bool {
-        find(&self.resets, topic, group, queue_id).is_some()
+        self.reset_of(group, topic, queue_id).is_some()
+    }
+
+    fn reset_of(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        match self.resets_max.load(Ordering::SeqCst) {
+            0 => None,
+            _ => find(&self.resets, topic, group, queue_id),
+        }
     }
 
     /// Takes the pending reset of a queue.
     pub(crate) fn take_reset(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
-        if self.resets.is_empty() {
+        if self.resets_max.load(Ordering::SeqCst) == 0 {
             return None;
         }
         with_key(topic, group, |key| {
-            let taken = self.resets.get_mut(key)?.remove(&queue_id);
-            // An empty table costs pulls nothing.
+            let taken = self.resets.get_mut(key)?.remove(&queue_id)?;
+            self.resets_max.fetch_sub(1, Ordering::SeqCst);
             self.resets.remove_if(key, |_, queues| queues.is_empty());
-            taken
+            Some(taken)
         })
     }
 
@@ -325,19 +346,15 @@ fn with_key<R>(topic: &str, group: &str, f: impl FnOnce(&str) -> R) -> R {
 }
 
 fn find(table: &Table, topic: &str, group: &str, queue_id: i32) -> Option<i64> {
-    if table.is_empty() {
-        return None;
-    }
     with_key(topic, group, |key| table.get(key)?.get(&queue_id).copied())
 }
 
-/// Puts an offset into a table; returns whether that changed anything.
-fn put(table: &Table, topic: &str, group: &str, queue_id: i32, offset: i64) -> bool {
-    let before = with_key(topic, group, |key| match table.get_mut(key) {
+/// Puts an offset into a table; returns the one before.
+fn put(table: &Table, topic: &str, group: &str, queue_id: i32, offset: i64) -> Option<i64> {
+    with_key(topic, group, |key| match table.get_mut(key) {
         Some(mut queues) => queues.insert(queue_id, offset),
         None => table.entry(key.to_owned()).or_default().insert(queue_id, offset),
-    });
-    before != Some(offset)
+    })
 }
 
 #[cfg(test)]
@@ -448,6 +465,12 @@ mod tests {
         assert_eq!(offsets.take_reset("g", "T", 0), None);
         assert!(offsets.resets.is_empty());
         assert_eq!(offsets.query("g", "T", 0), Some(6));
+        for _ in 0..2 {
+            offsets.assign_reset("g", "T", 1, 3);
+        }
+        assert_eq!(offsets.resets_max.load(Ordering::SeqCst), 1);
+        offsets.remove_group("g");
+        assert_eq!(offsets.resets_max.load(Ordering::SeqCst), 0);
     }
 
     #[test]

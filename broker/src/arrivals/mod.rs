@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
+use remoting::net::ends_wait;
 use smallvec::{SmallVec, smallvec};
 use store::Arrival;
 use tokio::sync::Notify;
@@ -280,6 +281,7 @@ impl Hook {
     }
 
     fn wake(&self) {
+        ends_wait();
         self.wake.notify_one();
     }
 }

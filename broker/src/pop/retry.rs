@@ -123,9 +123,9 @@ fn read(
         count_max: 1,
         bytes_max: 1,
     };
-    let got = broker.store.get(&request, &|_| true);
+    let mut got = broker.store.get(&request, &|_| true);
     match got.status {
-        GetStatus::Found => Ok(got.slices.into_iter().next()),
+        GetStatus::Found => Ok(got.slices.drain(..).next()),
         GetStatus::OffsetFoundNull => Err(got.status),
         _ => Ok(None),
     }

@@ -3,12 +3,12 @@
 //! A pull that finds messages in memory is answered on the connection's thread, the records copied
 //! from the mapped log behind the header; one whose messages have to come from the disk first is
 //! answered by another thread. One that finds nothing and may be held subscribes to arrivals, looks
-//! once more, and only then leaves a wait behind; when woken, or at its deadline, it looks again
-//! and answers whatever it finds.
+//! once more if something arrived before that, and only then leaves a wait behind; when woken, or
+//! at its deadline, it looks again and answers whatever it finds.
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use remoting::net::Outcome;
@@ -17,11 +17,12 @@ use remoting::protocol::code::ResponseCode;
 use remoting::protocol::command::{Responder, ResponseTag};
 use remoting::protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
 use runtime::clock::now_ms;
-use smallvec::SmallVec;
-use store::{GetRequest, GetStatus, Got};
+use store::{GetRequest, GetStatus, Got, Reused};
+use tokio::time::{Instant, timeout_at};
 
 use crate::broker::Broker;
 use crate::call::Call;
+use crate::config::LiveConfig;
 use crate::filter::{Filter, FilterError, is_tag_type};
 use crate::groups::pulls_unannounced;
 use crate::metrics::Way;
@@ -81,27 +82,38 @@ fn pull(
     header: &Header<'_>,
     out: &mut Responder<'_>,
 ) -> Result<Outcome, Reject> {
-    let ask = check(broker, call, header)?;
+    let (live, now_ms) = (broker.live(), now_ms());
+    let ask = check(broker, &live, call, header, now_ms)?;
     let (group, topic) = (header.consumer_group, header.topic);
     broker.may_get(call, group)?;
     let commits = header.sys_flag & COMMIT_OFFSET != 0;
     // A pending reset is not overwritten by the pull that will deliver it.
     if commits && !broker.offsets.has_reset(group, topic, header.queue_id) {
-        broker.offsets.commit(group, topic, header.queue_id, header.commit_offset, now_ms());
+        broker.offsets.commit(group, topic, header.queue_id, header.commit_offset, now_ms);
     }
     let place = Place { group, topic };
     if broker.cold_reads.exceeded(group) && !pulls_unannounced(group) && is_old(broker, topic, &ask)
     {
         return slow_down(broker, place, ask, out);
     }
-    let Some(found) = look_at_once(broker, place, &ask) else {
+    let begun = Instant::now();
+    let Some(found) = look_at_once(broker, place, &ask, begun) else {
         return Ok(look_on_disk(broker, place, ask, Duration::ZERO, out));
     };
     if found.code != ResponseCode::PullNotFound || header.sys_flag & SUSPEND == 0 {
         write(&ask, &found, out);
         return Ok(Outcome::Done);
     }
-    Ok(hold(broker, header, ask, found, out))
+    let millis = match live.long_polling_enable {
+        true => header.suspend_timeout_millis,
+        false => live.short_polling_time_mills,
+    };
+    let patience = together(now_ms, millis).min(HOLD_MAX);
+    if patience.is_zero() {
+        write(&ask, &found, out);
+        return Ok(Outcome::Done);
+    }
+    Ok(hold(broker, place, ask, found, begun + patience, out))
 }
 
 /// Who reads what.
@@ -194,9 +206,15 @@ impl Ask {
 }
 
 /// Java's checks of a pull, in its order.
-fn check(broker: &Broker, call: &Call<'_>, header: &Header<'_>) -> Result<Ask, Reject> {
+fn check(
+    broker: &Broker,
+    live: &LiveConfig,
+    call: &Call<'_>,
+    header: &Header<'_>,
+    now_ms: i64,
+) -> Result<Ask, Reject> {
     let (group, topic) = (header.consumer_group, header.topic);
-    if !perm::readable(broker.live().broker_permission) {
+    if !perm::readable(live.broker_permission) {
         return Err(forbidden(Forbidden::Broker, "pulling from this broker is forbidden"));
     }
     let Some(group_config) = broker.group(group) else {
@@ -221,14 +239,14 @@ fn check(broker: &Broker, call: &Call<'_>, header: &Header<'_>) -> Result<Ask, R
         return Err(Reject::new(ResponseCode::InvalidParameter, remark));
     }
     let filter = if header.sys_flag & SUBSCRIPTION != 0 {
-        filter_of_request(broker, header)?
+        filter_of_request(broker, header, now_ms)?
     } else {
         filter_of_group(broker, header, group_config.consume_broadcast_enable)?
     };
-    if broker.live().reject_pull_consumer_enable {
+    if live.reject_pull_consumer_enable {
         refuse_pull_consumer(broker, call, group)?;
     }
-    let next_broker = match broker.live().slave_read_enable {
+    let next_broker = match live.slave_read_enable {
         true => [group_config.broker_id, group_config.which_broker_when_consume_slowly],
         false => [MASTER_ID; 2],
     };
@@ -257,7 +275,11 @@ fn refuse_pull_consumer(broker: &Broker, call: &Call<'_>, group: &str) -> Result
 }
 
 /// The filter that the request itself carries.
-fn filter_of_request(broker: &Broker, header: &Header<'_>) -> Result<Filter, Reject> {
+fn filter_of_request(
+    broker: &Broker,
+    header: &Header<'_>,
+    now_ms: i64,
+) -> Result<Filter, Reject> {
     let (kind, text) = (header.expression_type, header.subscription);
     let parsed = Filter::parse(kind, text);
     let empty = !is_tag_type(kind) && text.is_none_or(str::is_empty);
@@ -265,7 +287,7 @@ fn filter_of_request(broker: &Broker, header: &Header<'_>) -> Result<Filter, Rej
         let remark = "parse the consumer's subscription failed";
         return Err(Reject::new(ResponseCode::SubscriptionParseFailed, remark));
     }
-    broker.consumers.assumed.note(header.consumer_group, header.topic, kind, text, now_ms());
+    broker.consumers.assumed.note(header.consumer_group, header.topic, kind, text, now_ms);
     if !is_tag_type(kind) && !broker.live().enable_property_filter {
         return Err(filter_not_enabled(kind.unwrap_or_default()));
     }
@@ -357,12 +379,11 @@ fn look(broker: &Broker, place: Place<'_>, ask: &Ask) -> Found {
     })
 }
 
-/// Looks into the queue; `None` if the disk would have to be waited for.
-fn look_at_once(broker: &Broker, place: Place<'_>, ask: &Ask) -> Option<Found> {
+/// Looks into the queue, beginning now; `None` if the disk would have to be waited for.
+fn look_at_once(broker: &Broker, place: Place<'_>, ask: &Ask, begun: Instant) -> Option<Found> {
     if let Some(moved) = moved_by_reset(broker, place, ask) {
         return Some(moved);
     }
-    let begun = Instant::now();
     let got = broker.get_at_once(&ask.request(place.topic), &ask.filter)?;
     Some(note(broker, place, ask, got, begun.elapsed()))
 }
@@ -389,7 +410,7 @@ fn moved_by_reset(broker: &Broker, place: Place<'_>, ask: &Ask) -> Option<Found>
         next_offset: offset,
         min_offset: broker.store.min_offset(topic, queue_id).max(0),
         max_offset: broker.store.max_offset(topic, queue_id).max(0),
-        slices: SmallVec::new(),
+        slices: Reused::default(),
         count: 0,
         bytes: 0,
         from_disk: false,
@@ -458,45 +479,45 @@ fn together(now_ms: i64, millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
-/// Subscribes, looks once more, and waits.
+/// Room for the header of an answer.
+const HEADER_ROOM: usize = 512;
+
+/// Subscribes, looks once more if something has arrived, and waits.
 fn hold(
     broker: &Arc<Broker>,
-    header: &Header<'_>,
+    place: Place<'_>,
     ask: Ask,
     found: Found,
+    deadline: Instant,
     out: &mut Responder<'_>,
 ) -> Outcome {
-    let millis = match broker.live().long_polling_enable {
-        true => header.suspend_timeout_millis,
-        false => broker.live().short_polling_time_mills,
-    };
-    let patience = together(now_ms(), millis).min(HOLD_MAX);
-    let waiter = broker.arrivals.subscribe(header.topic, ask.queue_id, ask.filter.clone());
-    let Some(waiter) = waiter.filter(|_| !patience.is_zero()) else {
+    let waiter = broker.arrivals.subscribe(place.topic, ask.queue_id, ask.filter.clone());
+    let Some(waiter) = waiter else {
         write(&ask, &found, out);
         return Outcome::Done;
     };
-    // An append between the first look and the subscription woke nobody.
-    let place = Place { group: header.consumer_group, topic: header.topic };
-    let Some(found) = look_at_once(broker, place, &ask) else {
-        return look_on_disk(broker, place, ask, Duration::ZERO, out);
-    };
-    if found.code != ResponseCode::PullNotFound {
-        write(&ask, &found, out);
-        return Outcome::Done;
+    // An append between the look and the subscription woke nobody.
+    if broker.store.max_offset(place.topic, ask.queue_id) != found.got.max_offset {
+        let Some(found) = look_at_once(broker, place, &ask, Instant::now()) else {
+            return look_on_disk(broker, place, ask, Duration::ZERO, out);
+        };
+        if found.code != ResponseCode::PullNotFound {
+            write(&ask, &found, out);
+            return Outcome::Done;
+        }
     }
     out.hold();
     let (group, topic) = (place.group.to_owned(), place.topic.to_owned());
     let (broker, tag) = (Arc::clone(broker), out.tag());
     Outcome::Later(Box::pin(async move {
         // Woken, out of time, or stopping: the answer is what the queue holds then.
-        let _ = tokio::time::timeout(patience, waiter.woken()).await;
+        let _ = timeout_at(deadline, waiter.woken()).await;
         drop(waiter);
         let place = Place { group: &group, topic: &topic };
-        let Some(found) = look_at_once(&broker, place, &ask) else {
+        let Some(found) = look_at_once(&broker, place, &ask, Instant::now()) else {
             return answer_from_disk(broker, group, topic, ask, tag).await;
         };
-        let mut bytes = BytesMut::new();
+        let mut bytes = BytesMut::with_capacity(HEADER_ROOM + found.got.bytes);
         write(&ask, &found, &mut Responder::new(tag, &mut bytes));
         bytes
     }))

@@ -28,7 +28,7 @@ use super::held::{Held, answer_panic};
 use super::output::Output;
 use super::peer::Wish;
 use super::proxy_protocol::{Preamble, inspect};
-use super::turn::is_shared;
+use super::turn::{is_shared, others_go_first};
 use super::{Outcome, Peer, Service};
 use crate::protocol::code::ResponseCode;
 use crate::protocol::command::{Frame, FrameError, Responder, frame_len};
@@ -178,16 +178,19 @@ impl<S: Service + ?Sized> Connection<S> {
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         loop {
             let served = self.serve()?;
-            self.poll_held(cx);
-            if self.output.pending() <= self.shared.limits.output_budget {
-                self.peer.take_outbox(&mut self.output);
-            }
             if self.lets_others_read() {
                 cx.waker().wake_by_ref();
                 return Ok(());
             }
-            if self.handle_gathered() {
-                self.poll_held(cx);
+            self.handle_gathered();
+            if others_go_first() {
+                self.yielded = true;
+                cx.waker().wake_by_ref();
+                return Ok(());
+            }
+            self.poll_held(cx);
+            if self.output.pending() <= self.shared.limits.output_budget {
+                self.peer.take_outbox(&mut self.output);
             }
             if self.output.pending() > 0 {
                 let took = self.output.flush(&mut self.stream, cx).map_err(End::Socket)?;
@@ -208,8 +211,8 @@ impl<S: Service + ?Sized> Connection<S> {
         }
     }
 
-    /// Whether others on this thread are served before what waits is handled and sent; not twice
-    /// in a row.
+    /// Whether others on this thread are served before what was read is handled and answered; not
+    /// twice in a row.
     fn lets_others_read(&mut self) -> bool {
         let waits = self.gathered.is_some() || self.output.pending() > 0;
         self.yielded = waits && !self.yielded && is_shared();

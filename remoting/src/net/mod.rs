@@ -32,4 +32,4 @@ pub use name_servers::NameServers;
 pub use peer::{CallError, Peer};
 pub use server::{Server, ServerConfig};
 pub use service::{NoService, Outcome, Service};
-pub use turn::begin_turn;
+pub use turn::{begin_turn, ends_wait};

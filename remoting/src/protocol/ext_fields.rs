@@ -79,4 +79,9 @@ impl<'a> Fields<'a> {
 pub trait FieldSink {
     /// Writes one field.
     fn put(&mut self, name: &str, value: &str);
+
+    /// Writes a field of a header that is a number: there is nothing to escape in either.
+    fn put_number(&mut self, name: &'static str, digits: &str) {
+        self.put(name, digits);
+    }
 }

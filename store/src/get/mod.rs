@@ -1,18 +1,17 @@
 //! Reading a queue: scan its units, filter, hand out slices of the log.
 
-use smallvec::SmallVec;
-
 use crate::QueueKind;
 use crate::consume_queue::{Queue, Unit, Units};
 use crate::dispatch::ViewError;
 use crate::segment::LogSlice;
 
+mod reused;
+
+pub use reused::{Reuse, Reused};
+
 /// Java keeps the bytes of an answer within these bounds, whatever is asked for.
 const BYTES_MAX_LEAST: i32 = 100;
 const BYTES_MAX_MOST: i32 = 128 << 20;
-
-/// So many pieces of the log need no memory of their own: as many as a pull has by default.
-const PIECES: usize = 32;
 
 /// So many records are touched at once, so that memory is waited for once.
 const TOUCHED: usize = 8;
@@ -59,7 +58,7 @@ pub struct Got {
     /// Offset after the last of the queue.
     pub max_offset: i64,
     /// The records, neighbours joined.
-    pub slices: SmallVec<[LogSlice; PIECES]>,
+    pub slices: Reused<LogSlice>,
     /// Number of records.
     pub count: i32,
     /// Their bytes.
@@ -138,7 +137,7 @@ pub struct Scanned {
     /// Offset after the last of the queue.
     pub max_offset: i64,
     /// The records, neighbours joined.
-    pub runs: SmallVec<[Run; PIECES]>,
+    pub runs: Reused<Run>,
     /// Number of messages.
     pub count: i32,
     /// Their bytes.
@@ -188,7 +187,7 @@ pub fn scan(
         next_offset,
         min_offset,
         max_offset,
-        runs: SmallVec::new(),
+        runs: Reused::default(),
         count: 0,
         bytes: 0,
         from_disk: false,

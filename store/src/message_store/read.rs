@@ -5,14 +5,13 @@ use std::fmt::Display;
 
 use remoting::protocol::message::Record;
 use remoting::protocol::message::record::properties_of;
-use smallvec::SmallVec;
 use tracing::error;
 
 use super::MessageStore;
 use crate::commit_log::Window;
 use crate::consume_queue::{Queue, Unit};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
-use crate::get::{By, GetRequest, GetStatus, Got, LogBounds, Scanned, has_tag, scan};
+use crate::get::{By, GetRequest, GetStatus, Got, LogBounds, Reused, Scanned, has_tag, scan};
 use crate::light::is_light;
 use crate::{Boundary, LogSlice};
 
@@ -119,7 +118,7 @@ impl MessageStore {
                     next_offset: request.queue_offset,
                     min_offset,
                     max_offset,
-                    slices: SmallVec::new(),
+                    slices: Reused::default(),
                     count: 0,
                     bytes: 0,
                     from_disk: false,
@@ -340,7 +339,7 @@ fn slices(request: &GetRequest<'_>, scanned: &Scanned, log: &Window<'_>) -> Got 
         next_offset: scanned.next_offset,
         min_offset: scanned.min_offset,
         max_offset: scanned.max_offset,
-        slices: SmallVec::new(),
+        slices: Reused::default(),
         count: scanned.count,
         bytes: scanned.bytes,
         from_disk: scanned.from_disk,

@@ -28,7 +28,11 @@ impl Names {
     /// The values of the names in raw properties, which are UTF-8.
     pub(super) fn values<'a>(&self, properties: &'a [u8]) -> Values<'a> {
         if self.0.len() <= SEARCHED_MAX {
-            return self.0.iter().map(|name| last_value(properties, name)).collect();
+            let mut values = Values::new();
+            for name in &self.0 {
+                values.push(last_value(properties, name));
+            }
+            return values;
         }
         let mut values = smallvec![None; self.0.len()];
         for (name, value) in Properties::new(str::from_utf8(properties).unwrap_or_default()) {

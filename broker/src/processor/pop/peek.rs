@@ -131,7 +131,7 @@ fn look(
     seen.count += usize::try_from(got.count).unwrap_or(0);
     seen.bytes += got.bytes;
     seen.from_disk |= got.from_disk;
-    seen.slices.extend(got.slices);
+    seen.slices.extend(got.slices.drain(..));
 }
 
 fn write(seen: &Seen, out: &mut Responder<'_>) {

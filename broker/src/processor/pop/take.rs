@@ -145,7 +145,7 @@ impl Visit<'_> {
             to.rest += left;
             return;
         }
-        let (offset, got) = self.look(offset, ask.count_max - to.count);
+        let (offset, mut got) = self.look(offset, ask.count_max - to.count);
         to.rest += got.max_offset - got.next_offset;
         let offsets = queue_offsets(&got.slices);
         if offsets.is_empty() {
@@ -163,7 +163,7 @@ impl Visit<'_> {
         to.places.add(topic, queue_id, offset, &offsets);
         to.count += offsets.len();
         to.bytes += got.bytes;
-        let (slices, from_disk) = (got.slices.into_iter().collect(), got.from_disk);
+        let (slices, from_disk) = (got.slices.drain(..).collect(), got.from_disk);
         to.batches.push(Batch { slices, start_offset: offset, retried, from_disk });
     }
 

@@ -405,7 +405,7 @@ pub(crate) fn write<H: EncodeHeader>(
     header: &H,
     extra: &[(&str, &str)],
 ) {
-    put_number(out, CODE, head.code);
+    begin(out, head);
     if H::PRESENT || !extra.is_empty() {
         out.put_slice(b",\"extFields\":{");
         let mut sink = Sink { out, first: true };
@@ -415,6 +415,14 @@ pub(crate) fn write<H: EncodeHeader>(
         }
         out.put_u8(b'}');
     }
+    end(out, head);
+}
+
+fn begin(out: &mut BytesMut, head: &Head<'_>) {
+    put_number(out, CODE, head.code);
+}
+
+fn end(out: &mut BytesMut, head: &Head<'_>) {
     put_number(out, ",\"flag\":", head.flag);
     out.put_slice(b",\"language\":\"");
     out.put_slice(head.language.java_name().as_bytes());
@@ -427,7 +435,8 @@ pub(crate) fn write<H: EncodeHeader>(
     out.put_u8(b'}');
 }
 
-fn put_number(out: &mut BytesMut, before: &str, number: i32) {
+#[inline(always)]
+fn put_number(out: &mut BytesMut, before: &'static str, number: i32) {
     out.put_slice(before.as_bytes());
     out.put_slice(itoa::Buffer::new().format(number).as_bytes());
 }
@@ -446,5 +455,16 @@ impl FieldSink for Sink<'_> {
         put_string(self.out, name.as_bytes());
         self.out.put_u8(b':');
         put_string(self.out, value.as_bytes());
+    }
+
+    /// The length of the name is known where this is called, so it is no loop.
+    #[inline(always)]
+    fn put_number(&mut self, name: &'static str, digits: &str) {
+        self.out.put_slice(if self.first { b"\"" } else { b",\"" });
+        self.first = false;
+        self.out.put_slice(name.as_bytes());
+        self.out.put_slice(b"\":\"");
+        self.out.put_slice(digits.as_bytes());
+        self.out.put_u8(b'"');
     }
 }

@@ -126,7 +126,7 @@ impl FieldValue<'_> for BoundaryType {
         Some(if upper { Self::Upper } else { Self::Lower })
     }
 
-    fn put<S: FieldSink>(&self, name: &str, sink: &mut S) {
+    fn put<S: FieldSink>(&self, name: &'static str, sink: &mut S) {
         sink.put(name, if matches!(self, Self::Upper) { "UPPER" } else { "LOWER" });
     }
 }

@@ -8,7 +8,7 @@ pub trait FieldValue<'a>: Sized {
     fn parse(text: &'a [u8]) -> Option<Self>;
 
     /// Writes the value as Java's `toString` does.
-    fn put<S: FieldSink>(&self, name: &str, sink: &mut S);
+    fn put<S: FieldSink>(&self, name: &'static str, sink: &mut S);
 }
 
 impl<'a> FieldValue<'a> for &'a str {
@@ -16,7 +16,7 @@ impl<'a> FieldValue<'a> for &'a str {
         std::str::from_utf8(text).ok()
     }
 
-    fn put<S: FieldSink>(&self, name: &str, sink: &mut S) {
+    fn put<S: FieldSink>(&self, name: &'static str, sink: &mut S) {
         sink.put(name, self);
     }
 }
@@ -26,7 +26,7 @@ impl FieldValue<'_> for String {
         std::str::from_utf8(text).ok().map(str::to_owned)
     }
 
-    fn put<S: FieldSink>(&self, name: &str, sink: &mut S) {
+    fn put<S: FieldSink>(&self, name: &'static str, sink: &mut S) {
         sink.put(name, self);
     }
 }
@@ -37,7 +37,7 @@ impl FieldValue<'_> for bool {
         Some(text.eq_ignore_ascii_case(b"true"))
     }
 
-    fn put<S: FieldSink>(&self, name: &str, sink: &mut S) {
+    fn put<S: FieldSink>(&self, name: &'static str, sink: &mut S) {
         sink.put(name, if *self { "true" } else { "false" });
     }
 }
@@ -49,8 +49,9 @@ macro_rules! integers {
                 integer(text).and_then(|value| value.try_into().ok())
             }
 
-            fn put<S: FieldSink>(&self, name: &str, sink: &mut S) {
-                sink.put(name, itoa::Buffer::new().format(*self));
+            #[inline(always)]
+            fn put<S: FieldSink>(&self, name: &'static str, sink: &mut S) {
+                sink.put_number(name, itoa::Buffer::new().format(*self));
             }
         })*
     };
