@@ -20,7 +20,9 @@ const DEPTH_MAX: u32 = 64;
 /// Reads the header in `bytes[at..]`, resolving escapes in place.
 pub(crate) fn read(bytes: &mut [u8], at: usize, into: &mut Parsed) -> Result<(), FrameError> {
     // Invariant: every span ends at ASCII bytes of checked text, and so is checked text itself.
-    if let Err(error) = std::str::from_utf8(&bytes[at..]) {
+    if !bytes[at..].is_ascii()
+        && let Err(error) = std::str::from_utf8(&bytes[at..])
+    {
         let at = at + error.valid_up_to();
         return Err(FrameError::Json { problem: "not UTF-8", at });
     }

@@ -59,6 +59,9 @@ macro_rules! integers {
 
 integers!(u8, u16, u32, i32, i64);
 
+/// So many digits are no number of more than 64 bits.
+const DIGITS_SAFE: usize = 18;
+
 /// Reads an optional sign and digits, nothing else, as `Long.parseLong` does.
 pub(crate) fn integer(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
@@ -68,6 +71,17 @@ pub(crate) fn integer(text: &[u8]) -> Option<i64> {
     };
     if digits.is_empty() {
         return None;
+    }
+    if digits.len() <= DIGITS_SAFE {
+        let mut value = 0;
+        for digit in digits {
+            let digit = digit.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            value = value * 10 + i64::from(digit);
+        }
+        return Some(if negative { -value } else { value });
     }
     // Counted downwards, because the smallest number has no positive counterpart.
     let mut value = 0i64;
