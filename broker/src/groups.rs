@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use remoting::protocol::body::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupWrapper};
 use serde::{Deserialize, Serialize};
 use store::json_file::{JsonFile, JsonFileError};
+use store::lookup::Lookup;
 
 use crate::attributes::{self, AttributeError};
 
@@ -51,7 +51,7 @@ pub(crate) struct Groups {
     path: PathBuf,
     /// Whether groups that are named like light queues are known without having been made.
     light: bool,
-    table: DashMap<String, Arc<SubscriptionGroupConfig>>,
+    table: Lookup<String, Arc<SubscriptionGroupConfig>>,
     meta: Mutex<Meta>,
     /// Held while a snapshot is taken and written, so that an older one never replaces a newer.
     saving: Mutex<()>,
@@ -89,7 +89,7 @@ impl Groups {
     pub(crate) fn load(root: &Path) -> Result<Groups, JsonFileError> {
         let path = root.join("config").join(FILE_NAME);
         let file: GroupFile = JsonFile::load(&path)?.unwrap_or_default();
-        let mut table = DashMap::new();
+        let mut table = Lookup::default();
         for name in SYSTEM_GROUPS {
             table.insert(name.to_owned(), Arc::new(SubscriptionGroupConfig::new(name)));
         }

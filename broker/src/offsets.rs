@@ -18,16 +18,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use dashmap::DashMap;
 use remoting::protocol::body::{ConsumerOffsetSerializeWrapper, DataVersion};
 use serde::{Deserialize, Serialize};
 use store::json_file::{JsonFile, JsonFileError};
 use store::light;
+use store::lookup::Lookup;
 
 /// Offsets of one topic and group by queue.
 pub(crate) type QueueOffsets = BTreeMap<i32, i64>;
 
-type Table = DashMap<String, QueueOffsets>;
+type Table = Lookup<String, QueueOffsets>;
 
 /// Name of the file below `config/`.
 pub(crate) const FILE_NAME: &str = "consumerOffset.json";
@@ -92,8 +92,8 @@ impl ConsumerOffsets {
             path,
             light,
             committed: file.offset_table.into_iter().chain(of_light).collect(),
-            pulled: Table::new(),
-            resets: Table::new(),
+            pulled: Table::default(),
+            resets: Table::default(),
             resets_max: AtomicUsize::new(0),
             version: Mutex::new(file.data_version),
             unknown: file.unknown,

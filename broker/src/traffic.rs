@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use dashmap::DashMap;
 use remoting::protocol::body::BrokerStatsData;
+use store::lookup::Lookup;
 use store::{Got, Put};
 
 use crate::broker::Broker;
@@ -77,9 +77,9 @@ pub(crate) struct Counted {
 /// All that flows.
 pub(crate) struct Traffic {
     cluster: String,
-    topics: DashMap<Box<str>, Arc<TopicTraffic>>,
+    topics: Lookup<Box<str>, Arc<TopicTraffic>>,
     /// By `topic@group`, as Java names them.
-    groups: DashMap<Box<str>, Arc<GroupTraffic>>,
+    groups: Lookup<Box<str>, Arc<GroupTraffic>>,
     put: Meter,
     got: Meter,
     acked: Meter,
@@ -94,8 +94,8 @@ impl Traffic {
     pub(crate) fn new(cluster: &str) -> Traffic {
         Traffic {
             cluster: cluster.to_owned(),
-            topics: DashMap::new(),
-            groups: DashMap::new(),
+            topics: Lookup::default(),
+            groups: Lookup::default(),
             put: Meter::default(),
             got: Meter::default(),
             acked: Meter::default(),
@@ -348,7 +348,7 @@ fn with_key<R>(topic: &str, group: &str, use_key: impl FnOnce(&str) -> R) -> R {
     })
 }
 
-fn find_or_make<T: Default>(table: &DashMap<Box<str>, Arc<T>>, key: &str) -> Arc<T> {
+fn find_or_make<T: Default>(table: &Lookup<Box<str>, Arc<T>>, key: &str) -> Arc<T> {
     if let Some(found) = table.get(key) {
         return Arc::clone(&found);
     }

@@ -19,6 +19,7 @@ pub mod index;
 pub mod json_file;
 pub mod light;
 pub mod lock_file;
+pub mod lookup;
 pub mod message;
 pub mod message_store;
 pub mod properties;

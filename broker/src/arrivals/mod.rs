@@ -16,10 +16,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dashmap::DashMap;
 use remoting::net::ends_wait;
 use smallvec::{SmallVec, smallvec};
 use store::Arrival;
+use store::lookup::{KeyHasher, Lookup};
 use tokio::sync::Notify;
 
 use crate::filter::Filter;
@@ -30,7 +30,7 @@ pub(crate) const ANY_QUEUE: i32 = -1;
 /// The waiters of all queues.
 #[derive(Default)]
 pub(crate) struct Arrivals {
-    topics: DashMap<Box<str>, Arc<TopicWaiters>>,
+    topics: Lookup<Box<str>, Arc<TopicWaiters>>,
     waiting: AtomicUsize,
     in_line: [AtomicUsize; PURPOSES],
     /// Every so many messages of a queue wake a line whatever it filters; 0 for never.
@@ -74,7 +74,7 @@ pub(crate) enum NotHeld {
 /// The waiters of one topic by queue; a queue without any is not listed.
 #[derive(Default)]
 struct TopicWaiters {
-    queues: Mutex<HashMap<i32, QueueWaiters>>,
+    queues: Mutex<HashMap<i32, QueueWaiters, KeyHasher>>,
 }
 
 #[derive(Default)]
@@ -255,7 +255,7 @@ fn call_first(line: &[Arc<Hook>], qualifies: impl Fn(&Hook) -> bool) {
 }
 
 impl TopicWaiters {
-    fn lock(&self) -> MutexGuard<'_, HashMap<i32, QueueWaiters>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<i32, QueueWaiters, KeyHasher>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use dashmap::DashMap;
 use remoting::protocol::body::SubscriptionData;
 use remoting::protocol::message::hash::java_string_hash;
+use store::lookup::{KeyHasher, Lookup};
 
 use crate::filter::is_tag_type;
 
@@ -17,7 +17,7 @@ const REFRESH_MS: i64 = 10_000;
 /// Group → topic → its subscription, whose version is the time of its last use.
 #[derive(Default)]
 pub(crate) struct Assumed {
-    groups: DashMap<String, HashMap<String, SubscriptionData>>,
+    groups: Lookup<String, HashMap<String, SubscriptionData, KeyHasher>>,
 }
 
 impl Assumed {

@@ -14,6 +14,7 @@ use remoting::protocol::body::{
 };
 use remoting::protocol::code::RequestCode;
 use remoting::protocol::header::NotifyConsumerIdsChangedRequestHeader;
+use store::lookup::Lookup;
 
 use super::Client;
 use super::assumed::Assumed;
@@ -26,7 +27,7 @@ const TOPICS_SEEN_MAX: usize = 100_000;
 /// The connected consumers.
 #[derive(Default)]
 pub(crate) struct Consumers {
-    groups: DashMap<String, ConsumerGroup>,
+    groups: Lookup<String, ConsumerGroup>,
     /// Fingerprints of the last heartbeats by group, for heartbeats without subscriptions.
     fingerprints: DashMap<String, i32>,
     /// What groups want of topics beside what their heartbeats say.

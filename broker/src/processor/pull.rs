@@ -275,11 +275,7 @@ fn refuse_pull_consumer(broker: &Broker, call: &Call<'_>, group: &str) -> Result
 }
 
 /// The filter that the request itself carries.
-fn filter_of_request(
-    broker: &Broker,
-    header: &Header<'_>,
-    now_ms: i64,
-) -> Result<Filter, Reject> {
+fn filter_of_request(broker: &Broker, header: &Header<'_>, now_ms: i64) -> Result<Filter, Reject> {
     let (kind, text) = (header.expression_type, header.subscription);
     let parsed = Filter::parse(kind, text);
     let empty = !is_tag_type(kind) && text.is_none_or(str::is_empty);

@@ -19,12 +19,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dashmap::DashMap;
 use remoting::protocol::body::{DataVersion, TopicConfig};
 use runtime::clock::now_ms;
 use store::QueueKind;
 use store::json_file::JsonFileError;
 use store::light::is_light;
+use store::lookup::Lookup;
 use store::watermark::Watermark;
 use tokio::sync::watch;
 
@@ -48,7 +48,7 @@ pub(crate) const QUEUES_MAX: i32 = 65_535;
 
 /// All topics of the broker.
 pub(crate) struct Topics {
-    table: DashMap<Box<str>, Known>,
+    table: Lookup<Box<str>, Known>,
     version: Mutex<DataVersion>,
     recent: Mutex<Recent>,
     /// Number of changes so far; saving and registering follow it.
@@ -103,7 +103,7 @@ impl Topics {
         auto_create: bool,
     ) -> Result<Topics, JsonFileError> {
         let (file, loaded, version) = TopicFile::load(root)?;
-        let table = DashMap::new();
+        let table = Lookup::default();
         for (name, mut topic) in loaded {
             topic.topic_name.clone_from(&name);
             table.insert(name.into_boxed_str(), Known::new(topic, 0));

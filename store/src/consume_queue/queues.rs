@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dashmap::DashMap;
 use tracing::{error, warn};
 
 use super::at_once;
@@ -19,6 +18,7 @@ use super::{QueueKind, Unit, load};
 use crate::disk_file::{create_directories, sync_directory};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
 use crate::light::is_light;
+use crate::lookup::Lookup;
 use crate::{OpenError, QueueKinds, StoreConfig};
 
 /// Directory of the extensions of queues, which are not read: the log has what they say.
@@ -59,7 +59,7 @@ impl QueuesConfig {
 /// The queues of a store.
 pub struct Queues {
     /// The queues of a topic, by id.
-    pub(super) topics: DashMap<Arc<str>, Vec<Arc<Queue>>>,
+    pub(super) topics: Lookup<Arc<str>, Vec<Arc<Queue>>>,
     kinds: QueueKinds,
     pub(super) root: PathBuf,
     pub(super) simple: Arc<Disk>,
@@ -118,7 +118,7 @@ impl Queues {
         let simple = "mappedFileSizeConsumeQueue";
         let batch = "mapperFileSizeBatchConsumeQueue";
         Ok(Queues {
-            topics: DashMap::new(),
+            topics: Lookup::default(),
             kinds,
             simple: disk(QueueKind::Simple, simple, config.simple_file_size)?,
             batch: disk(QueueKind::Batch, batch, config.batch_file_size)?,
