@@ -15,12 +15,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
+use futures_util::task::AtomicWaker;
 use remoting::net::ends_wait;
 use smallvec::{SmallVec, smallvec};
 use store::Arrival;
 use store::lookup::{KeyHasher, Lookup};
-use tokio::sync::Notify;
 
 use crate::filter::Filter;
 
@@ -86,7 +87,9 @@ struct QueueWaiters {
 
 struct Hook {
     filter: Filter,
-    wake: Notify,
+    /// Something arrived since it last waited, or the broker stops.
+    woken: AtomicBool,
+    waker: AtomicWaker,
     /// In a line: it has been its turn since it last looked.
     called: AtomicBool,
 }
@@ -272,7 +275,12 @@ impl QueueWaiters {
 
 impl Hook {
     fn new(filter: Filter) -> Hook {
-        Hook { filter, wake: Notify::new(), called: AtomicBool::new(false) }
+        Hook {
+            filter,
+            woken: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            called: AtomicBool::new(false),
+        }
     }
 
     fn wants(&self, arrival: &Arrival<'_>) -> bool {
@@ -282,14 +290,21 @@ impl Hook {
 
     fn wake(&self) {
         ends_wait();
-        self.wake.notify_one();
+        self.woken.store(true, Ordering::SeqCst);
+        self.waker.wake();
     }
 }
 
 impl Waiter {
     /// Waits for a matching message that arrived after the subscription, or for the stop.
     pub(crate) async fn woken(&self) {
-        self.hook.wake.notified().await;
+        let Hook { woken, waker, .. } = &*self.hook;
+        std::future::poll_fn(|cx| {
+            // Registered before the look: a wake-up in between is not lost.
+            waker.register(cx.waker());
+            if woken.swap(false, Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Takes the place in the line again. The caller looks into the queues after this.

@@ -91,6 +91,8 @@ pub struct Peer {
     reads: AtomicU64,
     waker: AtomicWaker,
     calls: Mutex<Calls>,
+    /// The outbox may have something.
+    posted: AtomicBool,
 }
 
 #[derive(Default)]
@@ -130,6 +132,7 @@ impl Peer {
             reads: AtomicU64::new(0),
             waker: AtomicWaker::new(),
             calls: Mutex::default(),
+            posted: AtomicBool::new(false),
         }
     }
 
@@ -214,7 +217,7 @@ impl Peer {
         let mut calls = self.calls();
         let opaque = calls.post(code, oneway, header, extra, body)?;
         drop(calls);
-        self.waker.wake();
+        self.has_posted();
         Ok(opaque)
     }
 
@@ -236,13 +239,18 @@ impl Peer {
             calls.waiting.insert(opaque, sender);
             opaque
         };
-        self.waker.wake();
+        self.has_posted();
         let _call = Call { peer: self, opaque };
         match tokio::time::timeout(timeout, receiver).await {
             Ok(Ok(frame)) => Ok(frame),
             Ok(Err(_)) => Err(CallError::Closed),
             Err(_) => Err(CallError::Timeout(timeout)),
         }
+    }
+
+    fn has_posted(&self) {
+        self.posted.store(true, Ordering::SeqCst);
+        self.waker.wake();
     }
 
     /// Takes an answer; one that nobody waits for any more is dropped.
@@ -280,7 +288,11 @@ impl Peer {
 
     /// Moves the outbox behind `output`.
     pub(super) fn take_outbox(&self, output: &mut Output) {
+        if !self.posted.load(Ordering::SeqCst) {
+            return;
+        }
         let mut calls = self.calls();
+        self.posted.store(false, Ordering::SeqCst);
         if !calls.outbox.is_empty() {
             output.append(std::mem::take(&mut calls.outbox));
         }

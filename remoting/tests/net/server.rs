@@ -14,6 +14,31 @@ use tokio::net::TcpStream;
 use crate::support::*;
 
 #[tokio::test]
+async fn who_waits_is_answered_before_who_ends_the_wait() {
+    let running = Running::start();
+    let mut waits = running.connect().await;
+    waits.send(&request(HOLD, 1, b"x")).await;
+    while !running.probe.is_held(b"x") {
+        tokio::task::yield_now().await;
+    }
+    let mut ends = running.connect().await;
+    assert_eq!(ends.round_trip(ECHO, 2, "here").await, "here");
+    let std = ends.stream.into_std().expect("a socket");
+    let watched = std.try_clone().expect("clone");
+    ends.stream = TcpStream::from_std(std).expect("a stream");
+    let answered = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&answered);
+    *running.probe.watch.lock().expect("watch") = Some(Box::new(move || {
+        seen.fetch_add(usize::from(watched.peek(&mut [0]).is_ok()), Ordering::SeqCst);
+    }));
+    ends.send(&request(RELEASE, 3, b"x")).await;
+    assert_eq!(waits.answer().await, (1, "x".to_owned()));
+    assert_eq!(ends.answer().await.0, 3);
+    assert_eq!(answered.load(Ordering::SeqCst), 0);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn answers_a_pipelined_batch_in_order() {
     let running = Running::start();
     let mut raw = running.connect().await;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use remoting::net::{Answers, Limits, Outcome, Peer, Server, ServerConfig, Service};
+use remoting::net::{Answers, Limits, Outcome, Peer, Server, ServerConfig, Service, ends_wait};
 use remoting::protocol::command::{Frame, FrameWriter, Head, Responder, frame_len};
 use remoting::protocol::header::NoHeader;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,9 +48,11 @@ pub struct Probe {
     held: Mutex<HashMap<Vec<u8>, oneshot::Sender<()>>>,
     /// The most requests that were handled together.
     pub group_max: AtomicUsize,
-    /// Is called with every request.
-    pub watch: Mutex<Option<Box<dyn FnMut() + Send>>>,
+    /// Is called with every request, and with every held one again when it is released.
+    pub watch: Arc<Watch>,
 }
+
+type Watch = Mutex<Option<Box<dyn FnMut() + Send>>>;
 
 impl Probe {
     pub fn is_held(&self, body: &[u8]) -> bool {
@@ -59,6 +61,7 @@ impl Probe {
 
     pub fn release(&self, body: &[u8]) {
         let sender = self.held.lock().expect("held").remove(body).expect("is held");
+        ends_wait();
         sender.send(()).unwrap_or(());
     }
 }
@@ -66,9 +69,7 @@ impl Probe {
 impl Service for Probe {
     fn call(&self, peer: &Arc<Peer>, frame: Frame, out: &mut Responder<'_>) -> Outcome {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        if let Some(watch) = &mut *self.watch.lock().expect("watch") {
-            watch();
-        }
+        look(&self.watch);
         let tag = out.tag();
         let body = frame.body().to_vec();
         let answer = move |body: &[u8]| {
@@ -82,8 +83,10 @@ impl Service for Probe {
             HOLD => {
                 let (sender, released) = oneshot::channel();
                 self.held.lock().expect("held").insert(body.clone(), sender);
+                let watch = Arc::clone(&self.watch);
                 return Outcome::Later(Box::pin(async move {
                     released.await.expect("released");
+                    look(&watch);
                     answer(&body)
                 }));
             }
@@ -133,6 +136,12 @@ impl Service for Probe {
 
     fn closed(&self, _peer: &Arc<Peer>) {
         self.closed.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn look(watch: &Watch) {
+    if let Some(watch) = &mut *watch.lock().expect("watch") {
+        watch();
     }
 }
 
