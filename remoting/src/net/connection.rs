@@ -214,8 +214,9 @@ impl<S: Service + ?Sized> Connection<S> {
     /// Whether others on this thread are served before what was read is handled and answered; not
     /// twice in a row.
     fn lets_others_read(&mut self) -> bool {
+        let ended_waits = others_go_first();
         let waits = self.gathered.is_some() || self.output.pending() > 0;
-        self.yielded = waits && !self.yielded && is_shared();
+        self.yielded = waits && !self.yielded && (is_shared() || ended_waits);
         self.yielded
     }
 
