@@ -159,17 +159,28 @@ pub enum By<'a> {
     Units,
     /// Tags: it turns down what has none of these hashes, and is not asked about most of that.
     Tags(&'a [i32]),
-    /// Records, which are touched some time before it reads them, by position and length.
-    Records(&'a dyn Fn(i64, usize)),
+    /// Records.
+    Records,
+}
+
+/// How a scan looks at records.
+pub struct Look<'a> {
+    /// Whether the record of a unit is known to be what was stored, without a look.
+    pub known: &'a dyn Fn(&Queue, &Unit) -> bool,
+    /// Whether it is, for all that a look tells.
+    pub intact: &'a dyn Fn(&Queue, &Unit) -> bool,
+    /// Touches the record at a position, of some length, before it is looked at, of one that is
+    /// known no more than its properties; false where that is too early.
+    pub touch: &'a dyn Fn(i64, usize, bool) -> bool,
 }
 
 /// Looks through a queue (`None`: there is no such queue) from the offset asked for.
 ///
-/// The filter sees units whose records are in the log; `intact` tells of one that is to be returned
-/// whether its record is what was stored, and it is passed over if not. One message is returned
-/// however large it is. The bounds of the log are asked for after those of the queue: a record is
-/// in the log before its unit is in the queue, so that what the queue has is in the log then. What
-/// arrives meanwhile is left for the next scan.
+/// The filter sees units whose records are in the log; one that is to be returned is passed over if
+/// its record is not what was stored. One message is returned however large it is. The bounds of
+/// the log are asked for after those of the queue: a record is in the log before its unit is in the
+/// queue, so that what the queue has is in the log then. What arrives meanwhile is left for the
+/// next scan.
 pub fn scan(
     queue: Option<&Queue>,
     request: &GetRequest<'_>,
@@ -177,7 +188,7 @@ pub fn scan(
     log: impl FnOnce() -> LogBounds,
     by: By<'_>,
     filter: impl Fn(&Unit) -> bool,
-    intact: impl Fn(&Queue, &Unit) -> bool,
+    look: &Look<'_>,
 ) -> Result<Scanned, ViewError> {
     let (min_offset, max_offset) =
         queue.map_or((0, 0), |queue| (queue.min_offset(), queue.next_offset()));
@@ -210,17 +221,22 @@ pub fn scan(
     let mut units = queue.units_from(offset)?;
     let mut touched = 0;
     while let Some(unit) = units.next() {
-        if !scan.look_at(&unit?, &filter, |unit| intact(queue, unit)) {
+        let mut known = true;
+        let intact = |unit: &Unit| {
+            known = (look.known)(queue, unit);
+            known || (look.intact)(queue, unit)
+        };
+        if !scan.look_at(&unit?, &filter, intact) {
             break;
         }
         match by {
             By::Tags(&[wanted]) => scan.pass_over(&mut units, |hash| hash != wanted),
             By::Tags(hashes) => scan.pass_over(&mut units, |hash| !hashes.contains(&hash)),
-            By::Records(touch) if units.index() >= touched => {
-                units.ahead(TOUCHED).for_each(|(position, len)| touch(position, len));
-                touched = units.index() + TOUCHED as i64;
-            }
-            By::Records(_) | By::Units => {}
+            By::Records | By::Units => {}
+        }
+        if (!known || matches!(by, By::Records)) && units.index() >= touched {
+            let touch = |&(position, len): &(i64, usize)| (look.touch)(position, len, known);
+            touched = units.index() + units.ahead(TOUCHED).take_while(touch).count() as i64;
         }
     }
     let mut found = scan.found;
@@ -268,7 +284,7 @@ impl<'a> Scan<'a> {
         &mut self,
         unit: &Unit,
         filter: impl Fn(&Unit) -> bool,
-        intact: impl Fn(&Unit) -> bool,
+        mut intact: impl FnMut(&Unit) -> bool,
     ) -> bool {
         let gone = unit.physical_offset < self.log.min || unit.physical_end() > self.log.max;
         let says_offset = unit.store_timestamp.is_some();

@@ -11,7 +11,7 @@ use super::MessageStore;
 use crate::commit_log::Window;
 use crate::consume_queue::{Queue, Unit};
 use crate::dispatch::{Dispatch, DispatchRequest, ViewError};
-use crate::get::{By, GetRequest, GetStatus, Got, LogBounds, Reused, Scanned, has_tag, scan};
+use crate::get::{By, GetRequest, GetStatus, Got, LogBounds, Look, Reused, Scanned, has_tag, scan};
 use crate::light::is_light;
 use crate::{Boundary, LogSlice};
 
@@ -61,8 +61,7 @@ impl MessageStore {
                 self.get_units(request, log, By::Tags(hashes), filter)
             }
             Wanted::Records(filter) => {
-                let touch = |position, len| log.touch(position, len);
-                self.get_units(request, log, By::Records(&touch), |unit| {
+                self.get_units(request, log, By::Records, |unit| {
                     // A record that is gone meanwhile is found missing when its slice is taken.
                     let record = log.bytes(unit.physical_offset, unit.size as usize);
                     record.is_none_or(|record| properties_of(record).is_ok_and(filter))
@@ -94,15 +93,16 @@ impl MessageStore {
         let limits = self.limits.load();
         let fresh =
             |position| position >= self.opened_at && log.end() - position <= limits.memory_bytes;
-        let intact = |queue: &Queue, unit: &Unit| {
+        let look = Look {
             // What this run wrote and memory holds is not looked at, so that who reads along pays
             // nothing.
-            let known = queue.made_now(unit.queue_offset) && fresh(unit.physical_offset);
-            known || self.intact(queue, unit, log)
+            known: &|queue, unit| queue.made_now(unit.queue_offset) && fresh(unit.physical_offset),
+            intact: &|queue, unit| self.intact(queue, unit, log),
+            touch: &|position, len, known| log.touch(position, len, known),
         };
         let (queue, scanned) = match self.queues.look_up(request.topic, request.queue_id) {
             Ok(queue) => {
-                let scanned = scan(queue.as_deref(), request, &limits, bounds, by, filter, intact);
+                let scanned = scan(queue.as_deref(), request, &limits, bounds, by, filter, &look);
                 (queue, scanned)
             }
             Err(error) => (None, Err(error)),
