@@ -67,9 +67,6 @@ impl ReadAhead {
         let wanted = self.streams().note(range, cold);
         if wanted {
             self.signal.give();
-            // Where the thread that fetches has this core only, it goes first: a reader that it is
-            // behind of has to wait for the disk.
-            std::thread::yield_now();
         }
     }
 
