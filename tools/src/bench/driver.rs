@@ -15,8 +15,9 @@ use super::report::Outcome;
 use super::tally::Tally;
 use super::watch::Watch;
 
-/// Below this the loop looks again instead of sleeping: a sleep is not that exact.
-const SPIN_BELOW: Duration = Duration::from_micros(1_500);
+/// So long before something is due the loop looks again and again: a sleep may last that much too
+/// long. It does not do so for longer, as a core that never rests may slow the server's down.
+const SPIN: Duration = Duration::from_micros(150);
 
 /// A look takes a microsecond; in what is longer, others had the core.
 const LOOK_MAX: Duration = Duration::from_micros(5);
@@ -145,9 +146,9 @@ impl Turns<'_> {
             let idle = !bench.links.flush(poller)?;
             let wait =
                 due.map_or(end, |due| end.min(Duration::from_nanos(due))).saturating_sub(now);
-            let spins = wait < SPIN_BELOW;
-            poller.wait(Some(if spins { Duration::ZERO } else { wait }))?;
-            spun_since = (spins && idle && poller.len() == 0).then_some(now);
+            let sleep = wait.saturating_sub(SPIN);
+            poller.wait(Some(sleep))?;
+            spun_since = (sleep.is_zero() && idle && poller.len() == 0).then_some(now);
             for index in 0..poller.len() {
                 let ready = poller.at(index);
                 if ready.readable {
