@@ -6,13 +6,13 @@
 //! short write goes on where it ended: neither is seen outside.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{FallocateFlags, SeekFrom};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::faults::{self, Action, Operation};
 
@@ -90,6 +90,18 @@ impl DiskFile {
     /// Fills `out` with the bytes at `at`.
     pub fn read_at(&self, out: &mut [u8], at: u64) -> io::Result<()> {
         self.file.read_exact_at(out, at)
+    }
+
+    /// The same with what is in memory: `WouldBlock` if any of it would have to come from the disk.
+    pub fn read_at_once(&self, out: &mut [u8], at: u64) -> io::Result<()> {
+        let parts = &mut [IoSliceMut::new(out)];
+        match rustix::io::preadv2(&self.file, parts, at, ReadWriteFlags::NOWAIT) {
+            Ok(len) if len == out.len() => Ok(()),
+            Ok(_) => Err(ErrorKind::WouldBlock.into()),
+            // The file system does not know.
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => self.read_at(out, at),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The next position at or behind `at` that is no hole; `None` when only holes follow.

@@ -199,6 +199,11 @@ pub enum ViewError {
 }
 
 impl ViewError {
+    /// Whether all that is wrong is that the disk would have to be waited for.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self, ViewError::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Wraps an I/O error of `action` on `path`.
     pub fn io(path: &Path, action: &'static str, source: io::Error) -> ViewError {
         ViewError::Io { path: path.to_owned(), action, source }

@@ -83,6 +83,11 @@ impl Loaded {
         self.missed.get()
     }
 
+    /// Notes that it would have had to.
+    pub(super) fn miss(&self) {
+        self.missed.set(true);
+    }
+
     /// Whether a range is in memory for all that this request knows.
     pub(super) fn holds(&self, position: i64, len: usize) -> bool {
         let (from, to) = self.range.get();
@@ -127,7 +132,7 @@ impl Loaded {
             };
             let cold = !resident(&chunks);
             if cold && self.at_once && !resident(&wanted) {
-                self.missed.set(true);
+                self.miss();
                 return false;
             }
             log.read_ahead.note(chunks.clone(), cold);

@@ -67,6 +67,11 @@ impl Window<'_> {
         self.loaded.missed()
     }
 
+    /// Notes that the request would have to wait for something else than the log.
+    pub fn miss(&self) {
+        self.loaded.miss();
+    }
+
     /// Lets the processor fetch a record: all of it, or with `properties` what a reader of those
     /// needs. False where that would touch what this request has not brought into memory.
     pub fn touch(&self, position: i64, len: usize, properties: bool) -> bool {

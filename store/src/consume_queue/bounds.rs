@@ -136,7 +136,7 @@ impl Queue {
             let mut bytes = vec![0; ((keep - from) * unit_len) as usize];
             let mut read = 0;
             while read < bytes.len() {
-                match self.read(from * unit_len + read as i64, &mut bytes[read..])? {
+                match self.read(from * unit_len + read as i64, &mut bytes[read..], false)? {
                     0 => break,
                     len => read += len,
                 }

@@ -360,15 +360,20 @@ impl Queue {
     pub fn unit_at(&self, index: i64) -> Result<Option<Unit>, ViewError> {
         let mut bytes = [0; UNIT_LEN_MAX];
         let unit_len = self.kind().unit_len();
-        if index < 0 || self.read(index * unit_len as i64, &mut bytes[..unit_len])? == 0 {
+        if index < 0 || self.read(index * unit_len as i64, &mut bytes[..unit_len], false)? == 0 {
             return Ok(None);
         }
         Ok(self.kind().decode(&bytes, index))
     }
 
     /// Reads whole units at `position` into `out`: as many as one file or the buffer has. 0 when
-    /// there are none.
-    pub(super) fn read(&self, position: i64, out: &mut [u8]) -> Result<usize, ViewError> {
+    /// there are none. With `at_once`, those that are not in memory are an error.
+    pub(super) fn read(
+        &self,
+        position: i64,
+        out: &mut [u8],
+        at_once: bool,
+    ) -> Result<usize, ViewError> {
         let place = self.place();
         let start = place.start_of(position);
         let len = {
@@ -396,8 +401,9 @@ impl Queue {
             }
             file => file?,
         };
-        file.read_at(&mut out[..len], (position - start) as u64)
-            .map_err(|source| ViewError::io(&place.path(start), "read", source))?;
+        let (out, at) = (&mut out[..len], (position - start) as u64);
+        let read = if at_once { file.read_at_once(out, at) } else { file.read_at(out, at) };
+        read.map_err(|source| ViewError::io(&place.path(start), "read", source))?;
         Ok(len)
     }
 

@@ -26,13 +26,21 @@ pub struct Units<'q> {
     len: usize,
     /// How many bytes are read next.
     step: usize,
+    /// Those that are not in memory are not waited for.
+    at_once: bool,
 }
 
 impl<'q> Units<'q> {
     pub(super) fn new(queue: &'q Queue, index: i64) -> Units<'q> {
         let spare = SPARE.take();
         let bytes = if spare.is_empty() { vec![0; READ_LEN].into() } else { spare };
-        Units { queue, index, bytes, at: 0, len: 0, step: FIRST_LEN }
+        Units { queue, index, bytes, at: 0, len: 0, step: FIRST_LEN, at_once: false }
+    }
+
+    /// The same; with `at_once`, those that are not in memory are an error.
+    pub(crate) fn at_once(mut self, at_once: bool) -> Units<'q> {
+        self.at_once = at_once;
+        self
     }
 
     /// Number of the next unit.
@@ -71,7 +79,7 @@ impl<'q> Units<'q> {
         let whole = self.step - self.step % unit_len;
         let position = self.index.saturating_mul(unit_len as i64);
         self.at = 0;
-        self.len = self.queue.read(position, &mut self.bytes[..whole])?;
+        self.len = self.queue.read(position, &mut self.bytes[..whole], self.at_once)?;
         self.step = READ_LEN;
         Ok(())
     }

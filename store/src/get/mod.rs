@@ -163,8 +163,10 @@ pub enum By<'a> {
     Records,
 }
 
-/// How a scan looks at records.
+/// How a scan looks at units and their records.
 pub struct Look<'a> {
+    /// Units that are not in memory are an error, and not waited for.
+    pub at_once: bool,
     /// Whether the record of a unit is known to be what was stored, without a look.
     pub known: &'a dyn Fn(&Queue, &Unit) -> bool,
     /// Whether it is, for all that a look tells.
@@ -218,7 +220,7 @@ pub fn scan(
     }
     let found = outcome(GetStatus::OffsetFoundNull, offset);
     let mut scan = Scan::new(request, limits, log(), queue.kind(), found);
-    let mut units = queue.units_from(offset)?;
+    let mut units = queue.units_from(offset)?.at_once(look.at_once);
     let mut touched = 0;
     while let Some(unit) = units.next() {
         let mut known = true;

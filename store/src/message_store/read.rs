@@ -39,29 +39,35 @@ impl MessageStore {
 
     /// Reads messages of a queue. What is not wanted is passed over and counts as looked at.
     pub fn get_wanted(&self, request: &GetRequest<'_>, wanted: Wanted<'_>) -> Got {
-        self.get_within(request, wanted, &LazyCell::new(&|| self.log.window(false)))
+        self.get_within(request, wanted, false, &LazyCell::new(&|| self.log.window(false)))
     }
 
-    /// The same, without waiting for the log's disk: `None` if it would have to.
+    /// The same, without waiting for the disk: `None` if it would have to.
     pub fn get_wanted_at_once(&self, request: &GetRequest<'_>, wanted: Wanted<'_>) -> Option<Got> {
         let now = || self.log.window(true);
         let log: Log<'_> = LazyCell::new(&now);
-        let got = self.get_within(request, wanted, &log);
+        let got = self.get_within(request, wanted, true, &log);
         (!log.missed()).then_some(got)
     }
 
-    fn get_within(&self, request: &GetRequest<'_>, wanted: Wanted<'_>, log: &Log<'_>) -> Got {
+    fn get_within(
+        &self,
+        request: &GetRequest<'_>,
+        wanted: Wanted<'_>,
+        at_once: bool,
+        log: &Log<'_>,
+    ) -> Got {
         match wanted {
             Wanted::Codes(filter) => {
                 let filter = |unit: &Unit| filter(self.tags_code(unit, log));
-                self.get_units(request, log, By::Units, filter)
+                self.get_units(request, at_once, log, By::Units, filter)
             }
             Wanted::Tags(hashes) => {
                 let filter = |unit: &Unit| has_tag(hashes, self.tags_code(unit, log));
-                self.get_units(request, log, By::Tags(hashes), filter)
+                self.get_units(request, at_once, log, By::Tags(hashes), filter)
             }
             Wanted::Records(filter) => {
-                self.get_units(request, log, By::Records, |unit| {
+                self.get_units(request, at_once, log, By::Records, |unit| {
                     // A record that is gone meanwhile is found missing when its slice is taken.
                     let record = log.bytes(unit.physical_offset, unit.size as usize);
                     record.is_none_or(|record| properties_of(record).is_ok_and(filter))
@@ -85,6 +91,7 @@ impl MessageStore {
     fn get_units(
         &self,
         request: &GetRequest<'_>,
+        at_once: bool,
         log: &Log<'_>,
         by: By<'_>,
         filter: impl Fn(&Unit) -> bool,
@@ -94,6 +101,7 @@ impl MessageStore {
         let fresh =
             |position| position >= self.opened_at && log.end() - position <= limits.memory_bytes;
         let look = Look {
+            at_once,
             // What this run wrote and memory holds is not looked at, so that who reads along pays
             // nothing.
             known: &|queue, unit| queue.made_now(unit.queue_offset) && fresh(unit.physical_offset),
@@ -110,7 +118,10 @@ impl MessageStore {
         match scanned {
             Ok(scanned) => slices(request, &scanned, log),
             Err(error) => {
-                self.cannot_read(request.topic, request.queue_id, &error);
+                match error.waits() {
+                    true => log.miss(),
+                    false => self.cannot_read(request.topic, request.queue_id, &error),
+                }
                 let (min_offset, max_offset) =
                     queue.map_or((0, 0), |queue| (queue.min_offset(), queue.next_offset()));
                 Got {
