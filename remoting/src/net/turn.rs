@@ -3,7 +3,6 @@
 //! An answer that is sent while other connections have something to read wakes its receiver, and
 //! then the next one again. So where several were served in a turn, their answers leave one after
 //! the other when all have been read: receivers are woken once.
-
 //!
 //! A request that ends waits of others on this thread is answered behind them: a message is with
 //! its receivers before its sender hears of it, and the sender's wake-up delays none of theirs.
