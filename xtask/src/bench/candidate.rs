@@ -19,6 +19,8 @@ use crate::compat::{self, Process, Role, Servers};
 use crate::workspace;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often threads are confined to a core, should it fail.
+const PIN_TRIES: usize = 5;
 const COLD_FILE_LEN: usize = 64 << 20;
 /// Between two attempts at a server that does not serve yet.
 const RETRY: Duration = Duration::from_millis(1);
@@ -208,7 +210,10 @@ impl Candidate {
     /// Confines all its threads to a core.
     pub fn pin(&self, core: &str) -> Result<()> {
         let pid = self.process.child.id().to_string();
-        workspace::run(Command::new("taskset").args(["-a", "-c", "-p", core, &pid]))
+        let all = || workspace::run(Command::new("taskset").args(["-a", "-c", "-p", core, &pid]));
+        // One of Java's threads may end when it has just been listed.
+        let tried = (1..PIN_TRIES).find_map(|_| all().ok());
+        tried.map_or_else(all, Ok)
     }
 
     /// Stops it in an orderly way.
