@@ -30,6 +30,8 @@ const READ_ROUND: usize = 20_000;
 /// Keys that are added at once, or an eighth of what waits, if that is more: where the threads that
 /// serve have this core only, they go first in between.
 const KEYS_AT_ONCE: usize = 512;
+/// An index that is further behind than this lets nobody go first: it would never catch up.
+const INDEX_BEHIND: i64 = 8 << 20;
 /// How long a stop waits for the index.
 const CATCH_UP_MAX: Duration = Duration::from_millis(1500);
 /// A query first indexes what is missing, if it is no more than this.
@@ -156,7 +158,9 @@ impl MessageStore {
             if keys.len() >= KEYS_AT_ONCE {
                 index.add(&keys)?;
                 keys.clear();
-                std::thread::yield_now();
+                if self.log.end() - records.position() < INDEX_BEHIND {
+                    std::thread::yield_now();
+                }
             }
         }
         index.add(&keys)?;
