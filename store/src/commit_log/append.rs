@@ -5,7 +5,6 @@ use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use remoting::protocol::message::record::{BLANK_HEAD_LEN, blank_head};
 use tracing::warn;
@@ -70,9 +69,11 @@ impl CommitLog {
     /// Takes the append lock. Whoever finds it held for too long is refused, and so is everybody
     /// after, at once, while it is held: their threads have other work than to wait for a disk.
     pub fn lock(&self) -> Result<Append<'_>, PutError> {
-        let patience =
-            if self.stalled.load(Ordering::Relaxed) { Duration::ZERO } else { self.busy_after };
-        let appender = self.soon_locked().or_else(|| self.appender.try_lock_for(patience));
+        let patience = self.busy_after;
+        let appender = match self.stalled.load(Ordering::Relaxed) {
+            true => self.appender.try_lock(),
+            false => self.soon_locked().or_else(|| self.appender.try_lock_for(patience)),
+        };
         let Some(appender) = appender else {
             if !self.stalled.swap(true, Ordering::Relaxed) {
                 warn!(waited = ?patience, "a write to the log takes long: sends are refused");

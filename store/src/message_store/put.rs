@@ -156,7 +156,7 @@ impl MessageStore {
             return Err(PutError::MessageIllegal("the batch is longer than a log file"));
         }
         let mut request = request_of(message, 0);
-        // The queue looks at no properties; the index reads those of the record.
+        // The queue looks at no properties, and keys are noted apart.
         request.properties = "";
 
         let mut log = self.log.lock()?;
