@@ -27,6 +27,10 @@ use crate::OpenError;
 use crate::disk_file::{self, DiskFile, sync_directory_of};
 use crate::faults::{self, Point};
 
+mod zeros;
+
+use zeros::{RUN_LEN, ZERO_CHUNK, zero_tail, zeros};
+
 /// How far ahead of the writer one call of [`Segment::reserve`] makes room.
 pub const RESERVE_STEP: usize = 32 << 20;
 
@@ -35,9 +39,6 @@ pub const SECTOR_LEN: usize = 512;
 
 /// What was written not longer ago is taken to be in memory.
 const RECENT: usize = 64 << 20;
-
-const ZERO_CHUNK: usize = 1 << 20;
-static ZEROS: [u8; ZERO_CHUNK] = [0; ZERO_CHUNK];
 
 /// One file of the log.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Segment {
     map: Mmap,
     written: AtomicUsize,
     reserved: AtomicUsize,
+    /// Up to here the page cache has what is written next.
+    begun: AtomicUsize,
     /// Keeps the zeroing of [`Segment::reserve`] from running over fresh records.
     reserving: Mutex<()>,
     /// This process has written what stands from here on.
@@ -130,6 +133,7 @@ impl Segment {
             map,
             written: AtomicUsize::new(0),
             reserved: AtomicUsize::new(0),
+            begun: AtomicUsize::new(0),
             reserving: Mutex::new(()),
             own_from: AtomicUsize::new(0),
             unreadable: AtomicBool::new(false),
@@ -255,7 +259,23 @@ impl Segment {
             let _reserving = self.reserving.lock().unwrap_or_else(PoisonError::into_inner);
             self.reserved.fetch_max(end, Ordering::AcqRel);
         }
+        self.begin_run(at, end);
         self.file.write_at(bytes, at as u64)
+    }
+
+    /// Lets the page cache take the run that a write ends in at once, instead of page by page as
+    /// one small write after the other comes to it: those cost twice as much.
+    fn begin_run(&self, at: usize, end: usize) {
+        let begun = self.begun.load(Ordering::Acquire);
+        if end <= begun {
+            return;
+        }
+        let from = begun.max(at).max(end - end % RUN_LEN);
+        let to = end.next_multiple_of(RUN_LEN).min(self.size);
+        // Zeros stand there already. On a full disk the record that follows fails.
+        if zeros::fill(&self.file, from, to).is_ok() {
+            self.begun.fetch_max(to, Ordering::AcqRel);
+        }
     }
 
     /// Takes away what a failed write may have left at `at`, so that no record seems to start
@@ -264,7 +284,7 @@ impl Segment {
         const HEAD: usize = 8;
         let head = at..(at + HEAD).min(self.size);
         assert!(at >= self.written(), "readable bytes are not erased");
-        let Err(error) = self.file.write_at(&ZEROS[..head.len()], at as u64) else {
+        let Err(error) = self.file.write_at(zeros(head.len()), at as u64) else {
             return Ok(());
         };
         // A full disk refuses zeros too, where nothing was written before: then all is well.
@@ -295,6 +315,7 @@ impl Segment {
             self.file.sync_all()?;
         }
         self.reserved.store(written, Ordering::Release);
+        self.begun.store(written, Ordering::Release);
         Ok(())
     }
 
@@ -345,7 +366,8 @@ impl Segment {
         if len == 0 {
             return Ok(false);
         }
-        self.file.write_at(&ZEROS[..len], from as u64)?;
+        zeros::fill(&self.file, from, from + len)?;
+        self.begun.fetch_max(from + len, Ordering::AcqRel);
         self.reserved.fetch_max(from + len, Ordering::AcqRel);
         Ok(true)
     }
@@ -385,24 +407,6 @@ fn map_for_reading(file: &DiskFile, size: usize) -> io::Result<Mmap> {
     // it is mapped (`write` asserts the first, nothing here calls `set_len` after `create`);
     // other processes are kept away by the store's lock file.
     file.map(|file| unsafe { memmap2::MmapOptions::new().len(size).map(file) })
-}
-
-/// Turns the tail into zeros, without taking disk space for them where the system can.
-fn zero_tail(file: &DiskFile, from: usize, size: usize) -> io::Result<()> {
-    if file.punch_hole(from as u64, (size - from) as u64)? {
-        return Ok(());
-    }
-    let mut chunk = vec![0; ZERO_CHUNK];
-    let mut at = from;
-    while at < size {
-        let len = ZERO_CHUNK.min(size - at);
-        file.read_at(&mut chunk[..len], at as u64)?;
-        if chunk[..len] != ZEROS[..len] {
-            file.write_at(&ZEROS[..len], at as u64)?;
-        }
-        at += len;
-    }
-    Ok(())
 }
 
 /// A range of one segment, kept alive by a reference count.

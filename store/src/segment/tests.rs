@@ -83,6 +83,31 @@ fn zeroing_ahead_never_touches_records() {
 }
 
 #[test]
+fn a_run_of_zeros_never_touches_what_stands_before_it() {
+    let (directory, segment) = scratch(1 << 20);
+    let path = segment.path().to_owned();
+    let record = vec![1_u8; RUN_LEN + 5000];
+    segment.write(0, &record).unwrap();
+    segment.publish(record.len());
+    segment.cut(RUN_LEN + 100).unwrap();
+    drop(segment);
+    let segment = Segment::open(&path, 4096, 1 << 20, "size").unwrap();
+    segment.cut(RUN_LEN + 50).unwrap();
+    let mut end = RUN_LEN + 50;
+    for len in [7, RUN_LEN, 3 * RUN_LEN + 1, 4000] {
+        segment.write(end, &vec![2; len]).unwrap();
+        end += len;
+        segment.publish(end);
+    }
+    drop(segment);
+    let bytes = std::fs::read(directory.path().join("00000000000000004096")).unwrap();
+    let begun = RUN_LEN + 50;
+    assert!(bytes[..begun].iter().all(|&byte| byte == 1));
+    assert!(bytes[begun..end].iter().all(|&byte| byte == 2));
+    assert!(bytes[end..].iter().all(|&byte| byte == 0));
+}
+
+#[test]
 fn room_is_made_in_steps() {
     let (_directory, segment) = scratch(64 << 20);
     assert_eq!(segment.reserved_ahead(), 0);
