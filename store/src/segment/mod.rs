@@ -273,7 +273,7 @@ impl Segment {
         let from = begun.max(at).max(end - end % RUN_LEN);
         let to = end.next_multiple_of(RUN_LEN).min(self.size);
         // Zeros stand there already. On a full disk the record that follows fails.
-        if zeros::fill(&self.file, from, to).is_ok() {
+        if self.file.write_at(zeros(to - from), from as u64).is_ok() {
             self.begun.fetch_max(to, Ordering::AcqRel);
         }
     }
@@ -366,7 +366,7 @@ impl Segment {
         if len == 0 {
             return Ok(false);
         }
-        zeros::fill(&self.file, from, from + len)?;
+        self.file.write_at(zeros(len), from as u64)?;
         self.begun.fetch_max(from + len, Ordering::AcqRel);
         self.reserved.fetch_max(from + len, Ordering::AcqRel);
         Ok(true)

@@ -18,17 +18,6 @@ pub(super) fn zeros(len: usize) -> &'static [u8] {
     &ZEROS[..len]
 }
 
-/// Fills a range with zeros, run by run.
-pub(super) fn fill(file: &DiskFile, from: usize, to: usize) -> io::Result<()> {
-    let mut at = from;
-    while at < to {
-        let end = (at + 1).next_multiple_of(RUN_LEN).min(to);
-        file.write_at(zeros(end - at), at as u64)?;
-        at = end;
-    }
-    Ok(())
-}
-
 /// Turns the tail into zeros, without taking disk space for them where the system can.
 pub(super) fn zero_tail(file: &DiskFile, from: usize, size: usize) -> io::Result<()> {
     if file.punch_hole(from as u64, (size - from) as u64)? {
