@@ -145,6 +145,10 @@ impl Loaded {
                 return load(&wanted);
             }
             log.lately_read.note(numbers);
+            if cold {
+                // What the connections' threads have to do goes first.
+                std::thread::yield_now();
+            }
         }
         let (from, to) = self.range.get();
         let from = if from <= chunks.start && chunks.start <= to { from } else { chunks.start };

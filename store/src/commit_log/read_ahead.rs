@@ -94,13 +94,15 @@ impl CommitLog {
         let mut at = range.start;
         while at < range.end {
             let Some(segment) = self.segment_at(at) else { return };
-            let end = range.end.min(segment.limit());
+            let end = range.end.min(at + CHUNK).min(segment.limit());
             // In order, and not by advice to read it all: so the system takes larger pages, and
             // reads ahead itself. Where it cannot be read, whoever needs it says what that means.
             if segment.load((at - segment.base()) as usize, (end - at) as usize) {
                 self.lately_read.note((at + CHUNK - 1) / CHUNK..end / CHUNK);
             }
             at = end;
+            // Who has a core to itself else runs on for milliseconds, while requests wait.
+            std::thread::yield_now();
         }
     }
 }
