@@ -1,5 +1,8 @@
 //! Java's `String.hashCode`, on which tag filters and the key index stand.
 
+/// What four characters on multiply a hash by.
+const FOUR_STEPS: i32 = 31 * 31 * 31 * 31;
+
 /// Hashes as Java does: `h = 31 * h + unit` over UTF-16 units, wrapping.
 pub fn java_string_hash(text: &str) -> i32 {
     go_on(0, text)
@@ -11,14 +14,22 @@ fn go_on(hash: i32, text: &str) -> i32 {
     if !text.is_ascii() {
         return text.encode_utf16().fold(hash, |hash, unit| step(hash, i32::from(unit)));
     }
-    let (fours, rest) = text.as_bytes().as_chunks::<4>();
-    let hash = fours.iter().fold(hash, |hash, bytes| {
-        // The same four steps, but only one multiplication waits for the one before.
-        let [a, b, c, d] = bytes.map(i32::from);
-        let four = a * (31 * 31 * 31) + b * (31 * 31) + c * 31 + d;
-        hash.wrapping_mul(31 * 31 * 31 * 31).wrapping_add(four)
+    let (eights, rest) = text.as_bytes().as_chunks::<8>();
+    let hash = eights.iter().fold(hash, |hash, bytes| {
+        // The same eight steps: first for pairs side by side, then for pairs of pairs.
+        let fours = neighbours(neighbours(u64::from_le_bytes(*bytes), 8, 31), 16, 31 * 31);
+        let [first, second] = [fours as i32, (fours >> 32) as i32];
+        let before = hash.wrapping_mul(FOUR_STEPS).wrapping_add(first);
+        before.wrapping_mul(FOUR_STEPS).wrapping_add(second)
     });
     rest.iter().fold(hash, |hash, &byte| step(hash, i32::from(byte)))
+}
+
+/// Of each two neighbours of `bits` bits, lower first: `factor` times the first and the second, in
+/// twice as many bits. Those of ASCII text fit.
+fn neighbours(lanes: u64, bits: u32, factor: u64) -> u64 {
+    let low = if bits == 8 { 0x00ff_00ff_00ff_00ff } else { 0x0000_ffff_0000_ffff };
+    (lanes & low) * factor + (lanes >> bits & low)
 }
 
 /// Returns the code a consume queue keeps for the TAGS property; 0 without tags.
@@ -66,7 +77,7 @@ mod tests {
 
     #[test]
     fn any_length_hashes_as_unit_by_unit() {
-        let text = "0A1B2C3D7F000001000018B4AAC200000000~key";
+        let text = "0A1B2C3D7F000001000018B4AAC200000000~key\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}";
         for len in 0..=text.len() {
             let by_unit = text[..len]
                 .encode_utf16()
