@@ -27,12 +27,10 @@ use crate::OpenError;
 use crate::disk_file::{self, DiskFile, sync_directory_of};
 use crate::faults::{self, Point};
 
-mod zeros;
+mod ahead;
 
-use zeros::{RUN_LEN, ZERO_CHUNK, zero_tail, zeros};
-
-/// How far ahead of the writer one call of [`Segment::reserve`] makes room.
-pub const RESERVE_STEP: usize = 32 << 20;
+pub use ahead::{RESERVE_STEP, Reserve};
+use ahead::{zero_tail, zeros};
 
 /// A disk writes at least so much at a time: a power cut leaves a whole sector or nothing of it.
 pub const SECTOR_LEN: usize = 512;
@@ -60,15 +58,6 @@ pub struct Segment {
     removed: AtomicBool,
     /// The system tells of a failed sync once only; whoever asks next must hear of it too.
     sync_failed: AtomicBool,
-}
-
-/// How room is made ahead of the writer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reserve {
-    /// Blocks are allocated; cheap, but a sync must convert them.
-    Allocated,
-    /// Blocks are written with zeros and synced, so that the sync of a record is cheapest.
-    Zeroed,
 }
 
 impl Segment {
@@ -263,21 +252,6 @@ impl Segment {
         self.file.write_at(bytes, at as u64)
     }
 
-    /// Lets the page cache take the run that a write ends in at once, instead of page by page as
-    /// one small write after the other comes to it: those cost twice as much.
-    fn begin_run(&self, at: usize, end: usize) {
-        let begun = self.begun.load(Ordering::Acquire);
-        if end <= begun {
-            return;
-        }
-        let from = begun.max(at).max(end - end % RUN_LEN);
-        let to = end.next_multiple_of(RUN_LEN).min(self.size);
-        // Zeros stand there already. On a full disk the record that follows fails.
-        if self.file.write_at(zeros(to - from), from as u64).is_ok() {
-            self.begun.fetch_max(to, Ordering::AcqRel);
-        }
-    }
-
     /// Takes away what a failed write may have left at `at`, so that no record seems to start
     /// there.
     pub fn erase(&self, at: usize) -> io::Result<()> {
@@ -317,59 +291,6 @@ impl Segment {
         self.reserved.store(written, Ordering::Release);
         self.begun.store(written, Ordering::Release);
         Ok(())
-    }
-
-    /// How many bytes behind the written position have room already.
-    pub fn reserved_ahead(&self) -> usize {
-        self.reserved.load(Ordering::Acquire).saturating_sub(self.written())
-    }
-
-    /// Whether the room reaches the end of the file.
-    pub fn reserved_whole(&self) -> bool {
-        self.reserved.load(Ordering::Acquire) >= self.size
-    }
-
-    /// Makes room for up to `ahead` bytes behind what is reserved already.
-    pub fn reserve(&self, ahead: usize, how: Reserve) -> io::Result<()> {
-        match how {
-            Reserve::Allocated => self.allocate(ahead),
-            Reserve::Zeroed => {
-                let target = self.reserved.load(Ordering::Acquire).saturating_add(ahead);
-                let target = target.min(self.size);
-                while self.zero_chunk(target)? {
-                    self.sync()?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn allocate(&self, ahead: usize) -> io::Result<()> {
-        let from = self.reserved.load(Ordering::Acquire).max(self.written());
-        let to = from.saturating_add(ahead).min(self.size);
-        if from >= to {
-            return Ok(());
-        }
-        // A file system that cannot reserve allocates while writing.
-        let done = self.file.allocate(from as u64, (to - from) as u64)?;
-        self.reserved.fetch_max(if done { to } else { self.size }, Ordering::AcqRel);
-        Ok(())
-    }
-
-    /// Zeroes the next chunk below `target`; false when there is none left.
-    fn zero_chunk(&self, target: usize) -> io::Result<bool> {
-        let _reserving = self.reserving.lock().unwrap_or_else(PoisonError::into_inner);
-        // The writer raises `reserved` under this lock before it passes it, so zeros written
-        // from here on are behind every record.
-        let from = self.reserved.load(Ordering::Acquire);
-        let len = ZERO_CHUNK.min(target.saturating_sub(from));
-        if len == 0 {
-            return Ok(false);
-        }
-        self.file.write_at(zeros(len), from as u64)?;
-        self.begun.fetch_max(from + len, Ordering::AcqRel);
-        self.reserved.fetch_max(from + len, Ordering::AcqRel);
-        Ok(true)
     }
 
     /// Waits until everything written is on disk. After a failure it fails for ever.

@@ -1,5 +1,6 @@
 //! One file: what readers see, what a cut leaves, room ahead.
 
+use super::ahead::{RUN_LEN, ZERO_CHUNK};
 use super::*;
 
 fn scratch(size: usize) -> (tempfile::TempDir, Arc<Segment>) {
