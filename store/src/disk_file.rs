@@ -214,6 +214,11 @@ pub fn create_directories(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     path.parent().map_or(Ok(()), create_directories)?;
+    create_directory(path)
+}
+
+/// Makes a directory, unless it is there; the one above it is there.
+pub fn create_directory(path: &Path) -> io::Result<()> {
     let made =
         call(Operation { path, action: Action::CreateDirectory }, || std::fs::create_dir(path));
     match made {

@@ -9,8 +9,9 @@ use crate::faults::{self, Point};
 /// The tail buffer is written when it would grow beyond this.
 pub(super) const TAIL_MAX: usize = 4096;
 
-/// First size of the tail buffer; doubling it ends at exactly `TAIL_MAX`.
-const TAIL_FIRST: usize = 128;
+/// Sizes of the tail buffer, which is doubled behind the last and so ends at exactly `TAIL_MAX`:
+/// finer steps while there may be 100,000 of them.
+const TAIL_STEPS: [usize; 4] = [128, 192, 320, 512];
 
 static ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 
@@ -51,8 +52,11 @@ impl Files {
         let full = self.tail.len() + unit.len() > TAIL_MAX;
         let file_ends = !self.tail.is_empty() && self.end % place.disk.file_size == 0;
         let written = if full || file_ends { self.write_tail(place) } else { Ok(()) };
-        if self.tail.capacity() == 0 {
-            self.tail.reserve_exact(TAIL_FIRST);
+        let len = self.tail.len() + unit.len();
+        if len > self.tail.capacity()
+            && let Some(step) = TAIL_STEPS.iter().find(|step| **step >= len)
+        {
+            self.tail.reserve_exact(step - self.tail.len());
         }
         self.tail.extend_from_slice(unit);
         self.end += unit.len() as i64;

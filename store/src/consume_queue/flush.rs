@@ -2,7 +2,8 @@
 //!
 //! A sync of the file system cannot be interrupted and takes as long as what it has to write. So
 //! that a stop need not wait for 200,000 files, no more than a round of them is written before
-//! the next sync.
+//! the next sync. The first write of a queue makes a directory and a file, which costs as much
+//! time as some sends; whoever flushes may let others go first behind each.
 
 use std::io;
 use std::sync::{MutexGuard, PoisonError};
@@ -21,28 +22,36 @@ impl Queues {
     /// Returns whether anything was written.
     pub fn write_tails(&self) -> Result<bool, ViewError> {
         let _writing = self.writing();
-        let active = self.pending.active_len();
-        if active > self.many && !self.starved() {
+        if self.many_active() && !self.starved() {
             return Ok(false);
         }
-        self.write_first(active, false)
+        self.write_first(self.pending.active_len(), false, &|| {})
+    }
+
+    /// Whether so many queues hold what is not written that they wait for a flush.
+    pub fn many_active(&self) -> bool {
+        self.pending.active_len() > self.many
     }
 
     /// Writes and syncs everything; fails for ever once a queue could not be written or synced.
     pub fn flush(&self) -> Result<(), ViewError> {
-        self.flush_unless(&|| false).map(drop)
+        self.flush_unless(&|| false, &|| {}).map(drop)
     }
 
     /// Writes and syncs everything, or ends after any round that `stop` is true behind: then it
-    /// returns false.
-    pub fn flush_unless(&self, stop: &dyn Fn() -> bool) -> Result<bool, ViewError> {
+    /// returns false. `between` is called behind each queue, which is not locked then.
+    pub fn flush_unless(
+        &self,
+        stop: &dyn Fn() -> bool,
+        between: &dyn Fn(),
+    ) -> Result<bool, ViewError> {
         let _writing = self.writing();
         // Those that become active meanwhile are behind these.
         let mut left = self.pending.active_len();
         let in_rounds = left > self.many;
         loop {
             let round = left.min(self.many);
-            self.write_first(round, in_rounds)?;
+            self.write_first(round, in_rounds, between)?;
             self.sync()?;
             left -= round;
             if left == 0 {
@@ -56,17 +65,21 @@ impl Queues {
 
     /// Writes the buffers of the first queues of the list, as many as `count`; with `rest` it frees
     /// them at once.
-    fn write_first(&self, count: usize, rest: bool) -> Result<bool, ViewError> {
+    fn write_first(&self, count: usize, rest: bool, between: &dyn Fn()) -> Result<bool, ViewError> {
         let (mut result, mut written) = (Ok(()), false);
         let mut queues = self.pending.take_active(count);
-        queues.retain(|queue| match queue.load().and_then(|()| queue.write_tail(rest)) {
-            Ok(wrote) => {
-                written |= wrote;
-                wrote && !rest
-            }
-            Err(error) => {
-                result = Err(error);
-                true
+        queues.retain(|queue| {
+            let wrote = queue.load().and_then(|()| queue.write_tail(rest));
+            between();
+            match wrote {
+                Ok(wrote) => {
+                    written |= wrote;
+                    wrote && !rest
+                }
+                Err(error) => {
+                    result = Err(error);
+                    true
+                }
             }
         });
         self.pending.keep_active(queues);

@@ -1,13 +1,14 @@
 //! Where the files of a queue are, and how they are opened, made and deleted.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::QueueKind;
 use super::handles::Handles;
 use crate::disk_file::{
-    self, DiskFile, create_directories, create_durable_directories, sync_directory,
+    self, DiskFile, create_directories, create_directory, create_durable_directories,
+    sync_directory,
 };
 use crate::dispatch::ViewError;
 
@@ -75,13 +76,7 @@ impl Place<'_> {
         let path = self.path(start);
         let dir = self.dir();
         let _apart = self.disk.deleting.lock().unwrap_or_else(PoisonError::into_inner);
-        // That of batch queues comes with the first; no sync of a queue covers its name.
-        let made = match self.disk.root.is_dir() {
-            true => Ok(()),
-            false => create_durable_directories(&self.disk.root),
-        };
-        let made = made.and_then(|()| create_directories(&dir));
-        made.map_err(|source| ViewError::io(&dir, "create", source))?;
+        self.create_dir(&dir).map_err(|source| ViewError::io(&dir, "create", source))?;
         let file =
             DiskFile::create_new(&path).map_err(|source| ViewError::io(&path, "create", source))?;
         let length = file.set_len(self.disk.file_size as u64);
@@ -94,6 +89,19 @@ impl Place<'_> {
         }
         self.disk.handles.keep((self.number, start), Arc::new(file));
         Ok(())
+    }
+
+    /// Makes the queue's directory, and those above it where they are not there.
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        match create_directory(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            made => return made,
+        }
+        // That of batch queues comes with the first; no sync of a queue covers its name.
+        if !self.disk.root.is_dir() {
+            create_durable_directories(&self.disk.root)?;
+        }
+        create_directories(dir)
     }
 
     pub(super) fn remove(&self, start: i64) -> Result<(), ViewError> {

@@ -16,7 +16,7 @@ pub use read::Wanted;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,8 @@ pub struct MessageStore {
     checkpoint: Checkpoint,
     /// Held while the checkpoint moves: it never goes back.
     saving: Mutex<()>,
+    /// Those who wait for a checkpoint.
+    awaited_saves: AtomicUsize,
     delays: DelayLevels,
     limits: ArcSwap<ScanLimits>,
     /// End of the log when the store was opened.
@@ -178,6 +180,7 @@ impl MessageStore {
             timer,
             checkpoint,
             saving: Mutex::new(()),
+            awaited_saves: AtomicUsize::new(0),
             delays,
             arrivals,
             abort,
@@ -417,7 +420,7 @@ impl MessageStore {
             index.flush().map_err(view("flush the index"))?;
         }
         let until = Instant::now() + QUEUES_STOP_MAX;
-        let saved = self.save_checkpoint_unless(&|| Instant::now() >= until);
+        let saved = self.save_checkpoint_unless(&|| Instant::now() >= until, &|| {});
         if !saved.map_err(io("write the checkpoint"))? {
             let position = self.checkpoint.marks().position;
             warn!(

@@ -1,6 +1,8 @@
 //! The background work of the store, and the checkpoint it leads to.
 
+use std::cell::Cell;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,14 @@ use crate::retention;
 /// A start after a crash reads the log from the checkpoint's position: it moves at least every
 /// so many bytes.
 const REPLAY_BYTES_MAX: i64 = 64 << 20;
+/// The same while very many queues are to be written for it, each of which costs as much as some
+/// sends: so it has some units, and they are worth it.
+const REPLAY_MANY_BYTES_MAX: i64 = 256 << 20;
+/// A checkpoint that is further behind than this lets nobody go first.
+const REPLAY_BEHIND: i64 = 512 << 20;
+/// Queues are written for so long at a time: where the threads that serve have this core only, they
+/// go first in between.
+const WRITE_AT_ONCE: Duration = Duration::from_micros(250);
 /// How soon a full disk that has room again is noticed.
 const ROOM_PERIOD: Duration = Duration::from_millis(200);
 /// Stands for no end.
@@ -81,14 +91,37 @@ impl MessageStore {
             self.poison_by(&error);
             return;
         }
-        let saved = self.checkpoint.marks().position.unwrap_or(0);
-        let unsaved = self.log.end() - saved;
-        if unsaved >= REPLAY_BYTES_MAX || (unsaved > 0 && last.elapsed() >= thorough) {
-            if let Err(error) = self.save_checkpoint_unless(stop) {
+        let unsaved = self.unsaved_bytes();
+        let most = match self.queues.many_active() {
+            true => REPLAY_MANY_BYTES_MAX,
+            false => REPLAY_BYTES_MAX,
+        };
+        if unsaved >= most || (unsaved > 0 && last.elapsed() >= thorough) {
+            let since = Cell::new(Instant::now());
+            let saved = self.save_checkpoint_unless(stop, &|| self.go_last(&since, stop));
+            if let Err(error) = saved {
                 warn!(%error, "cannot write the checkpoint");
             }
             *last = Instant::now();
         }
+    }
+
+    /// Lets other threads go first if queues have been written for a while `since`, unless somebody
+    /// waits for the checkpoint.
+    fn go_last(&self, since: &Cell<Instant>, stop: &dyn Fn() -> bool) {
+        if since.get().elapsed() < WRITE_AT_ONCE {
+            return;
+        }
+        let awaited = self.awaited_saves.load(Ordering::Relaxed) > 0;
+        if !awaited && !stop() && self.unsaved_bytes() < REPLAY_BEHIND {
+            std::thread::yield_now();
+        }
+        since.set(Instant::now());
+    }
+
+    /// Bytes of the log that a start after a crash would read.
+    fn unsaved_bytes(&self) -> i64 {
+        self.log.end() - self.checkpoint.marks().position.unwrap_or(0)
     }
 
     /// While there is no room: looks for some every moment.
@@ -132,16 +165,24 @@ impl MessageStore {
 
     /// Syncs log and queues, then writes down how far they reach.
     pub fn save_checkpoint(&self) -> io::Result<()> {
-        self.save_checkpoint_unless(&|| false).map(drop)
+        self.awaited_saves.fetch_add(1, Ordering::Relaxed);
+        let saved = self.save_checkpoint_unless(&|| false, &|| {});
+        self.awaited_saves.fetch_sub(1, Ordering::Relaxed);
+        saved.map(drop)
     }
 
-    /// The same, or false and no word of it when `stop` is true before all queues are synced.
-    pub(super) fn save_checkpoint_unless(&self, stop: &dyn Fn() -> bool) -> io::Result<bool> {
+    /// The same, or false and no word of it when `stop` is true before all queues are synced;
+    /// `between` is called behind each queue that is written.
+    pub(super) fn save_checkpoint_unless(
+        &self,
+        stop: &dyn Fn() -> bool,
+        between: &dyn Fn(),
+    ) -> io::Result<bool> {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let (end, store_timestamp) = self.log.mark();
         self.log.flush()?;
         faults::pass(Point::LogSynced);
-        match self.queues.flush_unless(stop) {
+        match self.queues.flush_unless(stop, between) {
             Ok(true) => {}
             Ok(false) => return Ok(false),
             Err(error) => {

@@ -159,9 +159,16 @@ fn a_flush_can_be_ended_between_two_rounds() {
         *left -= 1;
         *left == 0
     };
-    assert!(!fixture.queues.flush_unless(&stop).unwrap());
-    assert_eq!(on_disk(&fixture), 20);
-    assert!(fixture.queues.flush_unless(&|| false).unwrap());
+    let written = Mutex::new(0);
+    let between = || {
+        let mut written = written.lock().unwrap();
+        // Nobody who goes first is kept waiting: the queue is not locked.
+        assert!(fixture.queue("T", *written).lock().files.tail.is_empty());
+        *written += 1;
+    };
+    assert!(!fixture.queues.flush_unless(&stop, &between).unwrap());
+    assert_eq!((on_disk(&fixture), *written.lock().unwrap()), (20, 20));
+    assert!(fixture.queues.flush_unless(&|| false, &|| {}).unwrap());
     assert_eq!(on_disk(&fixture), 35);
     fixture.append("T", 3, 1);
     assert!(fixture.queues.write_tails().unwrap(), "their buffers were given back");
