@@ -25,7 +25,7 @@ const REPLAY_MANY_BYTES_MAX: i64 = 256 << 20;
 const REPLAY_BEHIND: i64 = 512 << 20;
 /// Queues are written for so long at a time: where the threads that serve have this core only, they
 /// go first in between.
-const WRITE_AT_ONCE: Duration = Duration::from_micros(250);
+const WRITE_AT_ONCE: Duration = Duration::from_micros(100);
 /// How soon a full disk that has room again is noticed.
 const ROOM_PERIOD: Duration = Duration::from_millis(200);
 /// Stands for no end.
