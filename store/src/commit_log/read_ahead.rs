@@ -94,7 +94,7 @@ impl CommitLog {
         let mut at = range.start;
         while at < range.end {
             let Some(segment) = self.segment_at(at) else { return };
-            let end = range.end.min(at + CHUNK).min(segment.limit());
+            let end = range.end.min((at / CHUNK + 1) * CHUNK).min(segment.limit());
             // In order, and not by advice to read it all: so the system takes larger pages, and
             // reads ahead itself. Where it cannot be read, whoever needs it says what that means.
             if segment.load((at - segment.base()) as usize, (end - at) as usize) {
@@ -165,6 +165,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::StoreConfig;
 
     const LOG_END: i64 = 1 << 40;
 
@@ -179,6 +180,25 @@ mod tests {
             }
         }
         fetched
+    }
+
+    #[test]
+    fn what_is_fetched_is_known_chunk_by_chunk_wherever_it_begins() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = CommitLog::open(&StoreConfig {
+            store_path_root_dir: directory.path().to_str().unwrap().to_owned(),
+            mapped_file_size_commit_log: 1 << 20,
+            ..StoreConfig::default()
+        })
+        .unwrap();
+        log.cut(0, 0, 0).unwrap();
+        let mut append = log.lock().unwrap();
+        append.place(10 * CHUNK as usize).unwrap();
+        append.write(&vec![1; 10 * CHUNK as usize], 0).unwrap();
+        drop(append);
+        log.fetch(100..9 * CHUNK + 100);
+        assert!(log.lately_read.all(1..9));
+        assert!(!log.lately_read.all(0..1) && !log.lately_read.all(9..10), "in part only");
     }
 
     #[test]

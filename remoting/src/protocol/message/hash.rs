@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn any_length_hashes_as_unit_by_unit() {
-        let text = "0A1B2C3D7F000001000018B4AAC200000000~key\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}";
+        let highest = "\u{7f}".repeat(8);
+        let text = format!("0A1B2C3D7F000001000018B4AAC200000000~key{highest}");
         for len in 0..=text.len() {
             let by_unit = text[..len]
                 .encode_utf16()
