@@ -95,8 +95,8 @@ impl CommitLog {
         while at < range.end {
             let Some(segment) = self.segment_at(at) else { return };
             let end = range.end.min((at / CHUNK + 1) * CHUNK).min(segment.limit());
-            // In order, and not by advice to read it all: so the system takes larger pages, and
-            // reads ahead itself. Where it cannot be read, whoever needs it says what that means.
+            // Not by advice to read it all: the system takes its smallest pages then. Where it
+            // cannot be read, whoever needs it says what that means.
             if segment.load((at - segment.base()) as usize, (end - at) as usize) {
                 self.lately_read.note((at + CHUNK - 1) / CHUNK..end / CHUNK);
             }

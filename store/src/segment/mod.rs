@@ -13,6 +13,7 @@
 //! grows, except in recovery, which runs before a slice has been handed out. This is the only
 //! module with unsafe code.
 
+use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -37,6 +38,14 @@ pub const SECTOR_LEN: usize = 512;
 
 /// What was written not longer ago is taken to be in memory.
 const RECENT: usize = 64 << 20;
+
+/// So many bytes are read with one call.
+const READ_LEN: usize = 64 << 10;
+
+thread_local! {
+    /// Where bytes go that only the page cache is to have.
+    static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// One file of the log.
 #[derive(Debug)]
@@ -192,6 +201,7 @@ impl Segment {
             return true;
         }
         let len = len.min(self.size.saturating_sub(start));
+        self.read_through(start, len);
         let failed = match self.map.advise_range(Advice::PopulateRead, start, len) {
             Err(error) => matches!(
                 Errno::from_io_error(&error),
@@ -205,6 +215,22 @@ impl Segment {
             error!(%path, offset = start, len, "a part of the log cannot be read");
         }
         !failed
+    }
+
+    /// Reads a range and drops what it says.
+    ///
+    /// Around a page that is touched in a mapping the system reads as much as it ever reads ahead,
+    /// in one go, in its smallest pages: milliseconds on a processor where `read_ahead_kb` is large.
+    /// From what is read it goes on step by step, and not at all for who jumps around.
+    fn read_through(&self, start: usize, len: usize) {
+        READ.with_borrow_mut(|buffer| {
+            buffer.resize(READ_LEN, 0);
+            for at in (start..start + len).step_by(READ_LEN) {
+                let len = READ_LEN.min(start + len - at);
+                // What cannot be read is found again by who brings it into memory.
+                let _ = self.file.read_at(&mut buffer[..len], at as u64);
+            }
+        });
     }
 
     /// How many bytes of a range, from its start on, are in memory now; all where the system does
