@@ -220,7 +220,7 @@ impl Segment {
     /// Reads a range and drops what it says.
     ///
     /// Around a page that is touched in a mapping the system reads as much as it ever reads ahead,
-    /// in one go, in its smallest pages: milliseconds on a processor where `read_ahead_kb` is large.
+    /// in one go, in its smallest pages: milliseconds of a core where `read_ahead_kb` is large.
     /// From what is read it goes on step by step, and not at all for who jumps around.
     fn read_through(&self, start: usize, len: usize) {
         READ.with_borrow_mut(|buffer| {

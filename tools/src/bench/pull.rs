@@ -31,7 +31,9 @@ pub fn measure(args: &PullArgs) -> Result<Outcome> {
     if args.fill > 0 {
         fill(args)?;
     }
-    drive(common, &address, args.connections, &mut Pull::new(args, Counts::ALL)?)
+    let outcome = drive(common, &address, args.connections, &mut Pull::new(args, Counts::ALL)?)?;
+    ensure!(outcome.messages > 0, "no message of {} was found", common.topic);
+    Ok(outcome)
 }
 
 /// A pull; with a time to wait it may be held that long.

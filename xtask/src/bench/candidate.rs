@@ -108,7 +108,8 @@ impl Server<'_> {
     }
 
     fn spawn(self, role: Role, home: &Path, set: &str, config: &Path) -> Result<Process> {
-        let env = [("ROCKETMQ_HOME", text(home))];
+        let levels = compat::DISK_LEVELS.join(" ");
+        let env = [("ROCKETMQ_HOME", text(home)), ("JAVA_OPT", levels)];
         let mut argv = self.argv(role, home, config);
         // Java is confined once it has started: it compiles meanwhile.
         if !matches!(self, Self::Java(_)) {

@@ -36,7 +36,8 @@ pub fn write(results: &Results, args: &Args) -> String {
          is read.\n\n\
          A row whose floor varied by more than a tenth is marked with a question mark, and one in \
          which the load generator\nwas busy for more than 80 % with an exclamation mark: there the \
-         load is the limit.\n\n![shares of the floor](benchmarks.svg)\n\n{}",
+         load is the limit. Where the time of a message goes, and what is known of bars that are \
+         missed: [costs.md](costs.md).\n\n![shares of the floor](benchmarks.svg)\n\n{}",
         results.rounds,
         processor(),
         std::thread::available_parallelism().map_or(0, usize::from),
