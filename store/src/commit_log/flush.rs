@@ -64,9 +64,11 @@ impl CommitLog {
     fn group_commit_until(&self, stop: &Stop, times: FlushTimes) {
         while !stop.stopped() && !self.poisoned() {
             self.flush_signal.take(times.interval);
-            std::thread::yield_now();
-            while self.flush().is_ok_and(|moved| moved) && self.flushed.awaited() {
+            loop {
                 std::thread::yield_now();
+                if !self.flush().is_ok_and(|moved| moved) || !self.flushed.awaited() {
+                    break;
+                }
             }
         }
     }

@@ -126,9 +126,9 @@ impl Loaded {
                 let (start, len) = place(range);
                 segment.resident(start, len) == len
             };
-            let load = |range: &Range<i64>| {
+            let fetch = |range: &Range<i64>| {
                 let (start, len) = place(range);
-                segment.load(start, len)
+                segment.fetch(start, len)
             };
             let cold = !resident(&chunks);
             if cold && self.at_once && !resident(&wanted) {
@@ -140,9 +140,9 @@ impl Loaded {
                 return true;
             }
             // What is in memory is not asked for: that costs more than all else of a pull.
-            if cold && !load(&chunks) {
+            if cold && !fetch(&chunks) {
                 // What is beside it may be what is not there, or cannot be read.
-                return load(&wanted);
+                return fetch(&wanted);
             }
             log.lately_read.note(numbers);
             if cold {

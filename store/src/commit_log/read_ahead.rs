@@ -97,7 +97,7 @@ impl CommitLog {
             let end = range.end.min((at / CHUNK + 1) * CHUNK).min(segment.limit());
             // Not by advice to read it all: the system takes its smallest pages then. Where it
             // cannot be read, whoever needs it says what that means.
-            if segment.load((at - segment.base()) as usize, (end - at) as usize) {
+            if segment.fetch((at - segment.base()) as usize, (end - at) as usize) {
                 self.lately_read.note((at + CHUNK - 1) / CHUNK..end / CHUNK);
             }
             at = end;

@@ -201,7 +201,6 @@ impl Segment {
             return true;
         }
         let len = len.min(self.size.saturating_sub(start));
-        self.read_through(start, len);
         let failed = match self.map.advise_range(Advice::PopulateRead, start, len) {
             Err(error) => matches!(
                 Errno::from_io_error(&error),
@@ -217,20 +216,24 @@ impl Segment {
         !failed
     }
 
-    /// Reads a range and drops what it says.
+    /// The same for a range within the file that most likely comes from the disk: it is read first.
     ///
     /// Around a page that is touched in a mapping the system reads as much as it ever reads ahead,
     /// in one go, in its smallest pages: milliseconds of a core where `read_ahead_kb` is large.
     /// From what is read it goes on step by step, and not at all for who jumps around.
-    fn read_through(&self, start: usize, len: usize) {
+    pub fn fetch(&self, start: usize, len: usize) -> bool {
+        if self.is_recent(start) {
+            return true;
+        }
         READ.with_borrow_mut(|buffer| {
             buffer.resize(READ_LEN, 0);
             for at in (start..start + len).step_by(READ_LEN) {
                 let len = READ_LEN.min(start + len - at);
-                // What cannot be read is found again by who brings it into memory.
+                // What cannot be read is found again below.
                 let _ = self.file.read_at(&mut buffer[..len], at as u64);
             }
         });
+        self.load(start, len)
     }
 
     /// How many bytes of a range, from its start on, are in memory now; all where the system does

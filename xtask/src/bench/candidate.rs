@@ -108,8 +108,7 @@ impl Server<'_> {
     }
 
     fn spawn(self, role: Role, home: &Path, set: &str, config: &Path) -> Result<Process> {
-        let levels = compat::DISK_LEVELS.join(" ");
-        let env = [("ROCKETMQ_HOME", text(home)), ("JAVA_OPT", levels)];
+        let env = [("ROCKETMQ_HOME", text(home)), compat::disk_levels()];
         let mut argv = self.argv(role, home, config);
         // Java is confined once it has started: it compiles meanwhile.
         if !matches!(self, Self::Java(_)) {

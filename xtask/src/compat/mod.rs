@@ -21,7 +21,8 @@ use client::{Outcome, Report};
 pub use process::Process;
 use server::Suite;
 pub use server::{
-    DISK_LEVELS, MqServer, Role, Servers, free_port, lists_broker, log_tail, loopback, write_config,
+    DISK_LEVELS, MqServer, Role, Servers, disk_levels, free_port, lists_broker, log_tail, loopback,
+    write_config,
 };
 pub use toolchain::{Client, Toolchain, cache};
 

@@ -35,6 +35,11 @@ pub const DISK_LEVELS: [&str; 2] = [
     "-Drocketmq.broker.diskSpaceCleanForciblyRatio=0.99",
 ];
 
+/// The variable of the environment that has [`DISK_LEVELS`] for our brokers.
+pub fn disk_levels() -> (&'static str, String) {
+    ("JAVA_OPT", DISK_LEVELS.join(" "))
+}
+
 /// What to start as server.
 pub enum Servers {
     /// Our binaries, in this folder.

@@ -83,7 +83,7 @@ impl Site {
             Role::Broker => ("broker", self.broker),
         };
         let config = compat::write_config(self.home(), name, settings)?;
-        let env = [("ROCKETMQ_HOME", text(self.home())), ("JAVA_OPT", levels())];
+        let env = [("ROCKETMQ_HOME", text(self.home())), compat::disk_levels()];
         let log = compat::cache().join(format!("mqadmin-{label}-{name}.log"));
         let mut process = Process::start(&servers.argv(role, &config), &env, &log, false)?;
         let deadline = Instant::now() + START_PATIENCE;
@@ -136,10 +136,6 @@ impl Site {
             ("cleanFileForciblyEnable", "false".to_owned()),
         ])
     }
-}
-
-fn levels() -> String {
-    compat::DISK_LEVELS.join(" ")
 }
 
 fn text(path: &Path) -> String {

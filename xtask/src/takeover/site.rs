@@ -229,8 +229,7 @@ impl Site {
     }
 
     fn spawn(&self, servers: &Servers) -> Result<Process> {
-        let levels = compat::DISK_LEVELS.join(" ");
-        let env = [("ROCKETMQ_HOME", text(&self.home)), ("JAVA_OPT", levels)];
+        let env = [("ROCKETMQ_HOME", text(&self.home)), compat::disk_levels()];
         let argv = servers.argv(Role::Broker, &self.config);
         Process::start(&argv, &env, &self.log(), false)
     }
