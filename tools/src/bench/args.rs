@@ -314,6 +314,9 @@ pub struct CompareArgs {
     /// Stops the processes of the other targets (SIGSTOP) while one is measured.
     #[arg(long)]
     pub freeze: bool,
+    /// Before each measurement, fills the free memory with page cache: of holes of this file.
+    #[arg(long, value_name = "FILE")]
+    pub ballast: Option<PathBuf>,
     /// Prints JSON instead of a table.
     #[arg(long)]
     pub json: bool,

@@ -18,7 +18,7 @@ use super::args::{
 };
 use super::report::{self, Outcome};
 use super::rows::{Filter, Kind, ROWS, Row};
-use super::{cold, create, crowd, e2e, pull, routes, send, transaction};
+use super::{ballast, cold, create, crowd, e2e, pull, routes, send, transaction};
 
 /// Messages put into the topic before a pull row.
 const PULL_FILL: u64 = 200_000;
@@ -69,6 +69,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
                 };
                 eprintln!("round {} of {}: {}: {}", round + 1, args.rounds, row.name, target.name);
                 frozen.all_but(target)?;
+                args.ballast.as_deref().map_or(Ok(()), ballast::fill)?;
                 let done = measure(row, target, args, (round, &runs));
                 let (outcome, failure) = match done {
                     Ok(outcome) => (Some(outcome), None),

@@ -10,6 +10,7 @@
 
 mod answer;
 mod args;
+mod ballast;
 mod beside;
 mod cold;
 mod compare;

@@ -84,6 +84,8 @@ pub fn run(args: &Args) -> Result<bool> {
     let mut servers = vec![Server::Floor(&binaries), Server::Ours(&binaries)];
     servers.extend(java.as_deref().map(Server::Java));
     fs::create_dir_all(compat::cache())?;
+    // Empty, should it have been left by a run that was killed.
+    fs::File::create(ballast())?;
     let mut results = Results { load: before, rounds: args.rounds, runs: Vec::new() };
     for set in &args.sets {
         results.runs.extend(match set.as_str() {
@@ -94,6 +96,7 @@ pub fn run(args: &Args) -> Result<bool> {
             _ => measure(args, set, &binaries, &servers)?,
         });
     }
+    fs::remove_file(ballast())?;
     print!("{}", page::table(&results));
     if args.record {
         let docs = workspace::root().join("docs");
@@ -112,6 +115,11 @@ fn binaries(folder: Option<&Path>) -> Result<PathBuf> {
     workspace::run(cargo.args(["-p", "namesrv", "-p", "broker", "-p", "tools"]))
         .context("the servers do not build")?;
     Ok(workspace::target().join("release"))
+}
+
+/// The sparse file whose page cache fills the memory before each row, from set to set.
+fn ballast() -> PathBuf {
+    compat::cache().join("bench-ballast")
 }
 
 /// Runs a set of rows against fresh servers.
@@ -182,7 +190,7 @@ fn compare(
 ) -> Result<Vec<Run>> {
     let mut compare = mqbench(set, binaries);
     compare.args(["compare", "--freeze", "--json", "--set", set, "--rows", &args.rows]);
-    compare.args(["--rounds", &rounds.to_string()]);
+    compare.args(["--rounds", &rounds.to_string()]).arg("--ballast").arg(ballast());
     compare.args(["--warmup", &args.warmup.to_string(), "--duration", &args.duration.to_string()]);
     for candidate in candidates {
         compare.args(["--target", &candidate.target()]);
