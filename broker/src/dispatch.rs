@@ -46,8 +46,11 @@ impl Service for Frontend {
     }
 
     fn groups(&self, frame: &Frame) -> bool {
-        const SENDS: [i32; 2] =
-            [RequestCode::SendMessageV2 as i32, RequestCode::SendMessage as i32];
+        const SENDS: [i32; 3] = [
+            RequestCode::SendMessageV2 as i32,
+            RequestCode::SendMessage as i32,
+            RequestCode::SendBatchMessage as i32,
+        ];
         // A quota and a tiny capacity count each message before they look at the next.
         let Broker { quotas, admission, .. } = &*self.broker;
         SENDS.contains(&frame.code()) && !quotas.on() && !admission.is_tiny()

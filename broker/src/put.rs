@@ -12,7 +12,7 @@ use std::time::Instant;
 use remoting::protocol::message::properties::{PROPERTIES_LEN_MAX, property};
 use remoting::protocol::message::{Properties, PropertiesBuf};
 use store::timer::{PROPERTIES_ROOM, slot_of};
-use store::{NewBatch, NewMessage, Put, PutError, Puts};
+use store::{NewBatch, NewMessage, NewSend, Put, PutError, Puts};
 
 use crate::broker::Broker;
 use crate::topics::{SCHEDULE_TOPIC, TIMER_TOPIC};
@@ -238,12 +238,13 @@ impl Broker {
         put
     }
 
-    /// Stores messages that came together, each by itself in its queue.
-    pub(crate) fn put_group(&self, messages: &[NewMessage<'_>]) -> Puts {
+    /// Stores messages and batches that came together, each by itself in its queue.
+    pub(crate) fn put_group(&self, sends: &[NewSend<'_>]) -> Puts {
         let begun = Instant::now();
-        let puts = self.store.put_group(messages);
-        for (put, message) in puts.iter().zip(messages) {
-            self.count(put, message, 1, (begun, CountedFor::All));
+        let puts = self.store.put_group(sends);
+        for (put, send) in puts.iter().zip(sends) {
+            let count = messages_in(put);
+            self.count(put, send.message(), count, (begun, CountedFor::All));
         }
         puts
     }
@@ -252,8 +253,7 @@ impl Broker {
     pub(crate) fn put_batch(&self, batch: &NewBatch<'_>) -> Result<Put, PutError> {
         let begun = Instant::now();
         let put = self.store.put_batch(batch);
-        let count = put.as_ref().map_or(1, |put| put.ids.len().max(1));
-        self.count(&put, &batch.message, count, (begun, CountedFor::All));
+        self.count(&put, &batch.message, messages_in(&put), (begun, CountedFor::All));
         put
     }
 
@@ -371,6 +371,11 @@ impl Broker {
             timer.parked(deliver_ms);
         }
     }
+}
+
+/// How many messages a put of a message or a batch has stored, or one that was refused.
+fn messages_in(put: &Result<Put, PutError>) -> usize {
+    put.as_ref().map_or(1, |put| put.ids.len().max(1))
 }
 
 /// Writes the properties of a message that waits in the schedule topic.

@@ -33,7 +33,7 @@ pub use config::{FlushDiskType, StoreConfig};
 pub use consume_queue::QueueKind;
 pub use error::{OpenError, PutError, StopError, WaitError};
 pub use get::{Boundary, GetRequest, GetStatus, Got, Reused, has_tag};
-pub use message::{Arrival, NewBatch, NewMessage, Put};
+pub use message::{Arrival, NewBatch, NewMessage, NewSend, Put};
 pub use message_store::{
     ArrivalListener, GROUP_LEN, MessageStore, Puts, QueueKinds, TopicTimes, Wanted,
 };

@@ -66,6 +66,24 @@ pub struct NewBatch<'a> {
     pub message: NewMessage<'a>,
 }
 
+/// A message, or several that are stored or refused as one.
+#[derive(Clone, Debug)]
+pub enum NewSend<'a> {
+    /// One message.
+    Message(NewMessage<'a>),
+    /// A batch.
+    Batch(NewBatch<'a>),
+}
+
+impl<'a> NewSend<'a> {
+    /// The message, or what those of the batch share.
+    pub fn message(&self) -> &NewMessage<'a> {
+        match self {
+            NewSend::Message(message) | NewSend::Batch(NewBatch { message }) => message,
+        }
+    }
+}
+
 /// Where a put went. It is durable once the log is flushed to `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {

@@ -11,7 +11,8 @@ use common::{config, message, open, read_all, scratch};
 use remoting::protocol::message::batch::BatchMessage;
 use remoting::protocol::message::{Record, sys_flag};
 use store::{
-    Boundary, GetRequest, GetStatus, MessageStore, NewBatch, NewMessage, PutError, QueueKind,
+    Boundary, GetRequest, GetStatus, MessageStore, NewBatch, NewMessage, NewSend, Put, PutError,
+    QueueKind, StoreConfig,
 };
 
 #[test]
@@ -187,7 +188,8 @@ fn what_came_together_is_stored_or_refused_one_by_one() {
         NewMessage { properties: "INNER_NUM\u{1}3\u{2}", ..message("T", 0, b"odd") },
         message("T", 1, b"two"),
         message("T", 0, b"three"),
-    ];
+    ]
+    .map(NewSend::Message);
     // One that cannot be encoded ahead makes every one go by itself.
     let puts = store.put_group(&group);
     assert!(matches!(puts[1], Err(PutError::MessageIllegal(_))), "{puts:?}");
@@ -203,7 +205,8 @@ fn what_came_together_is_stored_or_refused_one_by_one() {
         message("T", 0, b"six"),
         NewMessage { sys_flag: sys_flag::TRANSACTION_PREPARED, ..message("T", 0, b"half") },
         message("T", 0, b"seven"),
-    ];
+    ]
+    .map(NewSend::Message);
     let puts = store.put_group(&group);
     assert!(matches!(puts[1], Err(PutError::MessageIllegal(_))), "{puts:?}");
     assert_eq!(offsets(&puts), [Some(2), None, Some(1), Some(3), Some(0), Some(4)]);
@@ -236,6 +239,42 @@ fn what_came_together_is_stored_or_refused_one_by_one() {
     store.stop().unwrap();
     let stopped = store.put_group(&group);
     assert!(stopped.iter().all(|put| *put == Err(PutError::Stopped)), "{stopped:?}");
+}
+
+#[test]
+fn batches_come_together_with_messages_and_each_is_stored_as_one() {
+    let directory = scratch();
+    // A file takes one record of each size, or the batch; the group goes over several.
+    let config = StoreConfig { mapped_file_size_commit_log: 4096, ..config(directory.path()) };
+    let store = open(config).unwrap();
+    let mut packed = BytesMut::new();
+    let (large, small) = ([b'l'; 1200], [b's'; 100]);
+    for body in [&large[..], &small] {
+        BatchMessage { flag: 0, body, properties: "" }.encode(&mut packed).unwrap();
+    }
+    let batch = |queue_id, body| NewSend::Batch(NewBatch { message: message("T", queue_id, body) });
+    let puts = store.put_group(&[
+        NewSend::Message(message("T", 0, &large)),
+        batch(0, &packed),
+        batch(0, &packed[..packed.len() - 1]),
+        batch(1, &packed),
+        NewSend::Message(message("T", 0, &small)),
+        batch(0, &packed),
+    ]);
+    assert!(matches!(puts[2], Err(PutError::Malformed(_))), "{puts:?}");
+    let stored = |at: usize| puts[at].clone().unwrap();
+    let offsets = [0, 1, 3, 4, 5].map(|at| stored(at).queue_offset);
+    assert_eq!(offsets, [0, 1, 0, 3, 4]);
+    assert!([0, 4].iter().all(|&at| stored(at).ids.is_empty()));
+    for at in [1, 3, 5] {
+        let Put { physical_offset, end, ids, .. } = stored(at);
+        assert_eq!((ids.len(), ids[0]), (2, physical_offset));
+        assert_eq!(physical_offset / 4096, (end - 1) / 4096, "a batch over two files");
+    }
+    let bodies = |queue| read_all(&store, "T", queue).into_iter().map(|stored| stored.body.len());
+    assert!(bodies(0).eq([1200, 1200, 100, 100, 1200, 100]));
+    assert!(bodies(1).eq([1200, 100]));
+    assert!(stored(5).physical_offset >= 4096, "all in one file");
 }
 
 #[test]

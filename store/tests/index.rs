@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use common::{config, message, open, scratch};
 use remoting::protocol::message::batch::BatchMessage;
 use remoting::protocol::message::sys_flag;
-use store::{MessageStore, NewBatch, NewMessage, StoreConfig};
+use store::{MessageStore, NewBatch, NewMessage, NewSend, StoreConfig};
 
 /// The index files in their order, without what their names say.
 fn index_files(root: &Path) -> Vec<Vec<u8>> {
@@ -47,7 +47,7 @@ fn put_some(store: &MessageStore, round: usize) {
         undone,
         keyed(message("U", 1, b"last"), &one),
     ];
-    store.put_group(&group).iter().for_each(|put| assert!(put.is_ok()));
+    store.put_group(&group.map(NewSend::Message)).iter().for_each(|put| assert!(put.is_ok()));
     let mut batch = BytesMut::new();
     for properties in [&*many, "", &*one] {
         BatchMessage { flag: 0, body: b"part", properties }.encode(&mut batch).unwrap();

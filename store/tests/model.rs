@@ -11,7 +11,7 @@ use common::{config, message, open, read_all, scratch};
 use proptest::prelude::*;
 use remoting::protocol::message::batch::BatchMessage;
 use remoting::protocol::message::sys_flag;
-use store::{MessageStore, NewBatch, NewMessage, QueueKind};
+use store::{MessageStore, NewBatch, NewMessage, NewSend, QueueKind};
 
 const TOPICS: [&str; 3] = ["A", "B", "%RETRY%g"];
 
@@ -130,6 +130,7 @@ impl Run {
             .iter()
             .zip(&bodies)
             .map(|((topic, queue, _), body)| message(TOPICS[*topic], *queue, body))
+            .map(NewSend::Message)
             .collect();
         let stored = self.store().put_group(&messages);
         for ((&(topic, queue, _), body), put) in puts.iter().zip(bodies).zip(stored) {

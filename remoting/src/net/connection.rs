@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
 use super::connections::{Connections, Event};
-use super::gathered::Gathered;
+use super::gathered::{FRAME_MAX, Gathered};
 use super::held::{Held, answer_panic};
 use super::output::Output;
 use super::peer::Wish;
@@ -255,7 +255,8 @@ impl<S: Service + ?Sized> Connection<S> {
             };
             let frame = Frame::decode(self.input.split_to(len)).map_err(End::Frame)?;
             let draining = self.shared.draining.load(Ordering::Relaxed);
-            if !frame.is_response() && !draining && self.service.groups(&frame) {
+            let alone = len > FRAME_MAX || draining || frame.is_response();
+            if !alone && self.service.groups(&frame) {
                 let place = *self.gathered.get_or_insert_with(Gathered::place);
                 if self.shared.gathered.add(place, &self.peer, frame) {
                     self.handle_gathered();

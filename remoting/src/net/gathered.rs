@@ -23,6 +23,9 @@ use crate::protocol::command::{Frame, Responder, ResponseTag};
 /// Requests that are handled together at most.
 const GROUP_MAX: usize = 32;
 
+/// A longer frame gains nothing by company, and a group of such would take much memory.
+pub(super) const FRAME_MAX: usize = 64 * 1024;
+
 /// Threads with a place of their own.
 const PLACES: usize = 16;
 

@@ -1,14 +1,12 @@
 //! Storing: check, encode, append, make visible.
 
 use std::cell::RefCell;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ::runtime::clock::now_ms;
 use bytes::BytesMut;
-use remoting::protocol::message::batch::BatchMessages;
-use remoting::protocol::message::properties::{PROPERTIES_LEN_MAX, VALUE_END};
+use remoting::protocol::message::properties::PROPERTIES_LEN_MAX;
 use remoting::protocol::message::record::{Version, patch_positions};
 use remoting::protocol::message::{NewRecord, sys_flag};
 use smallvec::SmallVec;
@@ -20,7 +18,7 @@ use crate::dispatch::{DispatchRequest, SCHEDULE_TOPIC, ViewError};
 use crate::faults::{self, Point};
 use crate::properties::StoreProperties;
 use crate::segment::SECTOR_LEN;
-use crate::{Arrival, NewBatch, NewMessage, Put, PutError};
+use crate::{Arrival, NewMessage, Put, PutError};
 
 /// Longest topic that is not a retry topic, in bytes.
 const TOPIC_LEN_MAX: usize = 127;
@@ -34,24 +32,14 @@ const RECORD_SLACK: usize = 65_536;
 #[derive(Default)]
 pub(super) struct Encoder {
     pub(super) records: BytesMut,
-    batch: Vec<Encoded>,
     pub(super) keys: Vec<EncodedKey>,
 }
 
 impl Encoder {
     pub(super) fn clear(&mut self) {
         self.records.clear();
-        self.batch.clear();
         self.keys.clear();
     }
-}
-
-/// One record of a batch in the buffer.
-struct Encoded {
-    len: usize,
-    tags_code: i64,
-    /// Where its properties stand among the records.
-    properties: Range<usize>,
 }
 
 thread_local! {
@@ -72,29 +60,9 @@ impl MessageStore {
         } else {
             ENCODER.with_borrow_mut(|encoder| self.put_single(message, &seen, encoder))
         }?;
-        self.tell(message, &put, 0, tags_code, message.properties.as_bytes());
+        let place = (&put, put.queue_offset);
+        self.tell(message, place, tags_code, message.properties.as_bytes());
         Ok(put)
-    }
-
-    /// Stores the messages of a batch one after the other, all or none.
-    pub fn put_batch(&self, batch: &NewBatch<'_>) -> Result<Put, PutError> {
-        let message = &batch.message;
-        self.check(message)?;
-        if message.sys_flag & sys_flag::TRANSACTION_MASK != 0 {
-            return Err(PutError::MessageIllegal("a batch takes no part in a transaction"));
-        }
-        let seen = StoreProperties::of(message.properties);
-        if seen.delay.is_some() {
-            return Err(PutError::MessageIllegal("a batch cannot be delayed"));
-        }
-        ENCODER.with_borrow_mut(|encoder| {
-            let put = self.put_records(message, seen, encoder)?;
-            for (index, encoded) in encoder.batch.iter().enumerate() {
-                let properties = &encoder.records[encoded.properties.clone()];
-                self.tell(message, &put, index, encoded.tags_code, properties);
-            }
-            Ok(put)
-        })
     }
 
     fn put_single(
@@ -143,53 +111,6 @@ impl MessageStore {
         Ok((put, request.tags_code))
     }
 
-    fn put_records(
-        &self,
-        message: &NewMessage<'_>,
-        seen: StoreProperties<'_>,
-        encoder: &mut Encoder,
-    ) -> Result<Put, PutError> {
-        let queue = self.queues.queue(message.topic, message.queue_id).map_err(refused)?;
-        self.encode_batch(message, seen, encoder)?;
-        let Encoder { records, batch, keys, .. } = encoder;
-        if records.len() > self.log.record_len_max() {
-            return Err(PutError::MessageIllegal("the batch is longer than a log file"));
-        }
-        let mut request = request_of(message, 0);
-        // The queue looks at no properties, and keys are noted apart.
-        request.properties = "";
-
-        let mut log = self.log.lock()?;
-        let queue = self.there(queue)?;
-        let before = self.log.end();
-        let physical_offset = log.place(records.len())?;
-        let now = now_ms();
-        let queue_offset = queue.next_offset();
-        let mut ids = SmallVec::with_capacity(batch.len());
-        let mut at = 0;
-        for (index, encoded) in batch.iter().enumerate() {
-            let record = &mut records[at..at + encoded.len];
-            let position = physical_offset + at as i64;
-            patch_positions(record, queue_offset + index as i64, position, now);
-            ids.push(position);
-            at += encoded.len;
-        }
-        log.write(records, now)?;
-        request.store_timestamp = now;
-        for (index, encoded) in batch.iter().enumerate() {
-            request.queue_offset = queue_offset + index as i64;
-            request.physical_offset = ids[index];
-            request.size = encoded.len as i32;
-            request.tags_code = encoded.tags_code;
-            self.append_unit(&queue, &request)?;
-        }
-        let end = physical_offset + records.len() as i64;
-        self.note((before, end), physical_offset, now, keys);
-        drop(log);
-
-        Ok(Put { physical_offset, queue_offset, store_timestamp: now, end, ids })
-    }
-
     /// Appends the unit of a record that is in the log already. Without its unit the record
     /// would be seen only after a restart: nothing is acknowledged any more.
     pub(super) fn append_unit(
@@ -230,6 +151,7 @@ impl MessageStore {
         }
     }
 
+    #[inline(always)]
     pub(super) fn encode(
         &self,
         message: &NewMessage<'_>,
@@ -279,38 +201,6 @@ impl MessageStore {
             .map_err(|_| PutError::MessageIllegal("a part of the message is too long"))
     }
 
-    /// Encodes the messages of a batch; each has its own properties, then those of the request.
-    fn encode_batch<'a>(
-        &self,
-        message: &NewMessage<'a>,
-        of_request: StoreProperties<'a>,
-        encoder: &mut Encoder,
-    ) -> Result<(), PutError> {
-        encoder.clear();
-        for part in BatchMessages::new(message.body) {
-            let part = part?;
-            let seen = StoreProperties::of(part.properties).then(of_request);
-            // A batch stands in no light queue; building the queues again must find that, too.
-            if seen.light_offsets.is_some() && self.lights_of(message, &seen).is_some() {
-                return Err(PutError::MessageIllegal("a batch stands in no light queue"));
-            }
-            let properties = joined(part.properties, message.properties);
-            let before = encoder.records.len();
-            self.encode(message, part.body, &properties, part.flag, encoder)?;
-            self.take_keys(message, &seen, before, &mut encoder.keys);
-            let end = encoder.records.len();
-            encoder.batch.push(Encoded {
-                len: end - before,
-                tags_code: seen.tags_code(message.topic, 0, &self.delays),
-                properties: end - properties.map(str::len).iter().sum::<usize>()..end,
-            });
-        }
-        match encoder.batch.is_empty() {
-            true => Err(PutError::MessageIllegal("the batch is empty")),
-            false => Ok(()),
-        }
-    }
-
     fn body_len_max(&self) -> usize {
         self.config().max_message_size.max(0) as usize
     }
@@ -342,12 +232,11 @@ impl MessageStore {
         Ok(())
     }
 
-    /// Wakes whom the message at `index` of a put concerns: after the lock, on this thread.
+    /// Wakes whom the message at an offset of a put concerns: after the lock, on this thread.
     pub(super) fn tell(
         &self,
         message: &NewMessage<'_>,
-        put: &Put,
-        index: usize,
+        (put, queue_offset): (&Put, i64),
         tags_code: i64,
         properties: &[u8],
     ) {
@@ -359,7 +248,7 @@ impl MessageStore {
             (self.arrivals)(&Arrival {
                 topic: message.topic,
                 queue_id: message.queue_id,
-                queue_offset: put.queue_offset + index as i64,
+                queue_offset,
                 tags_code,
                 store_timestamp: put.store_timestamp,
                 properties,
@@ -381,12 +270,6 @@ pub(super) fn request_of<'a>(message: &NewMessage<'a>, len: usize) -> DispatchRe
         properties: message.properties,
         batch_size: 1,
     }
-}
-
-/// A message's own properties, then those of the request: of equal names the last one wins.
-fn joined<'a>(own: &'a str, request: &'a str) -> [&'a str; 3] {
-    let closed = own.is_empty() || own.ends_with(VALUE_END) || request.is_empty();
-    [own, if closed { "" } else { "\u{2}" }, request]
 }
 
 pub(super) fn refused(error: ViewError) -> PutError {

@@ -12,7 +12,7 @@ use store::commit_log::Found;
 use store::faults::Faults;
 use store::json_file::JsonFile;
 use store::timer::{TIMER_TOPIC, Timer, slot_of};
-use store::{FlushDiskType, MessageStore, NewBatch, NewMessage, QueueKind, StoreConfig};
+use store::{FlushDiskType, MessageStore, NewBatch, NewMessage, NewSend, QueueKind, StoreConfig};
 
 use crate::common;
 use crate::disk::Call;
@@ -266,7 +266,8 @@ impl Run {
         self.put_with(&long.unwrap_or_default(), 0);
     }
 
-    /// Stores messages that came together, in queues of which it is known what they hold.
+    /// Stores messages and batches that came together, in queues of which it is known what they
+    /// hold.
     fn put_group(&mut self) {
         let count = 2 + self.random.below(6) as usize;
         let places: Vec<_> = (0..count).filter_map(|_| self.queue()).collect();
@@ -277,15 +278,31 @@ impl Run {
                 (self.body(200), format!("KEYS\u{1}{key}\u{2}LONG\u{1}{long}\u{2}"))
             })
             .collect();
-        let messages: Vec<_> = places
-            .iter()
-            .zip(&texts)
-            .map(|((topic, queue_id), (body, properties))| NewMessage {
-                properties,
-                ..common::message(topic, *queue_id, body)
+        let packed = texts.iter().map(|(body, properties)| {
+            let mut packed = BytesMut::new();
+            let part = BatchMessage { flag: 0, body, properties };
+            // Several of the long ones would be longer than a file.
+            let count = if properties.len() > LONG { 0 } else { self.random.below(4) };
+            (0..count).for_each(|_| part.encode(&mut packed).unwrap());
+            packed
+        });
+        let packed: Vec<_> = packed.collect();
+        let sends = places.iter().zip(&texts).zip(&packed);
+        let sends: Vec<_> = sends
+            .map(|(((topic, queue_id), (body, properties)), packed)| match packed.is_empty() {
+                true => NewSend::Message(NewMessage {
+                    properties,
+                    ..common::message(topic, *queue_id, body)
+                }),
+                false => NewSend::Batch(NewBatch {
+                    message: NewMessage {
+                        properties: "",
+                        ..common::message(topic, *queue_id, packed)
+                    },
+                }),
             })
             .collect();
-        let puts = self.store().put_group(&messages);
+        let puts = self.store().put_group(&sends);
         assert!(puts.iter().all(Result::is_ok), "{puts:?}");
         self.learn();
     }

@@ -23,7 +23,7 @@ use remoting::protocol::message::recall::RecallHandle;
 use remoting::protocol::message::{PropertiesBuf, sys_flag};
 use runtime::clock::now_ms;
 use smallvec::SmallVec;
-use store::{GROUP_LEN, NewBatch, NewMessage, Put, PutError};
+use store::{GROUP_LEN, NewBatch, NewMessage, NewSend, Put, PutError};
 
 pub(crate) use self::reply::{send_reply, send_reply_v2};
 
@@ -75,7 +75,7 @@ pub(crate) fn send(
     })
 }
 
-/// Serves requests that came together; plain messages among them are stored together.
+/// Serves requests that came together; plain messages and batches among them are stored together.
 pub(crate) fn send_together(together: &mut Together<'_, '_>) {
     TOGETHER.with_borrow_mut(|(properties, texts)| {
         let broker = together.broker();
@@ -104,12 +104,18 @@ fn store_plain(
     texts: &mut Texts,
 ) {
     let broker = together.broker();
-    let messages: SmallVec<[NewMessage<'_>; GROUP_LEN]> = plain
+    let sends: SmallVec<[NewSend<'_>; GROUP_LEN]> = plain
         .iter()
-        .map(|(at, checked)| checked.message(broker, &together.calls[*at], &properties[*at]))
+        .map(|(at, checked)| {
+            let message = checked.message(broker, &together.calls[*at], &properties[*at]);
+            match checked.shape {
+                Shape::Batch => NewSend::Batch(NewBatch { message }),
+                _ => NewSend::Message(message),
+            }
+        })
         .collect();
-    let puts = broker.put_group(&messages);
-    drop(messages);
+    let puts = broker.put_group(&sends);
+    drop(sends);
     for ((at, checked), put) in plain.drain(..).zip(puts) {
         together.answer(at, |out| checked.answer(broker, put, &properties[at], texts, out));
     }
@@ -170,9 +176,11 @@ impl<'a> Checked<'a> {
         Ok(Checked { header, facts, queue_id, redirect, stamped, due, shape, place })
     }
 
-    /// Whether it is one message that goes where it says, now.
+    /// Whether it is a message, or a batch of such, that goes where it says, now.
     fn is_plain(&self) -> bool {
-        self.shape == Shape::Single && self.due == Due::Now && !self.stamped.is_half(&self.header)
+        matches!(self.shape, Shape::Single | Shape::Batch)
+            && self.due == Due::Now
+            && !self.stamped.is_half(&self.header)
     }
 
     fn topic(&self) -> &str {
