@@ -97,7 +97,10 @@ impl MessageStore {
                     group.queues.clear();
                     return false;
                 }
-                Err(error) => puts[at] = Err(error),
+                Err(error) => {
+                    group.queues[at] = None;
+                    puts[at] = Err(error);
+                }
             }
         }
         let mut stored = 0;
@@ -177,14 +180,14 @@ impl MessageStore {
             let properties = joined(part.properties, message.properties);
             let content = (part.flag, part.body, &properties[..]);
             self.encode_entry(at, (message, &seen), content, group)?;
+            if group.encoder.records.len() - before.0 > self.log.record_len_max() {
+                return Err(PutError::MessageIllegal("the batch is longer than a log file"));
+            }
         }
-        if group.entries.len() == before.1 {
-            return Err(PutError::MessageIllegal("the batch is empty"));
+        match group.entries.len() == before.1 {
+            true => Err(PutError::MessageIllegal("the batch is empty")),
+            false => Ok(()),
         }
-        if group.encoder.records.len() - before.0 > self.log.record_len_max() {
-            return Err(PutError::MessageIllegal("the batch is longer than a log file"));
-        }
-        Ok(())
     }
 
     /// Encodes one record, of a flag, a body and the parts of its properties, whose number is known
@@ -259,10 +262,11 @@ impl MessageStore {
     ) -> Result<i64, PutError> {
         let now = now_ms();
         let (mut at, mut numbered) = (0, 0);
-        while let (before, [first, ..]) = entries.split_at_mut(numbered) {
-            let mut next = next_offset(before, queues, first.send);
-            let send = first.send;
-            for entry in entries[numbered..].iter_mut().take_while(|entry| entry.send == send) {
+        while numbered < entries.len() {
+            let (before, rest) = entries.split_at_mut(numbered);
+            let send = rest[0].send;
+            let mut next = next_offset(before, queues, send);
+            for entry in rest.iter_mut().take_while(|entry| entry.send == send) {
                 entry.queue_offset = next;
                 let record = &mut run[at..at + entry.len];
                 patch_positions(record, next, position + at as i64, now);
