@@ -254,7 +254,9 @@ impl Queue {
                 break;
             }
             // The queue's offsets go on from a later file, whose name must outlive this one's; and
-            // the name of one before must not, or a start would find a gap.
+            // the name of one before must not, or a start would find a gap. A run that was killed
+            // may have deleted that one.
+            self.lock().files.dirs_changed = true;
             self.sync(false)?;
             self.lock().files.remove_first(&self.place())?;
             deleted += 1;

@@ -121,14 +121,9 @@ impl Files {
         self.synced < self.tail_from.max(self.zeroed) || self.dirs_changed
     }
 
-    /// Deletes the first file, unless it is the only one. On disk the names go in this order: of
-    /// two that a power cut may keep or not, it might keep the first alone, and then what is
-    /// behind the second seems to be cut off.
+    /// Deletes the first file, unless it is the only one.
     pub(super) fn remove_first(&mut self, place: &Place<'_>) -> Result<(), ViewError> {
         if self.starts.len() > 1 {
-            if self.dirs_changed {
-                place.sync_dirs()?;
-            }
             place.remove(self.starts[0])?;
             faults::pass(Point::QueueFileDeleted);
             self.starts.remove(0);
