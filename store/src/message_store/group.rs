@@ -70,7 +70,14 @@ impl MessageStore {
     /// A failed write is an error for all that it was made for.
     pub fn put_group(&self, sends: &[NewSend<'_>]) -> Puts {
         let mut puts: Puts = smallvec![Err(PutError::Poisoned); sends.len()];
-        if GROUP.with_borrow_mut(|group| self.put_together(sends, group, &mut puts)) {
+        let together = GROUP.with_borrow_mut(|group| {
+            group.clear();
+            let together = self.put_together(sends, group, &mut puts);
+            // Queues are not kept alive until the next group.
+            group.queues.clear();
+            together
+        });
+        if together {
             return puts;
         }
         for (put, send) in puts.iter_mut().zip(sends) {
@@ -84,7 +91,6 @@ impl MessageStore {
 
     /// Stores all, or nothing if the record of any is known under the append lock only; false then.
     fn put_together(&self, sends: &[NewSend<'_>], group: &mut Group, puts: &mut Puts) -> bool {
-        group.clear();
         group.queues.resize(sends.len(), None);
         for (at, send) in sends.iter().enumerate() {
             let entered = match send {
@@ -93,10 +99,7 @@ impl MessageStore {
             };
             match entered {
                 Ok(true) => {}
-                Ok(false) => {
-                    group.queues.clear();
-                    return false;
-                }
+                Ok(false) => return false,
                 Err(error) => {
                     group.queues[at] = None;
                     puts[at] = Err(error);
@@ -109,8 +112,6 @@ impl MessageStore {
             failed.for_each(|entry| puts[entry.send] = Err(error.clone()));
         }
         self.tell_all(sends, group, puts);
-        // Queues are not kept alive until the next group.
-        group.queues.clear();
         true
     }
 
