@@ -117,6 +117,8 @@ impl Future for WaitFor<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let watermark = self.watermark;
         if let Some(done) = watermark.state(self.end) {
+            // Whoever moved the position takes it off the list.
+            self.id = None;
             return Poll::Ready(done);
         }
         let mut waiters = watermark.lock();

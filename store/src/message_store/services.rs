@@ -21,11 +21,15 @@ const REPLAY_BYTES_MAX: i64 = 64 << 20;
 /// The same while very many queues are to be written for it, each of which costs as much as some
 /// sends: so it has some units, and they are worth it.
 const REPLAY_MANY_BYTES_MAX: i64 = 256 << 20;
-/// A checkpoint that is further behind than this lets nobody go first.
-const REPLAY_BEHIND: i64 = 512 << 20;
-/// Queues are written for so long at a time: where the threads that serve have this core only, they
-/// go first in between.
+/// Queues are written for so long at a time, and the thread rests in between: those that serve may
+/// have this core only, and to yield would be to take half of it.
 const WRITE_AT_ONCE: Duration = Duration::from_micros(100);
+/// A rest in times of what was worked, while the checkpoint is no further behind than the first of
+/// these many bytes. From there on it shrinks, to nothing at the second.
+const REST: f64 = 8.0;
+const REST_BEHIND: [i64; 2] = [1 << 30, 2 << 30];
+/// What was worked may have been a wait for the disk.
+const REST_MAX: Duration = Duration::from_millis(2);
 /// How soon a full disk that has room again is noticed.
 const ROOM_PERIOD: Duration = Duration::from_millis(200);
 /// Stands for no end.
@@ -106,15 +110,16 @@ impl MessageStore {
         }
     }
 
-    /// Lets other threads go first if queues have been written for a while `since`, unless somebody
-    /// waits for the checkpoint.
+    /// Rests if queues have been written for a while `since`, unless somebody waits for the
+    /// checkpoint or for room.
     fn go_last(&self, since: &Cell<Instant>, stop: &dyn Fn() -> bool) {
-        if since.get().elapsed() < WRITE_AT_ONCE {
+        let worked = since.get().elapsed();
+        if worked < WRITE_AT_ONCE {
             return;
         }
         let awaited = self.awaited_saves.load(Ordering::Relaxed) > 0;
-        if !awaited && !stop() && self.unsaved_bytes() < REPLAY_BEHIND {
-            std::thread::yield_now();
+        if !awaited && !stop() && !self.disk_full() {
+            std::thread::sleep(rest_after(worked, self.unsaved_bytes()));
         }
         since.set(Instant::now());
     }
@@ -200,5 +205,23 @@ impl MessageStore {
             }
         });
         self.checkpoint.flush().map(|()| true)
+    }
+}
+
+fn rest_after(worked: Duration, behind: i64) -> Duration {
+    let [much, too_much] = REST_BEHIND.map(|bytes| bytes as f64);
+    let patience = ((too_much - behind as f64) / (too_much - much)).clamp(0.0, 1.0);
+    worked.mul_f64(REST * patience).min(REST_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rests_get_shorter_as_a_start_would_read_more() {
+        let rest = |behind| rest_after(WRITE_AT_ONCE, behind).as_micros();
+        assert_eq!([0, 1 << 30, 3 << 29, 2 << 30, 5 << 30].map(rest), [800, 800, 400, 0, 0]);
+        assert_eq!(rest_after(Duration::from_secs(1), 0), REST_MAX);
     }
 }

@@ -98,6 +98,12 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     fs::remove_file(ballast())?;
     print!("{}", page::table(&results));
+    for run in &results.runs {
+        // The floor takes nothing but sends.
+        if let Some(failure) = run.failure.as_ref().filter(|_| run.target != "floor") {
+            eprintln!("round {}: {}: {}: {failure}", run.round + 1, run.row, run.target);
+        }
+    }
     if args.record {
         let docs = workspace::root().join("docs");
         fs::write(docs.join("benchmarks.md"), page::write(&results, args))?;

@@ -31,7 +31,8 @@ pub fn write(results: &Results, args: &Args) -> String {
          Conditions: {}, {} cores, load {:.2} before; the servers pinned to core 0 (the \
          floor and ours when they start, Java when it has),\nthe load to core 1, but where \
          both cores are free; {} s of warm-up and {} s of measurement a row; \
-         JSON headers; Java with 2 GiB of heap, G1, its logs on, and 10 s of\nsends before the \
+         JSON headers; Java with 2 GiB of heap, G1, its logs on, room for {} mapped files \
+         (vm.max_map_count; one a queue), and 10 s of\nsends before the \
          first row. The cold log has files of 64 MiB, and the servers are started anew before it \
          is read. Before each row\nthe free memory is filled with page cache (of holes of a sparse \
          file), as it is on a machine that has served for a while.\n\n\
@@ -45,6 +46,7 @@ pub fn write(results: &Results, args: &Args) -> String {
         results.load,
         args.warmup,
         args.duration,
+        maps_max(),
         table(results)
     )
 }
@@ -147,6 +149,11 @@ fn bars(out: &mut String, results: &Results) {
         let value = value.map_or_else(|| "–".to_owned(), |value| bar.show(value));
         let _ = writeln!(out, "| {} | {} | {value} | {word} |", bar.row, bar.words());
     }
+}
+
+fn maps_max() -> String {
+    let max = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    max.trim().to_owned()
 }
 
 fn processor() -> String {
