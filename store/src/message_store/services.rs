@@ -21,8 +21,8 @@ const REPLAY_BYTES_MAX: i64 = 64 << 20;
 /// The same while very many queues are to be written for it, each of which costs as much as some
 /// sends: so it has some units, and they are worth it.
 const REPLAY_MANY_BYTES_MAX: i64 = 256 << 20;
-/// Queues are written for so long at a time, and the thread rests in between: those that serve may
-/// have this core only, and to yield would be to take half of it.
+/// Queues are written for so long at a time, and while messages come the thread rests in between:
+/// those that serve may have this core only, and to yield would be to take half of it.
 const WRITE_AT_ONCE: Duration = Duration::from_micros(100);
 /// A rest in times of what was worked, while the checkpoint is no further behind than the first of
 /// these many bytes. From there on it shrinks, to nothing at the second.
@@ -101,7 +101,7 @@ impl MessageStore {
             false => REPLAY_BYTES_MAX,
         };
         if unsaved >= most || (unsaved > 0 && last.elapsed() >= thorough) {
-            let since = Cell::new(Instant::now());
+            let since = Cell::new((Instant::now(), 0));
             let saved = self.save_checkpoint_unless(stop, &|| self.go_last(&since, stop));
             if let Err(error) = saved {
                 warn!(%error, "cannot write the checkpoint");
@@ -110,18 +110,20 @@ impl MessageStore {
         }
     }
 
-    /// Rests if queues have been written for a while `since`, unless somebody waits for the
-    /// checkpoint or for room.
-    fn go_last(&self, since: &Cell<Instant>, stop: &dyn Fn() -> bool) {
-        let worked = since.get().elapsed();
+    /// Rests if queues have been written for a while and the log has grown meanwhile, `since` then
+    /// and there, unless somebody waits for the checkpoint or for room.
+    fn go_last(&self, since: &Cell<(Instant, i64)>, stop: &dyn Fn() -> bool) {
+        let (begun, before) = since.get();
+        let worked = begun.elapsed();
         if worked < WRITE_AT_ONCE {
             return;
         }
+        let end = self.log.end();
         let awaited = self.awaited_saves.load(Ordering::Relaxed) > 0;
-        if !awaited && !stop() && !self.disk_full() {
+        if end > before && !awaited && !stop() && !self.disk_full() {
             std::thread::sleep(rest_after(worked, self.unsaved_bytes()));
         }
-        since.set(Instant::now());
+        since.set((Instant::now(), end));
     }
 
     /// Bytes of the log that a start after a crash would read.
