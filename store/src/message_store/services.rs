@@ -110,8 +110,8 @@ impl MessageStore {
         }
     }
 
-    /// Rests if queues have been written for a while and the log has grown meanwhile, `since` then
-    /// and there, unless somebody waits for the checkpoint or for room.
+    /// Rests if queues have been written for a while, and the log has grown, since the time and the
+    /// end in `since`; unless somebody waits for the checkpoint or for room.
     fn go_last(&self, since: &Cell<(Instant, i64)>, stop: &dyn Fn() -> bool) {
         let (begun, before) = since.get();
         let worked = begun.elapsed();
