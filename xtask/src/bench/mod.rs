@@ -98,11 +98,9 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     fs::remove_file(ballast())?;
     print!("{}", page::table(&results));
-    for run in &results.runs {
-        // The floor takes nothing but sends.
-        if let Some(failure) = run.failure.as_ref().filter(|_| run.target != "floor") {
-            eprintln!("round {}: {}: {}: {failure}", run.round + 1, run.row, run.target);
-        }
+    for Run { row, target, round, failure, .. } in results.failed() {
+        let why = failure.as_deref().unwrap_or("not measured");
+        eprintln!("round {}: {row}: {target}: {why}", round + 1);
     }
     if args.record {
         let docs = workspace::root().join("docs");

@@ -158,7 +158,12 @@ impl Results {
 
     /// Whether every server but the floor, which only takes sends, was measured in every row.
     pub fn complete(&self) -> bool {
-        self.runs.iter().all(|run| run.target == "floor" || run.outcome.is_some())
+        self.failed().next().is_none()
+    }
+
+    /// What was not measured, but for the floor's: it takes nothing but sends.
+    pub fn failed(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(|run| run.target != "floor" && run.outcome.is_none())
     }
 }
 
