@@ -7,7 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IoSliceMut};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -34,6 +34,13 @@ impl DiskFile {
     pub fn open_to_read(path: &Path) -> io::Result<DiskFile> {
         let action = Action::Open { create: false, truncate: false };
         DiskFile::open_with(path, action, OpenOptions::new().read(true))
+    }
+
+    /// Opens a file that is there, for reads past the page cache: of whole pages into whole pages.
+    pub fn open_direct(path: &Path) -> io::Result<DiskFile> {
+        let action = Action::Open { create: false, truncate: false };
+        let mut options = OpenOptions::new();
+        DiskFile::open_with(path, action, options.read(true).custom_flags(libc::O_DIRECT))
     }
 
     /// Opens a file as it is, or makes an empty one.

@@ -12,8 +12,10 @@
 //! acknowledged until a restart has recovered.
 
 mod append;
+mod blocks;
 mod flush;
 mod lately;
+mod loaded;
 mod paths;
 mod prepare;
 mod read;
@@ -39,6 +41,7 @@ use crate::segment::Segment;
 use crate::watermark::{Signal, Watermark};
 use crate::{FlushDiskType, OpenError, StoreConfig};
 use append::{Appender, Locked};
+use blocks::Blocks;
 use lately::LatelyRead;
 use paths::Paths;
 pub(crate) use paths::{load_segments, view_segments};
@@ -69,6 +72,7 @@ pub struct CommitLog {
     prepare_signal: Signal,
     read_ahead: ReadAhead,
     lately_read: LatelyRead,
+    blocks: Blocks,
     closed: AtomicBool,
     poisoned: AtomicBool,
     sync_count: AtomicU64,
@@ -119,6 +123,7 @@ impl CommitLog {
             prepare_signal: Signal::default(),
             read_ahead: ReadAhead::default(),
             lately_read: LatelyRead::default(),
+            blocks: Blocks::default(),
             closed: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
             sync_count: AtomicU64::new(0),

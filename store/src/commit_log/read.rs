@@ -1,7 +1,5 @@
 //! Reading the log: by position, and record after record.
 
-use std::cell::Cell;
-use std::ops::Range;
 use std::sync::Arc;
 
 use remoting::protocol::message::Record;
@@ -9,18 +7,6 @@ use remoting::protocol::message::record::{BLANK_HEAD_LEN, RecordError};
 
 use super::CommitLog;
 use crate::segment::{LogSlice, Segment};
-
-/// Old records are brought into memory by chunks of so many bytes, which start at multiples of it.
-pub(super) const CHUNK: i64 = 64 << 10;
-
-/// The part of the log that one request has brought into memory: neighbours of a record need no
-/// call of their own.
-#[derive(Debug, Default)]
-pub(super) struct Loaded {
-    range: Cell<(i64, i64)>,
-    at_once: bool,
-    missed: Cell<bool>,
-}
 
 impl CommitLog {
     /// The file that holds a log position.
@@ -37,11 +23,12 @@ impl CommitLog {
         loop {
             let Some(segment) = self.segment_at(position) else { return true };
             let start = (position - segment.base()) as usize;
-            if !segment.load(start, BLANK_HEAD_LEN) {
+            let load = |len| self.is_recent(&segment, position) || segment.load(start, len);
+            if !load(BLANK_HEAD_LEN) {
                 return false;
             }
             match Record::decode(segment.bytes(start, BLANK_HEAD_LEN)) {
-                Err(RecordError::CutOff { needed, .. }) => return segment.load(start, needed),
+                Err(RecordError::CutOff { needed, .. }) => return load(needed),
                 // Nobody reads on in a blank, which may be nearly all of a file.
                 Err(RecordError::Blank { .. }) => position = segment.limit(),
                 _ => return true,
@@ -69,91 +56,6 @@ impl CommitLog {
     /// Reads on from a log position.
     pub fn records(&self, position: i64) -> Records<'_> {
         Records { log: self, position, segment: None }
-    }
-}
-
-impl Loaded {
-    /// Of a request that does not wait for the disk, or of one that does.
-    pub(super) fn new(at_once: bool) -> Loaded {
-        Loaded { at_once, ..Loaded::default() }
-    }
-
-    /// Whether the request would have had to wait; what it has found then is not to be used.
-    pub(super) fn missed(&self) -> bool {
-        self.missed.get()
-    }
-
-    /// Notes that it would have had to.
-    pub(super) fn miss(&self) {
-        self.missed.set(true);
-    }
-
-    /// Whether a range is in memory for all that this request knows.
-    pub(super) fn holds(&self, position: i64, len: usize) -> bool {
-        let (from, to) = self.range.get();
-        from <= position && position + len as i64 <= to
-    }
-
-    /// Brings a range and what follows it into memory; false when the disk does not give it.
-    pub(super) fn load(
-        &self,
-        log: &CommitLog,
-        segment: &Segment,
-        position: i64,
-        len: usize,
-    ) -> bool {
-        if self.holds(position, len) {
-            return true;
-        }
-        let end = position + len as i64;
-        if segment.is_recent((position - segment.base()) as usize) {
-            self.range.set((position, end.max(position + CHUNK).min(segment.end())));
-            return true;
-        }
-        self.load_old(log, segment, position..end)
-    }
-
-    /// The same for what may have to come from the disk.
-    fn load_old(&self, log: &CommitLog, segment: &Segment, wanted: Range<i64>) -> bool {
-        let numbers = wanted.start / CHUNK..(wanted.end - 1) / CHUNK + 1;
-        let chunks =
-            (numbers.start * CHUNK).max(segment.base())..(numbers.end * CHUNK).min(segment.end());
-        if !log.lately_read.all(numbers.clone()) {
-            let place = |range: &Range<i64>| {
-                ((range.start - segment.base()) as usize, (range.end - range.start) as usize)
-            };
-            let resident = |range: &Range<i64>| {
-                let (start, len) = place(range);
-                segment.resident(start, len) == len
-            };
-            let fetch = |range: &Range<i64>| {
-                let (start, len) = place(range);
-                segment.fetch(start, len)
-            };
-            let cold = !resident(&chunks);
-            if cold && self.at_once && !resident(&wanted) {
-                self.miss();
-                return false;
-            }
-            log.read_ahead.note(chunks.clone(), cold);
-            if cold && self.at_once {
-                return true;
-            }
-            // What is in memory is not asked for: that costs more than all else of a pull.
-            if cold && !fetch(&chunks) {
-                // What is beside it may be what is not there, or cannot be read.
-                return fetch(&wanted);
-            }
-            log.lately_read.note(numbers);
-            if cold {
-                // What the connections' threads have to do goes first.
-                std::thread::yield_now();
-            }
-        }
-        let (from, to) = self.range.get();
-        let from = if from <= chunks.start && chunks.start <= to { from } else { chunks.start };
-        self.range.set((from, chunks.end));
-        true
     }
 }
 
@@ -219,7 +121,9 @@ impl Records<'_> {
             }
             let len = record.total_size as usize;
             self.position += len as i64;
-            return Found::Record(LogSlice { segment: Arc::clone(&segment), start, len });
+            // Invariant: the bytes that were decoded are written.
+            let Some(slice) = segment.slice(start, len) else { return Found::End };
+            return Found::Record(slice);
         }
     }
 

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! begin .......... front .......... ahead .......... front + min(front - begin, AHEAD_MAX)
-//!        read             fetched          to be fetched, in steps
+//!        read             fetched          to be fetched, part by part
 //! ```
 
 use std::ops::Range;
@@ -16,21 +16,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use runtime::services::Stop;
+use tracing::warn;
 
 use super::CommitLog;
-use super::read::CHUNK;
+use super::loaded::CHUNK;
+use crate::segment::Block;
 use crate::watermark::Signal;
 
 /// Streams at a time; the one that was read longest ago makes room for another.
 const STREAMS_MAX: usize = 8;
-/// Bytes that are fetched with one call.
-const STEP: i64 = 512 << 10;
+/// Bytes that are fetched at a time.
+const STEP: i64 = Block::PART_LEN as i64;
 /// Bytes fetched ahead of the readers of a stream at most.
 const AHEAD_MAX: i64 = 8 << 20;
 /// A reader so far behind the first of a stream still belongs to it.
 const BEHIND_MAX: i64 = 16 << 20;
 /// Of a stream, at least one of so many bytes is read.
 const SPARSE: i64 = 2;
+/// After so long with nothing to fetch the memory of the blocks is given back.
+const IDLE: Duration = Duration::from_secs(10);
 /// Stands for no end.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
@@ -62,12 +66,21 @@ struct Stream {
 }
 
 impl ReadAhead {
-    /// Notes that a range of old data is read, `cold` if it is not in memory.
-    pub(super) fn note(&self, range: Range<i64>, cold: bool) {
-        let wanted = self.streams().note(range, cold);
+    /// Notes that a range of old data is read, `cold` if it is not in memory; true where what
+    /// follows is fetched ahead. Nobody knows, and nothing is noted, if that would have to wait
+    /// for others `at_once`.
+    pub(super) fn note(&self, range: Range<i64>, cold: bool, at_once: bool) -> bool {
+        let streams = match at_once {
+            true => self.streams.try_lock().ok(),
+            false => Some(self.streams()),
+        };
+        let Some(mut streams) = streams else { return false };
+        let (followed, wanted) = streams.note(range, cold);
+        drop(streams);
         if wanted {
             self.signal.give();
         }
+        followed
     }
 
     fn streams(&self) -> MutexGuard<'_, Streams> {
@@ -77,27 +90,47 @@ impl ReadAhead {
 }
 
 impl CommitLog {
-    /// Fetches what readers will want, until told to stop.
+    /// Fetches what readers will want, until told to stop: on this thread, and on one more.
     pub fn read_ahead_until(self: &Arc<Self>, stop: &Stop) {
         let log = Arc::clone(self);
         stop.on_trigger(move || log.read_ahead.signal.give());
+        std::thread::scope(|scope| {
+            let helper = std::thread::Builder::new().name("read-ahead-2".to_owned());
+            if let Err(error) = helper.spawn_scoped(scope, || self.fetch_until(stop)) {
+                warn!(%error, "the log is read ahead by one thread");
+            }
+            self.fetch_until(stop);
+        });
+    }
+
+    fn fetch_until(&self, stop: &Stop) {
         while !stop.stopped() {
-            let step = self.read_ahead.streams().step(self.end());
+            let step = self.read_ahead.streams().step(self.end(), |at| self.part_end(at));
+            let read = self.blocks.count();
             match step {
                 Some(range) => self.fetch(range),
-                None => drop(self.read_ahead.signal.take(FOREVER)),
+                None if self.read_ahead.signal.take(IDLE) || self.blocks.count() != read => {}
+                None => {
+                    self.blocks.give_back();
+                    self.read_ahead.signal.take(FOREVER);
+                }
             }
         }
+        // A signal wakes one of the two.
+        self.read_ahead.signal.give();
     }
 
     fn fetch(&self, range: Range<i64>) {
+        let Some(segment) = self.segment_at(range.start) else { return };
+        if segment.is_resident(&range) || self.read_block(&segment, range.start).is_some() {
+            return;
+        }
         let mut at = range.start;
-        while at < range.end {
-            let Some(segment) = self.segment_at(at) else { return };
-            let end = range.end.min((at / CHUNK + 1) * CHUNK).min(segment.limit());
+        while at < range.end && !self.is_recent(&segment, at) {
+            let end = range.end.min((at / CHUNK + 1) * CHUNK);
             // Not by advice to read it all: the system takes its smallest pages then. Where it
             // cannot be read, whoever needs it says what that means.
-            if segment.fetch((at - segment.base()) as usize, (end - at) as usize) {
+            if segment.fetch(&(at..end), true) {
                 self.lately_read.note((at + CHUNK - 1) / CHUNK..end / CHUNK);
             }
             at = end;
@@ -108,31 +141,31 @@ impl CommitLog {
 }
 
 impl Streams {
-    /// Notes what is read; true when something is to be fetched.
-    fn note(&mut self, range: Range<i64>, cold: bool) -> bool {
+    /// Notes what is read: whether what follows is fetched ahead, and whether some is to be.
+    fn note(&mut self, range: Range<i64>, cold: bool) -> (bool, bool) {
         self.clock += 1;
         let clock = self.clock;
         let of = |stream: &&mut Stream| stream.used > 0 && stream.holds(range.start);
         if let Some(stream) = self.streams.iter_mut().find(of) {
             stream.used = clock;
             stream.go_on(&range);
-            return stream.wanted().is_some();
+            return (stream.followed(), stream.wants());
         }
         // What is in memory needs nobody who fetches it.
         if cold && let Some(oldest) = self.streams.iter_mut().min_by_key(|stream| stream.used) {
             let (begin, front) = (range.start, range.end);
             *oldest = Stream { begin, front, read: front - begin, ahead: front, used: clock };
         }
-        false
+        (false, false)
     }
 
-    /// Takes the next range to fetch: of the stream whose readers come nearest to the end of what
-    /// was fetched.
-    fn step(&mut self, log_end: i64) -> Option<Range<i64>> {
-        let wanting = |stream: &&mut Stream| stream.wanted().is_some_and(|it| it.end <= log_end);
+    /// Takes the next range to fetch, to the end of its part: of the stream whose readers come
+    /// nearest to the end of what was fetched.
+    fn step(&mut self, log_end: i64, part_end: impl Fn(i64) -> i64) -> Option<Range<i64>> {
+        let wanting = |stream: &&mut Stream| stream.wants() && part_end(stream.ahead) <= log_end;
         let streams = self.streams.iter_mut().filter(wanting);
         let stream = streams.min_by_key(|stream| stream.ahead - stream.front)?;
-        let range = stream.wanted()?;
+        let range = stream.ahead..part_end(stream.ahead);
         stream.ahead = range.end;
         Some(range)
     }
@@ -153,12 +186,16 @@ impl Stream {
         }
     }
 
-    /// The next range to fetch.
-    fn wanted(&self) -> Option<Range<i64>> {
+    /// Whether its readers leave little out, and have gone on for long enough to tell.
+    fn followed(&self) -> bool {
         let passed = self.front - self.begin;
-        let dense = self.read.saturating_mul(SPARSE) >= passed;
-        let end = self.ahead + STEP;
-        (dense && end <= self.front + passed.min(AHEAD_MAX)).then_some(self.ahead..end)
+        passed >= STEP && self.read.saturating_mul(SPARSE) >= passed
+    }
+
+    /// Whether more is to be fetched.
+    fn wants(&self) -> bool {
+        let most = self.front + (self.front - self.begin).min(AHEAD_MAX);
+        self.followed() && self.ahead + STEP <= most
     }
 }
 
@@ -169,14 +206,19 @@ mod tests {
 
     const LOG_END: i64 = 1 << 40;
 
+    /// Parts as of one very long file.
+    fn part_end(position: i64) -> i64 {
+        (position / STEP + 1) * STEP
+    }
+
     /// Reads chunks, of which those behind what was fetched are cold; returns what was fetched.
     fn read(streams: &mut Streams, positions: impl IntoIterator<Item = i64>) -> Vec<Range<i64>> {
         let mut fetched: Vec<Range<i64>> = Vec::new();
         for position in positions {
             let range = position..position + CHUNK;
             let cold = !fetched.iter().any(|it| it.start <= range.start && range.end <= it.end);
-            if streams.note(range, cold) {
-                fetched.extend(std::iter::from_fn(|| streams.step(LOG_END)));
+            if streams.note(range, cold).1 {
+                fetched.extend(std::iter::from_fn(|| streams.step(LOG_END, part_end)));
             }
         }
         fetched
@@ -196,17 +238,47 @@ mod tests {
         append.place(10 * CHUNK as usize).unwrap();
         append.write(&vec![1; 10 * CHUNK as usize], 0).unwrap();
         drop(append);
-        log.fetch(100..9 * CHUNK + 100);
-        assert!(log.lately_read.all(1..9));
-        assert!(!log.lately_read.all(0..1) && !log.lately_read.all(9..10), "in part only");
+        // As another run finds it, of which no memory holds anything.
+        let file = log.segments()[0].clone();
+        file.publish(file.size());
+        file.sync().unwrap();
+        let old = CommitLog::view(&[directory.path().join("commitlog")]).unwrap();
+        drop((file, log));
+        let file = old.segments()[0].clone();
+        let forgotten = std::fs::File::open(file.path()).unwrap();
+        rustix::fs::fadvise(&forgotten, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        // The page cache has it the second time only.
+        file.passes(0);
+        old.fetch(100..9 * CHUNK + 100);
+        assert!(old.lately_read.all(1..9));
+        assert!(!old.lately_read.all(0..1) && !old.lately_read.all(9..10), "in part only");
+    }
+
+    #[test]
+    fn both_threads_end_when_told_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = StoreConfig {
+            store_path_root_dir: directory.path().to_str().unwrap().to_owned(),
+            ..StoreConfig::default()
+        };
+        let log = Arc::new(CommitLog::open(&config).unwrap());
+        let stop = Stop::new();
+        let reader = std::thread::spawn({
+            let (log, stop) = (Arc::clone(&log), stop.clone());
+            move || log.read_ahead_until(&stop)
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        stop.trigger();
+        reader.join().unwrap();
     }
 
     #[test]
     fn who_reads_on_finds_what_follows_fetched() {
-        let begin = 5 << 30;
+        let begin = 1000 * STEP;
         let fetched = read(&mut Streams::default(), (0..1024).map(|at| begin + at * CHUNK));
         let front = begin + 1024 * CHUNK;
-        assert_eq!(fetched[0].start, begin + STEP, "as much must have been read before");
+        let first = begin + STEP..begin + 2 * STEP;
+        assert_eq!(fetched[0], first, "as much must have been read before");
         assert!(fetched.windows(2).all(|pair| pair[0].end == pair[1].start), "nothing twice");
         let ahead = fetched.last().unwrap().end - front;
         assert!((AHEAD_MAX - STEP..=AHEAD_MAX).contains(&ahead), "{ahead}");
@@ -243,9 +315,9 @@ mod tests {
     fn nor_of_who_reads_what_is_in_memory() {
         let mut streams = Streams::default();
         for at in 0..1000 {
-            assert!(!streams.note(at * CHUNK..(at + 1) * CHUNK, false));
+            assert_eq!(streams.note(at * CHUNK..(at + 1) * CHUNK, false), (false, false));
         }
-        assert_eq!(streams.step(LOG_END), None);
+        assert_eq!(streams.step(LOG_END, part_end), None);
     }
 
     #[test]
@@ -260,14 +332,18 @@ mod tests {
             }
         }
         let mut bytes = 0;
-        while let Some(range) = streams.step(LOG_END) {
+        while let Some(range) = streams.step(LOG_END, part_end) {
             bytes += range.end - range.start;
         }
         assert!(bytes <= many * AHEAD_MAX, "{bytes}");
         assert!(bytes >= many * (AHEAD_MAX - STEP), "{bytes}");
         let front = begin_of(0) + 1024 * CHUNK;
         streams.note(front..front + STEP, false);
-        assert_eq!(streams.step(front + AHEAD_MAX / 2), None, "nothing behind the end of the log");
+        assert_eq!(
+            streams.step(front + AHEAD_MAX / 2, part_end),
+            None,
+            "nothing behind the end of the log"
+        );
         streams.note(begin_of(many)..begin_of(many) + CHUNK, true);
         let begins = streams.streams.map(|stream| stream.begin >> 32);
         assert!(!begins.contains(&1) && begins.contains(&many), "the oldest made room: {begins:?}");

@@ -221,7 +221,7 @@ fn who_does_not_wait_for_the_disk_gets_what_is_in_memory_only() {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     drop(Segment::create(&path, 0, config.segment_size()).unwrap());
     let log = CommitLog::open(&config).unwrap();
-    let chunk = read::CHUNK;
+    let chunk = loaded::CHUNK;
     let at_once = |position| {
         let window = log.window(true);
         let found = window.slice(position, 10).is_some();
@@ -235,4 +235,24 @@ fn who_does_not_wait_for_the_disk_gets_what_is_in_memory_only() {
     // What is beside it in another chunk may have come with it.
     assert!(log.window(false).slice(9 * chunk - 5, 10).is_some());
     assert!(at_once(9 * chunk - 5) && at_once(8 * chunk) && at_once(10 * chunk - 10));
+}
+
+#[test]
+fn what_this_run_wrote_long_ago_is_not_taken_to_be_in_memory() {
+    const LEN: usize = 64 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let log =
+        fresh(&StoreConfig { mapped_file_size_commit_log: LEN as i32, ..config(directory.path()) });
+    append(&log, &[1; 10]).unwrap();
+    let first = log.segments()[0].clone();
+    assert!(log.is_recent(&first, 0));
+    for _ in 0..2 {
+        // Ends the file without filling it.
+        log.lock().unwrap().place(LEN - 8).unwrap();
+        append(&log, &[1; 10]).unwrap();
+    }
+    assert!(first.is_own(0) && !log.is_recent(&first, 0));
+    assert!(!log.is_recent(&first, first.limit() - 20), "nor its end");
+    let last = log.segments().last().unwrap().clone();
+    assert!(log.is_recent(&last, last.base()));
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::CommitLog;
-use super::read::Loaded;
+use super::loaded::{Loaded, Place};
 use crate::segment::{LogSlice, Segment};
 
 /// Bytes that the processor fetches at a time.
@@ -52,14 +52,23 @@ impl Window<'_> {
     pub fn bytes(&self, position: i64, len: usize) -> Option<&[u8]> {
         let segment = self.segment_at(position)?;
         let bytes = segment.bytes((position - segment.base()) as usize, len);
-        (bytes.len() == len && self.loaded.load(self.log, segment, position, len)).then_some(bytes)
+        if bytes.len() < len {
+            return None;
+        }
+        match self.loaded.load(self.log, segment, position, len)? {
+            Place::Mapping => Some(bytes),
+            Place::Block(block) => block.bytes(position, len),
+        }
     }
 
     /// The same, to be kept.
     pub fn slice(&self, position: i64, len: usize) -> Option<LogSlice> {
         let segment = self.segment_at(position)?;
         let slice = segment.slice((position - segment.base()) as usize, len)?;
-        self.loaded.load(self.log, segment, position, len).then_some(slice)
+        match self.loaded.load(self.log, segment, position, len)? {
+            Place::Mapping => Some(slice),
+            Place::Block(block) => Some(slice.in_block(block)),
+        }
     }
 
     /// Whether the request would have had to wait; what it has found then is not to be used.
@@ -75,11 +84,12 @@ impl Window<'_> {
     /// Lets the processor fetch a record: all of it, or with `properties` what a reader of those
     /// needs. False where that would touch what this request has not brought into memory.
     pub fn touch(&self, position: i64, len: usize, properties: bool) -> bool {
-        if !self.loaded.holds(position, len) {
-            return false;
-        }
+        let Some(place) = self.loaded.known(position, len) else { return false };
         let Some(segment) = self.segment_at(position) else { return false };
-        let record = segment.bytes((position - segment.base()) as usize, len);
+        let record = match place {
+            Place::Mapping => segment.bytes((position - segment.base()) as usize, len),
+            Place::Block(block) => block.bytes(position, len).unwrap_or_default(),
+        };
         let byte = |at: usize| record.get(at).copied().unwrap_or(0);
         if !properties {
             let lines = record[..record.len().min(TOUCHED_MAX)].iter().step_by(LINE);

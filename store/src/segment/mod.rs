@@ -15,12 +15,14 @@
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use memmap2::{Advice, Mmap};
+use rustix::fs;
 use rustix::io::Errno;
 use tracing::error;
 
@@ -29,15 +31,16 @@ use crate::disk_file::{self, DiskFile, sync_directory_of};
 use crate::faults::{self, Point};
 
 mod ahead;
+mod block;
+mod slice;
 
 pub use ahead::{RESERVE_STEP, Reserve};
 use ahead::{zero_tail, zeros};
+pub use block::Block;
+pub use slice::LogSlice;
 
 /// A disk writes at least so much at a time: a power cut leaves a whole sector or nothing of it.
 pub const SECTOR_LEN: usize = 512;
-
-/// What was written not longer ago is taken to be in memory.
-const RECENT: usize = 64 << 20;
 
 /// So many bytes are read with one call.
 const READ_LEN: usize = 64 << 10;
@@ -67,6 +70,10 @@ pub struct Segment {
     removed: AtomicBool,
     /// The system tells of a failed sync once only; whoever asks next must hear of it too.
     sync_failed: AtomicBool,
+    /// The same file, for reads past the page cache; none where the file system has no such.
+    direct: OnceLock<Option<DiskFile>>,
+    /// A bit for each part: whether it has been read so.
+    passed: Box<[AtomicU64]>,
 }
 
 impl Segment {
@@ -119,6 +126,7 @@ impl Segment {
         let size = file.len().map_err(io("read the length"))? as usize;
         let segment = Segment::map(base, size, file).map_err(io("map"))?;
         segment.written.store(size, Ordering::Release);
+        segment.own_from.store(size, Ordering::Release);
         Ok(segment)
     }
 
@@ -137,6 +145,8 @@ impl Segment {
             unreadable: AtomicBool::new(false),
             removed: AtomicBool::new(false),
             sync_failed: AtomicBool::new(false),
+            direct: OnceLock::new(),
+            passed: (0..size.div_ceil(64 * Block::PART_LEN)).map(|_| AtomicU64::new(0)).collect(),
         })
     }
 
@@ -181,25 +191,33 @@ impl Segment {
         self.map.get(start..end).unwrap_or_default()
     }
 
-    /// Hands out a range, if all of it is written.
-    pub fn slice(self: &Arc<Self>, start: usize, len: usize) -> Option<LogSlice> {
-        let end = start.checked_add(len)?;
-        (end <= self.written()).then(|| LogSlice { segment: Arc::clone(self), start, len })
+    /// Whether this process wrote what stands from `start` on.
+    pub fn is_own(&self, start: usize) -> bool {
+        start >= self.own_from.load(Ordering::Acquire)
     }
 
-    /// Whether this process wrote what stands from `start` on, and not long ago: it is in memory.
-    pub fn is_recent(&self, start: usize) -> bool {
-        let recent = self.written().saturating_sub(RECENT);
-        start >= recent.max(self.own_from.load(Ordering::Acquire))
+    /// Whether the part at `start` is to be read past the page cache: the first time only, so that
+    /// what is read again stays in memory.
+    pub fn passes(&self, start: usize) -> bool {
+        let part = start / Block::PART_LEN;
+        let bit = 1 << (part % 64);
+        self.direct().is_some() && self.passed[part / 64].fetch_or(bit, Ordering::AcqRel) & bit == 0
+    }
+
+    /// Fills `out` past the page cache; both are whole pages.
+    fn read_past_cache(&self, out: &mut [u8], at: usize) -> io::Result<()> {
+        let direct = self.direct().ok_or(ErrorKind::Unsupported)?;
+        direct.read_at(out, at as u64)
+    }
+
+    fn direct(&self) -> Option<&DiskFile> {
+        self.direct.get_or_init(|| DiskFile::open_direct(self.path()).ok()).as_ref()
     }
 
     /// Brings a written range into memory; false when the disk does not give it.
     ///
     /// Touching a mapped page that cannot be read is SIGBUS; this call has an error instead.
     pub fn load(&self, start: usize, len: usize) -> bool {
-        if self.is_recent(start) {
-            return true;
-        }
         let len = len.min(self.size.saturating_sub(start));
         let failed = match self.map.advise_range(Advice::PopulateRead, start, len) {
             Err(error) => matches!(
@@ -216,15 +234,16 @@ impl Segment {
         !failed
     }
 
-    /// The same for a range within the file that most likely comes from the disk: it is read first.
+    /// The same for log positions within the file, which most likely come from the disk: they are
+    /// read first, and the system is told whether what is behind them will be wanted soon.
     ///
     /// Around a page that is touched in a mapping the system reads as much as it ever reads ahead,
     /// in one go, in its smallest pages: milliseconds of a core where `read_ahead_kb` is large.
-    /// From what is read it goes on step by step, and not at all for who jumps around.
-    pub fn fetch(&self, start: usize, len: usize) -> bool {
-        if self.is_recent(start) {
-            return true;
-        }
+    pub fn fetch(&self, range: &Range<i64>, on: bool) -> bool {
+        let (start, len) = self.place_of(range);
+        let advice = if on { fs::Advice::Normal } else { fs::Advice::Random };
+        // It reads more or less than it should, then.
+        let _ = fs::fadvise(self.file.as_file(), 0, None, advice);
         READ.with_borrow_mut(|buffer| {
             buffer.resize(READ_LEN, 0);
             for at in (start..start + len).step_by(READ_LEN) {
@@ -236,12 +255,13 @@ impl Segment {
         self.load(start, len)
     }
 
-    /// How many bytes of a range, from its start on, are in memory now; all where the system does
-    /// not tell.
+    /// Whether all of a range of log positions within the file is in memory now; true where the
+    /// system does not tell.
     #[allow(unsafe_code)]
-    pub fn resident(&self, start: usize, len: usize) -> usize {
+    pub fn is_resident(&self, range: &Range<i64>) -> bool {
         const PAGES: usize = 64;
         let page_len = rustix::param::page_size();
+        let (start, len) = self.place_of(range);
         let end = start.saturating_add(len).min(self.size);
         let mut at = start - start % page_len;
         while at < end {
@@ -256,13 +276,16 @@ impl Segment {
             if told != 0 {
                 break;
             }
-            let pages = &pages[..asked.div_ceil(page_len)];
-            if let Some(absent) = pages.iter().position(|page| page & 1 == 0) {
-                return (at + absent * page_len).saturating_sub(start);
+            if pages[..asked.div_ceil(page_len)].iter().any(|page| page & 1 == 0) {
+                return false;
             }
             at += asked;
         }
-        len
+        true
+    }
+
+    fn place_of(&self, range: &Range<i64>) -> (usize, usize) {
+        ((range.start - self.base) as usize, (range.end - range.start) as usize)
     }
 
     /// Writes behind the written position, without making it readable.
@@ -357,40 +380,6 @@ fn map_for_reading(file: &DiskFile, size: usize) -> io::Result<Mmap> {
     // it is mapped (`write` asserts the first, nothing here calls `set_len` after `create`);
     // other processes are kept away by the store's lock file.
     file.map(|file| unsafe { memmap2::MmapOptions::new().len(size).map(file) })
-}
-
-/// A range of one segment, kept alive by a reference count.
-#[derive(Clone, Debug)]
-pub struct LogSlice {
-    /// The file.
-    pub segment: Arc<Segment>,
-    /// Start within the file.
-    pub start: usize,
-    /// Number of bytes.
-    pub len: usize,
-}
-
-impl LogSlice {
-    /// Log position of the first byte.
-    pub fn physical_offset(&self) -> i64 {
-        self.segment.base() + self.start as i64
-    }
-
-    /// Appends the slice that follows directly; false when `next` is elsewhere.
-    pub fn join(&mut self, next: &LogSlice) -> bool {
-        let follows =
-            Arc::ptr_eq(&self.segment, &next.segment) && self.start + self.len == next.start;
-        if follows {
-            self.len += next.len;
-        }
-        follows
-    }
-}
-
-impl AsRef<[u8]> for LogSlice {
-    fn as_ref(&self) -> &[u8] {
-        self.segment.bytes(self.start, self.len)
-    }
 }
 
 #[cfg(test)]

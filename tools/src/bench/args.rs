@@ -274,6 +274,9 @@ pub struct ColdArgs {
     /// Messages per second sent meanwhile.
     #[arg(long, default_value_t = 2_000.0)]
     pub beside: f64,
+    /// Fills the memory that this frees with page cache: of holes of this file.
+    #[arg(long, value_name = "FILE")]
+    pub ballast: Option<PathBuf>,
 }
 
 /// How to make transactions.

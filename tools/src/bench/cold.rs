@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::{Advice, fadvise};
 
 use super::args::ColdArgs;
+use super::ballast;
 use super::beside::Beside;
 use super::driver::{Sample, drive};
 use super::process;
@@ -44,7 +45,7 @@ pub fn measure(args: &ColdArgs) -> Result<Outcome> {
         links,
         sends: Send::new(1, WINDOW, sends).at_rate(args.beside).beside(links, Counts::LATENCY),
     };
-    forget(&args.store)?;
+    forget(&args.store, args.ballast.as_deref())?;
     let before = common.pid.map(process::read_bytes).transpose()?;
     let outcome = drive(common, &address, links + 1, &mut load)?;
     let after = common.pid.map(process::read_bytes).transpose()?;
@@ -57,8 +58,8 @@ pub fn measure(args: &ColdArgs) -> Result<Outcome> {
 }
 
 /// Reads the log of a store in order, as fast as the disk gives it.
-pub fn read(store: &Path) -> Result<Outcome> {
-    forget(store)?;
+pub fn read(store: &Path, ballast: Option<&Path>) -> Result<Outcome> {
+    forget(store, ballast)?;
     let mut tally = Tally::new()?;
     let mut buffer = vec![0; READ_LEN];
     let began = Sample::take(None, Duration::ZERO)?;
@@ -78,15 +79,16 @@ pub fn read(store: &Path) -> Result<Outcome> {
     Ok(Outcome::new(&tally, &began, &Sample::take(None, Duration::ZERO)?, 0))
 }
 
-/// Takes the files of a store out of the page cache, but for what a process has mapped.
-fn forget(store: &Path) -> Result<()> {
+/// Takes the files of a store out of the page cache, but for what a process has mapped; ballast
+/// takes their place.
+fn forget(store: &Path, ballast: Option<&Path>) -> Result<()> {
     for file in files(store)? {
         let file = File::open(file)?;
         // Only what is on the disk is let go.
         file.sync_data()?;
         fadvise(&file, 0, None, Advice::DontNeed)?;
     }
-    Ok(())
+    ballast.map_or(Ok(()), ballast::fill)
 }
 
 /// All files below a folder, those of one folder by their names.

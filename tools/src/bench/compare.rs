@@ -200,7 +200,10 @@ fn measure(
             let closed = SendArgs::closed(common, 16);
             send::measure(&SendArgs { window: 16, messages, ..closed })
         }
-        Kind::Read => cold::read(target.store.as_deref().context("needs its store")?),
+        Kind::Read => {
+            let store = target.store.as_deref().context("needs its store")?;
+            cold::read(store, args.ballast.as_deref())
+        }
         Kind::Tail { rate } => {
             let closed = SendArgs::closed(cold_topic(common), 1);
             let common = Common { topic: "mqbench-tail".to_owned(), ..closed.common };
@@ -210,7 +213,7 @@ fn measure(
             let common = Common { warmup: 0.0, duration: FILL_SECONDS, ..cold_topic(common) };
             let pull = PullArgs { once: true, ..PullArgs::all(common, 4) };
             let store = target.store.clone().context("needs its store")?;
-            cold::measure(&ColdArgs { pull, store, beside })
+            cold::measure(&ColdArgs { pull, store, beside, ballast: args.ballast.clone() })
         }
         Kind::Routes { topics } => {
             let namesrv = target.address.clone();
