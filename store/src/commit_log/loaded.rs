@@ -62,16 +62,22 @@ impl Loaded {
     }
 
     /// Where a range is in memory for all that this request knows.
+    #[inline]
     pub(super) fn known(&self, position: i64, len: usize) -> Option<Place<'_>> {
         let (from, to) = self.range.get();
         if from <= position && position + len as i64 <= to {
             return Some(Place::Mapping);
         }
+        self.held(position, len).map(Place::Block)
+    }
+
+    fn held(&self, position: i64, len: usize) -> Option<&Arc<Block>> {
         let mut blocks = self.blocks.get()?.iter().map_while(OnceCell::get);
-        blocks.find(|block| block.bytes(position, len).is_some()).map(Place::Block)
+        blocks.find(|block| block.bytes(position, len).is_some())
     }
 
     /// Brings a range and what follows it into memory; `None` when the disk does not give it.
+    #[inline]
     pub(super) fn load(
         &self,
         log: &CommitLog,
@@ -79,19 +85,29 @@ impl Loaded {
         position: i64,
         len: usize,
     ) -> Option<Place<'_>> {
+        match self.known(position, len) {
+            Some(Place::Mapping) => Some(Place::Mapping),
+            known => self.load_more(log, segment, position..position + len as i64, known),
+        }
+    }
+
+    fn load_more<'a>(
+        &'a self,
+        log: &CommitLog,
+        segment: &Segment,
+        wanted: Range<i64>,
+        held: Option<Place<'a>>,
+    ) -> Option<Place<'a>> {
+        if held.is_some() {
+            self.tell(log, &chunks_of(&wanted), false);
+            return held;
+        }
         if self.missed() {
             return None;
         }
-        let wanted = position..position + len as i64;
-        let known = self.known(position, len);
-        if matches!(known, Some(Place::Block(_))) {
-            self.tell(log, &chunks_of(&wanted), false);
-        }
-        if known.is_some() {
-            return known;
-        }
-        if log.is_recent(segment, position) {
-            self.range.set((position, wanted.end.max(position + CHUNK).min(segment.end())));
+        if log.is_recent(segment, wanted.start) {
+            let end = wanted.end.max(wanted.start + CHUNK).min(segment.end());
+            self.range.set((wanted.start, end));
             return Some(Place::Mapping);
         }
         self.load_old(log, segment, &wanted)
