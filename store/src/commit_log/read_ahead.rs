@@ -33,6 +33,8 @@ const AHEAD_MAX: i64 = 8 << 20;
 const BEHIND_MAX: i64 = 16 << 20;
 /// Of a stream, at least one of so many bytes is read.
 const SPARSE: i64 = 2;
+/// So much that was in memory already ends a stream: what is there needs nobody who fetches it.
+const IN_MEMORY_MAX: i64 = 32 << 20;
 /// After so long with nothing to fetch the memory of the blocks is given back.
 const IDLE: Duration = Duration::from_secs(10);
 /// Stands for no end.
@@ -62,6 +64,8 @@ struct Stream {
     read: i64,
     /// End of what was fetched.
     ahead: i64,
+    /// Bytes before that which were in memory already.
+    in_memory: i64,
     used: u64,
 }
 
@@ -108,7 +112,10 @@ impl CommitLog {
             let step = self.read_ahead.streams().step(self.end(), |at| self.part_end(at));
             let read = self.blocks.count();
             match step {
-                Some(range) => self.fetch(range),
+                Some(range) => {
+                    let fetched = self.fetch(&range);
+                    self.read_ahead.streams().fetched(&range, fetched);
+                }
                 None if self.read_ahead.signal.take(IDLE) || self.blocks.count() != read => {}
                 None => {
                     self.blocks.give_back();
@@ -120,10 +127,14 @@ impl CommitLog {
         self.read_ahead.signal.give();
     }
 
-    fn fetch(&self, range: Range<i64>) {
-        let Some(segment) = self.segment_at(range.start) else { return };
-        if segment.is_resident(&range) || self.read_block(&segment, range.start).is_some() {
-            return;
+    /// Brings a range of one part into memory; false if it was there.
+    fn fetch(&self, range: &Range<i64>) -> bool {
+        let Some(segment) = self.segment_at(range.start) else { return false };
+        if segment.is_resident(range) {
+            return false;
+        }
+        if self.read_block(&segment, range.start).is_some() {
+            return true;
         }
         let mut at = range.start;
         while at < range.end && !self.is_recent(&segment, at) {
@@ -137,6 +148,7 @@ impl CommitLog {
             // Who has a core to itself else runs on for milliseconds, while requests wait.
             std::thread::yield_now();
         }
+        true
     }
 }
 
@@ -154,7 +166,8 @@ impl Streams {
         // What is in memory needs nobody who fetches it.
         if cold && let Some(oldest) = self.streams.iter_mut().min_by_key(|stream| stream.used) {
             let (begin, front) = (range.start, range.end);
-            *oldest = Stream { begin, front, read: front - begin, ahead: front, used: clock };
+            let read = front - begin;
+            *oldest = Stream { begin, front, read, ahead: front, in_memory: 0, used: clock };
         }
         (false, false)
     }
@@ -168,6 +181,16 @@ impl Streams {
         let range = stream.ahead..part_end(stream.ahead);
         stream.ahead = range.end;
         Some(range)
+    }
+
+    /// Notes whether a range that was taken had to be fetched.
+    fn fetched(&mut self, range: &Range<i64>, fetched: bool) {
+        let of = |stream: &&mut Stream| stream.used > 0 && stream.holds(range.start);
+        let Some(stream) = self.streams.iter_mut().find(of) else { return };
+        stream.in_memory = if fetched { 0 } else { stream.in_memory + (range.end - range.start) };
+        if stream.in_memory >= IN_MEMORY_MAX {
+            *stream = Stream::default();
+        }
     }
 }
 
@@ -249,7 +272,7 @@ mod tests {
         rustix::fs::fadvise(&forgotten, 0, None, rustix::fs::Advice::DontNeed).unwrap();
         // The page cache has it the second time only.
         file.passes(0);
-        old.fetch(100..9 * CHUNK + 100);
+        assert!(old.fetch(&(100..9 * CHUNK + 100)));
         assert!(old.lately_read.all(1..9));
         assert!(!old.lately_read.all(0..1) && !old.lately_read.all(9..10), "in part only");
     }
@@ -318,6 +341,24 @@ mod tests {
             assert_eq!(streams.note(at * CHUNK..(at + 1) * CHUNK, false), (false, false));
         }
         assert_eq!(streams.step(LOG_END, part_end), None);
+    }
+
+    #[test]
+    fn a_stream_ends_where_everything_is_in_memory() {
+        let mut streams = Streams::default();
+        let positions: Vec<i64> = (0..2048).map(|at| at * CHUNK).collect();
+        let mut fetched = 0;
+        for (nth, position) in positions.into_iter().enumerate() {
+            streams.note(position..position + CHUNK, nth == 0);
+            while let Some(range) = streams.step(LOG_END, part_end) {
+                // Up to 20 MiB the disk has it.
+                let cold = range.start < 20 << 20;
+                streams.fetched(&range, cold);
+                fetched = range.end;
+            }
+        }
+        assert!((50 << 20..60 << 20).contains(&fetched), "{fetched}");
+        assert_eq!(streams.note(0..CHUNK, false), (false, false), "forgotten");
     }
 
     #[test]
