@@ -35,8 +35,8 @@ pub fn write(results: &Results, args: &Args) -> String {
          (vm.max_map_count; one a queue), and 10 s of\nsends before the \
          first row. The cold log has files of 64 MiB, and the servers are started anew before it \
          is read. Before each row\nthe free memory is filled with page cache (of holes of a sparse \
-         file), as it is on a machine that has served for a while;\nwhat the log leaves when it is taken \
-         out of memory, too.\n\n\
+         file), as it is on a machine that has served for a while;\nwhat the log leaves when it is \
+         taken out of memory, too.\n\n\
          A row whose floor varied by more than a tenth is marked with a question mark, and one in \
          which the load generator\nwas busy for more than 80 % with an exclamation mark: there the \
          load is the limit. Where the time of a message goes, and what is known of bars that are \
