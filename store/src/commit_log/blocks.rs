@@ -148,6 +148,7 @@ mod tests {
 
     use super::*;
     use crate::StoreConfig;
+    use crate::commit_log::tests::{self, forget, fresh};
     use crate::disk_file::DiskFile;
     use crate::segment::LogSlice;
 
@@ -156,23 +157,18 @@ mod tests {
     const RECORD_LEN: usize = 60_000;
 
     fn config(root: &Path) -> StoreConfig {
-        StoreConfig {
-            store_path_root_dir: root.to_str().unwrap().to_owned(),
-            mapped_file_size_commit_log: FILE_LEN,
-            ..StoreConfig::default()
-        }
+        StoreConfig { mapped_file_size_commit_log: FILE_LEN, ..tests::config(root) }
     }
 
     fn content(position: i64) -> Vec<u8> {
         let seed = position.to_le_bytes();
-        seed.iter().cycle().zip(0_u8..=255).map(|(seed, at)| seed ^ at).collect::<Vec<_>>()[..200]
-            .repeat(RECORD_LEN / 200)
+        let bytes: Vec<u8> = seed.iter().cycle().zip(0..200).map(|(seed, at)| seed ^ at).collect();
+        bytes.repeat(RECORD_LEN / bytes.len())
     }
 
     /// A log of old files that no memory holds, and where its records are.
     fn old_log(root: &Path) -> (CommitLog, Vec<i64>) {
-        let log = CommitLog::open(&config(root)).unwrap();
-        log.cut(0, 0, 0).unwrap();
+        let log = fresh(&config(root));
         let mut positions = Vec::new();
         while log.segments().len() < FILES {
             let mut append = log.lock().unwrap();
@@ -186,14 +182,6 @@ mod tests {
         log.cut(0, end, 0).unwrap();
         forget(&log);
         (log, positions)
-    }
-
-    fn forget(log: &CommitLog) {
-        for segment in log.segments().iter() {
-            segment.sync().unwrap();
-            let file = std::fs::File::open(segment.path()).unwrap();
-            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-        }
     }
 
     /// What is read in order, each record by a request of its own.

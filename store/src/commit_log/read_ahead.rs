@@ -226,6 +226,7 @@ impl Stream {
 mod tests {
     use super::*;
     use crate::StoreConfig;
+    use crate::commit_log::tests::{config, forget, fresh};
 
     const LOG_END: i64 = 1 << 40;
 
@@ -250,13 +251,10 @@ mod tests {
     #[test]
     fn what_is_fetched_is_known_chunk_by_chunk_wherever_it_begins() {
         let directory = tempfile::tempdir().unwrap();
-        let log = CommitLog::open(&StoreConfig {
-            store_path_root_dir: directory.path().to_str().unwrap().to_owned(),
+        let log = fresh(&StoreConfig {
             mapped_file_size_commit_log: 1 << 20,
-            ..StoreConfig::default()
-        })
-        .unwrap();
-        log.cut(0, 0, 0).unwrap();
+            ..config(directory.path())
+        });
         let mut append = log.lock().unwrap();
         append.place(10 * CHUNK as usize).unwrap();
         append.write(&vec![1; 10 * CHUNK as usize], 0).unwrap();
@@ -268,8 +266,7 @@ mod tests {
         let old = CommitLog::view(&[directory.path().join("commitlog")]).unwrap();
         drop((file, log));
         let file = old.segments()[0].clone();
-        let forgotten = std::fs::File::open(file.path()).unwrap();
-        rustix::fs::fadvise(&forgotten, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        forget(&old);
         // The page cache has it the second time only.
         file.passes(0);
         assert!(old.fetch(&(100..9 * CHUNK + 100)));
@@ -280,11 +277,7 @@ mod tests {
     #[test]
     fn both_threads_end_when_told_to() {
         let directory = tempfile::tempdir().unwrap();
-        let config = StoreConfig {
-            store_path_root_dir: directory.path().to_str().unwrap().to_owned(),
-            ..StoreConfig::default()
-        };
-        let log = Arc::new(CommitLog::open(&config).unwrap());
+        let log = Arc::new(fresh(&config(directory.path())));
         let stop = Stop::new();
         let reader = std::thread::spawn({
             let (log, stop) = (Arc::clone(&log), stop.clone());

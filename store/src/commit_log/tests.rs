@@ -6,7 +6,7 @@ use crate::faults::Faults;
 
 const SIZE: i32 = 4096;
 
-fn config(root: &Path) -> StoreConfig {
+pub(super) fn config(root: &Path) -> StoreConfig {
     StoreConfig {
         store_path_root_dir: root.to_str().unwrap().to_owned(),
         mapped_file_size_commit_log: SIZE,
@@ -21,10 +21,19 @@ fn append(log: &CommitLog, bytes: &[u8]) -> Result<i64, PutError> {
     Ok(position)
 }
 
-fn fresh(config: &StoreConfig) -> CommitLog {
+pub(super) fn fresh(config: &StoreConfig) -> CommitLog {
     let log = CommitLog::open(config).unwrap();
     log.cut(0, 0, 0).unwrap();
     log
+}
+
+/// Takes the files out of memory.
+pub(super) fn forget(log: &CommitLog) {
+    for segment in log.segments().iter() {
+        segment.sync().unwrap();
+        let file = std::fs::File::open(segment.path()).unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    }
 }
 
 #[test]
