@@ -28,12 +28,27 @@ pub fn run(
         return failed(&anyhow::Error::new(error).context("log file"));
     }
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.enable_all().on_thread_unpark(begin_turn).build();
+    builder.enable_all().on_thread_unpark(begin_turn);
+    if std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1) {
+        builder.on_thread_start(wake_without_preempting);
+    }
+    let runtime = builder.build();
     let ended = match runtime.context("cannot start the runtime") {
         Ok(runtime) => runtime.block_on(program),
         Err(error) => Err(error),
     };
     ended.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+/// Lets this thread, when it wakes, wait for who runs on its processor, or for a free one. A server
+/// with several threads wakes each for a few requests; one that pushes aside its own peer, or the
+/// client whose requests it is to answer, makes both slower.
+#[allow(unsafe_code)] // No crate that is kept has this call without setting a priority, too.
+fn wake_without_preempting() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the call reads the one struct that it is given; 0 is the calling thread.
+    // Where it is not allowed, the thread goes on as it is.
+    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
 }
 
 /// Says why a process ends; returns its exit code.
