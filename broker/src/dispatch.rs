@@ -3,15 +3,17 @@
 //! The match is exhaustive and has no wildcard, so a new code is a decision made here. Codes of
 //! other servers and of features this broker does not have are one arm at the bottom.
 
+use std::mem;
 use std::sync::Arc;
 
 use remoting::net::{Answers, Outcome, Peer, Service};
-use remoting::protocol::code::RequestCode;
+use remoting::protocol::code::{RequestCode, ResponseCode};
 use remoting::protocol::command::{Frame, Responder};
 use runtime::clock::now_ms;
 use smallvec::SmallVec;
 use store::GROUP_LEN;
 
+use crate::admission::Unanswered;
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::metrics::Measured;
@@ -60,7 +62,8 @@ impl Service for Frontend {
         let measured = frames.iter().map(|frame| self.measure(frame)).collect();
         let call = |(at, frame)| Call { peer: answers.peer(at), frame };
         let calls = frames.iter().enumerate().map(call).collect();
-        send::send_together(&mut Together { frontend: self, calls, measured, answers });
+        let kept = Vec::new();
+        send::send_together(&mut Together { frontend: self, calls, measured, answers, kept });
     }
 
     fn closed(&self, peer: &Arc<Peer>) {
@@ -75,6 +78,8 @@ pub(crate) struct Together<'f, 'o> {
     pub calls: SmallVec<[Call<'f>; GROUP_LEN]>,
     measured: SmallVec<[Option<Measured>; GROUP_LEN]>,
     answers: &'f mut Answers<'o>,
+    /// One for each answer that is kept.
+    kept: Vec<Unanswered>,
 }
 
 impl<'f> Together<'f, '_> {
@@ -93,6 +98,30 @@ impl<'f> Together<'f, '_> {
         self.answers.give(at, |out| {
             let served = handler(out);
             self.frontend.conclude(&call, served, measured, out)
+        });
+    }
+
+    /// Whether the answer of one of them may be kept: what is measured is held by itself.
+    pub(crate) fn may_keep(&self, at: usize) -> bool {
+        self.measured[at].is_none()
+    }
+
+    /// Keeps the answer of one of them until [`Together::give_kept`], which has to follow.
+    pub(crate) fn keep(&mut self, at: usize, handler: impl FnOnce(&mut Responder<'_>)) {
+        self.answers.keep(at, handler);
+        self.kept.push(self.frontend.broker.unanswered());
+    }
+
+    /// Gives what was kept when a wait is over; should it fail, with its code and remark.
+    pub(crate) fn give_kept(
+        &mut self,
+        wait: impl Future<Output = Result<(), (ResponseCode, &'static str)>> + Send + 'static,
+    ) {
+        let places = mem::take(&mut self.kept);
+        self.answers.give_kept(async move {
+            let ended = wait.await;
+            drop(places);
+            ended
         });
     }
 }

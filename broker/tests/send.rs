@@ -311,7 +311,8 @@ async fn together(address: &str, requests: &[BytesMut]) -> Vec<Frame> {
 async fn sends_that_came_together_are_answered_one_by_one() {
     let metrics = "metricsExporterType=PROM\nmetricsPromExporterHost=127.0.0.1\n\
         metricsPromExporterPort=0\n";
-    for settings in ["", "flushDiskType=SYNC_FLUSH\n", metrics] {
+    let flushed = "flushDiskType=SYNC_FLUSH\n";
+    for settings in ["", flushed, metrics, &format!("{flushed}{metrics}")] {
         let root = tempfile::tempdir().unwrap();
         let bench = Bench::with(root.path(), settings).await;
         bench.put("T", 0, "", b"first").await;

@@ -165,7 +165,6 @@ impl<S: Service + ?Sized> Connection<S> {
             self.state = State::Finishing;
         }
         if wishes.contain(Wish::Close) {
-            self.peer.take_outbox(&mut self.output);
             return Poll::Ready(self.last_write(cx, End::Asked));
         }
         match self.turn(cx) {
@@ -199,8 +198,8 @@ impl<S: Service + ?Sized> Connection<S> {
                 }
             }
             if self.state == State::Finishing {
-                let done = self.held.is_empty() && self.output.pending() == 0;
-                return if done { Err(End::Asked) } else { Ok(()) };
+                let waits = self.held.len() + self.peer.owed() + self.output.pending();
+                return if waits == 0 { Err(End::Asked) } else { Ok(()) };
             }
             if self.is_over_limit() {
                 return Ok(());
@@ -271,7 +270,8 @@ impl<S: Service + ?Sized> Connection<S> {
 
     fn is_over_limit(&self) -> bool {
         let limits = &self.shared.limits;
-        self.output.pending() > limits.output_budget || self.held.len() >= limits.held_max
+        let held = self.held.len() + self.peer.owed();
+        self.output.pending() > limits.output_budget || held >= limits.held_max
     }
 
     /// Whether the frames begin; reads the PROXY preamble if there is one.
@@ -405,6 +405,7 @@ impl<S: Service + ?Sized> Connection<S> {
     /// Sends what the socket takes at once; the rest is lost with the connection.
     fn last_write(&mut self, cx: &mut Context<'_>, end: End) -> End {
         self.handle_gathered();
+        self.peer.take_outbox(&mut self.output);
         if !matches!(end, End::Socket(_)) {
             // An error here changes nothing: the connection ends.
             let _ = self.output.flush(&mut self.stream, cx);

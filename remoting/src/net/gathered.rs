@@ -4,9 +4,12 @@
 //! one that is polled again handles all of them; the others find their answers at their peers.
 //! A connection keeps to one place while it has requests there, and a place is handled by one
 //! thread at a time: its requests are handled in their order.
+//!
+//! Answers that wait for one and the same thing are kept, and leave together: one task waits.
 
 use std::any::Any;
 use std::cell::Cell;
+use std::future::Future;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +21,7 @@ use smallvec::{SmallVec, smallvec};
 use super::connections::{Connections, Event};
 use super::held::{Held, answer_panic};
 use super::{Outcome, Peer, Service};
+use crate::protocol::code::ResponseCode;
 use crate::protocol::command::{Frame, Responder, ResponseTag};
 
 /// Requests that are handled together at most.
@@ -80,7 +84,7 @@ impl Gathered {
         mem::swap(&mut *place.group.lock().unwrap_or_else(PoisonError::into_inner), group);
         let Group { askers, frames } = group;
         let given = smallvec![false; askers.len()];
-        let mut answers = Answers { askers, out, given };
+        let mut answers = Answers { askers, out, given, kept: Vec::new() };
         let called = catch_unwind(AssertUnwindSafe(|| match frames.len() {
             0 => {}
             1 => call_one(service, frames, &mut answers),
@@ -107,6 +111,14 @@ pub struct Answers<'c> {
     askers: &'c [(Arc<Peer>, ResponseTag)],
     out: &'c mut BytesMut,
     given: SmallVec<[bool; GROUP_MAX]>,
+    kept: Vec<Kept>,
+}
+
+/// An answer that is written and does not leave yet.
+struct Kept {
+    peer: Arc<Peer>,
+    tag: ResponseTag,
+    answer: BytesMut,
 }
 
 impl<'c> Answers<'c> {
@@ -127,8 +139,44 @@ impl<'c> Answers<'c> {
         peer.give(self.out, held);
     }
 
+    /// Keeps the answer of a request until [`Answers::give_kept`], which has to follow.
+    pub fn keep(&mut self, at: usize, handler: impl FnOnce(&mut Responder<'_>)) {
+        let (peer, tag) = &self.askers[at];
+        self.out.clear();
+        handler(&mut Responder::new(*tag, self.out));
+        self.given[at] = true;
+        peer.owe();
+        self.kept.push(Kept { peer: Arc::clone(peer), tag: *tag, answer: self.out.split() });
+    }
+
+    /// Gives what was kept when a wait is over; should it fail, with its code and remark.
+    pub fn give_kept(
+        &mut self,
+        wait: impl Future<Output = Result<(), (ResponseCode, &'static str)>> + Send + 'static,
+    ) {
+        let kept = mem::take(&mut self.kept);
+        if kept.is_empty() {
+            return;
+        }
+        // A server that stops waits for its connections, and they for what they owe.
+        tokio::spawn(async move {
+            let waited = wait.await;
+            for Kept { peer, tag, mut answer } in kept {
+                if let Err((code, remark)) = waited {
+                    answer = tag.failed(answer, code, remark);
+                }
+                peer.give_owed(&answer);
+            }
+        });
+    }
+
     /// Answers those that a panic has left without an answer.
     fn fill(&mut self, panic: &(dyn Any + Send)) {
+        for Kept { peer, tag, mut answer } in mem::take(&mut self.kept) {
+            answer.clear();
+            answer_panic(&mut Responder::new(tag, &mut answer), panic);
+            peer.give_owed(&answer);
+        }
         for at in 0..self.given.len() {
             if !self.given[at] {
                 self.give(at, |out| {

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -91,8 +91,10 @@ pub struct Peer {
     reads: AtomicU64,
     waker: AtomicWaker,
     calls: Mutex<Calls>,
-    /// The outbox may have something.
+    /// The outbox may have something, or an answer that was owed has been given.
     posted: AtomicBool,
+    /// Answers that are written and wait for something together with those of others.
+    owed: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -133,6 +135,7 @@ impl Peer {
             waker: AtomicWaker::new(),
             calls: Mutex::default(),
             posted: AtomicBool::new(false),
+            owed: AtomicUsize::new(0),
         }
     }
 
@@ -278,6 +281,25 @@ impl Peer {
         held.extend(calls.given.held.drain(..));
     }
 
+    /// Notes that an answer is written and leaves later.
+    pub(super) fn owe(&self) {
+        self.owed.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How many answers are written and have not left.
+    pub(super) fn owed(&self) -> usize {
+        self.owed.load(Ordering::Acquire)
+    }
+
+    /// Has an answer leave that was owed.
+    pub(super) fn give_owed(&self, answer: &[u8]) {
+        self.give(answer, None);
+        self.posted.store(true, Ordering::SeqCst);
+        // A connection that is to end does so when nothing is owed: there is something to take then.
+        self.owed.fetch_sub(1, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
     /// Gives the memory back while nothing waits.
     pub(super) fn tidy(&self) {
         let mut calls = self.calls();
@@ -286,13 +308,14 @@ impl Peer {
         }
     }
 
-    /// Moves the outbox behind `output`.
+    /// Moves the outbox, and answers that were owed, behind `output`.
     pub(super) fn take_outbox(&self, output: &mut Output) {
         if !self.posted.load(Ordering::SeqCst) {
             return;
         }
         let mut calls = self.calls();
         self.posted.store(false, Ordering::SeqCst);
+        output.append_all(&mut calls.given.bytes);
         if !calls.outbox.is_empty() {
             output.append(std::mem::take(&mut calls.outbox));
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use remoting::net::{Answers, Limits, Outcome, Peer, Server, ServerConfig, Service, ends_wait};
+use remoting::protocol::code::ResponseCode;
 use remoting::protocol::command::{Frame, FrameWriter, Head, Responder, frame_len};
 use remoting::protocol::header::NoHeader;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,7 +34,8 @@ pub const FILL: i32 = 1007;
 pub const WHO: i32 = 1008;
 /// Answers nothing, ever.
 pub const NEVER: i32 = 1009;
-/// Answers with the body, together with others.
+/// Answers with the body, together with others. Of several the answer to a body that begins with
+/// `keep` is kept until [`Probe::end_wait`].
 pub const TOGETHER: i32 = 1011;
 /// Closes the connection from inside.
 pub const CLOSE: i32 = 1010;
@@ -46,17 +48,33 @@ pub struct Probe {
     pub opened: AtomicUsize,
     pub closed: AtomicUsize,
     held: Mutex<HashMap<Vec<u8>, oneshot::Sender<()>>>,
+    /// What answers that are kept wait for.
+    waits: Mutex<Vec<oneshot::Sender<WaitEnd>>>,
     /// The most requests that were handled together.
     pub group_max: AtomicUsize,
     /// Is called with every request, and with every held one again when it is released.
     pub watch: Arc<Watch>,
 }
 
+/// How a wait ends.
+pub type WaitEnd = Result<(), (ResponseCode, &'static str)>;
+
 type Watch = Mutex<Option<Box<dyn FnMut() + Send>>>;
 
 impl Probe {
     pub fn is_held(&self, body: &[u8]) -> bool {
         self.held.lock().expect("held").contains_key(body)
+    }
+
+    /// Groups with answers that are kept.
+    pub fn waits(&self) -> usize {
+        self.waits.lock().expect("waits").len()
+    }
+
+    /// Ends the oldest wait of a group.
+    pub fn end_wait(&self, end: WaitEnd) {
+        let sender = self.waits.lock().expect("waits").remove(0);
+        sender.send(end).expect("is waited for");
     }
 
     pub fn release(&self, body: &[u8]) {
@@ -124,9 +142,21 @@ impl Service for Probe {
 
     fn call_group(&self, frames: &mut Vec<Frame>, answers: &mut Answers<'_>) {
         self.group_max.fetch_max(frames.len(), Ordering::SeqCst);
+        let mut keeps = false;
         for (at, frame) in frames.drain(..).enumerate() {
             let peer = answers.peer(at);
-            answers.give(at, |out| self.call(peer, frame, out));
+            if frame.body().starts_with(b"keep") {
+                keeps = true;
+                let fields = [("queueId", "3"), ("empty", "")];
+                answers.keep(at, |out| out.respond(0, None, &NoHeader, &fields, frame.body()));
+            } else {
+                answers.give(at, |out| self.call(peer, frame, out));
+            }
+        }
+        if keeps {
+            let (sender, end) = oneshot::channel();
+            self.waits.lock().expect("waits").push(sender);
+            answers.give_kept(async move { end.await.expect("ends") });
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use remoting::net::Outcome;
 use remoting::protocol::code::ResponseCode;
-use remoting::protocol::command::{Responder, ResponseTag};
+use remoting::protocol::command::Responder;
 use remoting::protocol::header::SendMessageResponseHeader;
 use remoting::protocol::message::id::OffsetMessageId;
 use remoting::protocol::message::properties::property;
@@ -50,53 +50,53 @@ pub(super) fn answer(
     out.respond(code, remark, sent, &extra, &[]);
 }
 
-/// Answers once the record up to its end, and the change that made its topic, are on disk, or
-/// says that they are not known to be.
-pub(super) fn wait_durable(
-    broker: &Arc<Broker>,
-    (to_flush, to_save): (Option<i64>, Option<u64>),
-    sent: &SendMessageResponseHeader<'_>,
-    place: Unanswered,
-    tag: ResponseTag,
-) -> Outcome {
-    let broker = Arc::clone(broker);
-    let owned = |text: Option<&str>| text.map(str::to_owned);
-    let message_id = sent.msg_id.to_owned();
-    let transaction_id = owned(sent.transaction_id);
-    let batch_uniq_id = owned(sent.batch_uniq_id);
-    let recall_handle = owned(sent.recall_handle);
-    let (queue_id, queue_offset) = (sent.queue_id, sent.queue_offset);
-    Outcome::Later(Box::pin(async move {
-        let patience = flush_patience(&broker);
-        let mut waited = match to_save {
+/// What has to be on disk before a send is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waits {
+    /// The log, up to the end of the record.
+    pub to_flush: Option<i64>,
+    /// The change that made the topic: after a kill nobody would know it, and so not the message.
+    pub to_save: Option<u64>,
+}
+
+impl Waits {
+    /// Waits; if it is not known to be on disk, the code and the remark that say so.
+    pub(super) async fn end(self, broker: &Broker) -> Result<(), (ResponseCode, &'static str)> {
+        let patience = flush_patience(broker);
+        let mut waited = match self.to_save {
             Some(change) => broker.topics.wait_saved(change, patience).await,
             None => Ok(()),
         };
-        if let (Ok(()), Some(end)) = (&waited, to_flush) {
+        if let (Ok(()), Some(end)) = (&waited, self.to_flush) {
             waited = broker.store.wait_durable(end, patience).await;
         }
-        drop(place);
-        let (code, remark) = match waited {
-            Ok(()) => (ResponseCode::Success, None),
-            Err(WaitError::TimedOut) => {
-                (ResponseCode::FlushDiskTimeout, Some("not flushed in time"))
+        waited.map_err(|error| match error {
+            WaitError::TimedOut => (ResponseCode::FlushDiskTimeout, "not flushed in time"),
+            WaitError::Poisoned => (ResponseCode::ServiceNotAvailable, "the store could not flush"),
+        })
+    }
+
+    /// Takes the answer back that was written from `start` on; it leaves when the wait is over.
+    pub(super) fn hold(
+        self,
+        broker: &Arc<Broker>,
+        place: Unanswered,
+        start: usize,
+        out: &mut Responder<'_>,
+    ) -> Outcome {
+        let (broker, tag) = (Arc::clone(broker), out.tag());
+        let written = out.buffer();
+        let answer = BytesMut::from(&written[start..]);
+        written.truncate(start);
+        Outcome::Later(Box::pin(async move {
+            let ended = self.end(&broker).await;
+            drop(place);
+            match ended {
+                Ok(()) => answer,
+                Err((code, remark)) => tag.failed(answer, code, remark),
             }
-            Err(WaitError::Poisoned) => {
-                (ResponseCode::ServiceNotAvailable, Some("the store could not flush"))
-            }
-        };
-        let sent = SendMessageResponseHeader {
-            msg_id: &message_id,
-            queue_id,
-            queue_offset,
-            transaction_id: transaction_id.as_deref(),
-            batch_uniq_id: batch_uniq_id.as_deref(),
-            recall_handle: recall_handle.as_deref(),
-        };
-        let mut bytes = BytesMut::new();
-        answer(&broker, code, remark, &sent, &mut Responder::new(tag, &mut bytes));
-        bytes
-    }))
+        }))
+    }
 }
 
 /// How long a sender waits for the disk.

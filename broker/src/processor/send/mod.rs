@@ -28,7 +28,7 @@ use store::{GROUP_LEN, NewBatch, NewMessage, NewSend, Put, PutError};
 pub(crate) use self::reply::{send_reply, send_reply_v2};
 
 pub(super) use self::answer::flush_patience;
-use self::answer::{answer, wait_durable, with_region, write_ids};
+use self::answer::{Waits, answer, with_region, write_ids};
 use self::batch::Shape;
 use self::check::{check, dead_letter, queue_of};
 use self::stamp::{Stamped, stamp};
@@ -116,8 +116,21 @@ fn store_plain(
         .collect();
     let puts = broker.put_group(&sends);
     drop(sends);
+    let mut to_flush = None;
     for ((at, checked), put) in plain.drain(..).zip(puts) {
-        together.answer(at, |out| checked.answer(broker, put, &properties[at], texts, out));
+        let properties = &properties[at];
+        match checked.waits(broker, put) {
+            Ok((put, Waits { to_flush: Some(end), to_save: None })) if together.may_keep(at) => {
+                to_flush = to_flush.max(Some(end));
+                together.keep(at, |out| checked.write(broker, &put, properties, texts, out));
+            }
+            put => together.answer(at, |out| checked.answer(broker, put, properties, texts, out)),
+        }
+    }
+    if to_flush.is_some() {
+        let broker = Arc::clone(broker);
+        let waits = Waits { to_flush, to_save: None };
+        together.give_kept(async move { waits.end(&broker).await });
     }
 }
 
@@ -225,6 +238,7 @@ impl<'a> Checked<'a> {
             Shape::Batch => broker.put_batch_due(&NewBatch { message }, self.due),
             Shape::InnerBatch(count) => broker.put_inner_batch(&message, count, self.due),
         };
+        let put = self.waits(broker, put);
         self.answer(broker, put, properties, texts, out)
     }
 
@@ -232,16 +246,41 @@ impl<'a> Checked<'a> {
     fn answer(
         self,
         broker: &Arc<Broker>,
-        put: Result<Put, PutError>,
+        put: Result<(Put, Waits), PutError>,
         properties: &PropertiesBuf,
         texts: &mut Texts,
         out: &mut Responder<'_>,
     ) -> Result<Outcome, Reject> {
-        let put = put.map_err(|error| with_region(broker, error.into()))?;
+        let (put, waits) = put.map_err(|error| with_region(broker, error.into()))?;
+        let start = out.buffer().len();
+        self.write(broker, &put, properties, texts, out);
+        if waits == Waits::default() {
+            return Ok(Outcome::Done);
+        }
+        let place = self.place.unwrap_or_else(|| broker.unanswered());
+        Ok(waits.hold(broker, place, start, out))
+    }
+
+    /// What has to be on disk before it is answered.
+    fn waits(&self, broker: &Broker, put: Result<Put, PutError>) -> Result<(Put, Waits), PutError> {
+        let put = put?;
+        let to_flush = (self.stamped.waits && !broker.store.durable(put.end)).then_some(put.end);
+        Ok((put, Waits { to_flush, to_save: broker.topics.unsaved(self.topic()) }))
+    }
+
+    /// Counts what is stored, and writes the answer that it is.
+    fn write(
+        &self,
+        broker: &Broker,
+        put: &Put,
+        properties: &PropertiesBuf,
+        texts: &mut Texts,
+        out: &mut Responder<'_>,
+    ) {
         let (header, topic, shape) = (&self.header, self.topic(), self.shape);
-        count(broker, header, &self.stamped, self.due, topic, &put);
+        count(broker, header, &self.stamped, self.due, topic, put);
         broker.has_sent(header.topic, header.producer_group, put.ids.len().max(1) as u64);
-        write_ids(broker, &put, &mut texts.message_id);
+        write_ids(broker, put, &mut texts.message_id);
         let unique = &properties.as_str()[self.stamped.unique_key.clone()];
         let unique = (!unique.is_empty()).then_some(unique);
         let key = unique.filter(|_| !header.batch && !topics::is_retry_topic(topic));
@@ -255,15 +294,7 @@ impl<'a> Checked<'a> {
             batch_uniq_id: unique.filter(|_| matches!(shape, Shape::InnerBatch(_))),
             recall_handle: (!handle.is_empty()).then_some(handle),
         };
-        let to_flush = (self.stamped.waits && !broker.store.durable(put.end)).then_some(put.end);
-        // After a kill nobody would know a topic that is not saved, and so not its message.
-        let to_save = broker.topics.unsaved(topic);
-        if to_flush.is_none() && to_save.is_none() {
-            answer(broker, ResponseCode::Success, None, &sent, out);
-            return Ok(Outcome::Done);
-        }
-        let place = self.place.unwrap_or_else(|| broker.unanswered());
-        Ok(wait_durable(broker, (to_flush, to_save), &sent, place, out.tag()))
+        answer(broker, ResponseCode::Success, None, &sent, out);
     }
 }
 

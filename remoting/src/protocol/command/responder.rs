@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::{FLAG_RESPONSE, FrameWriter, Head};
+use super::{FLAG_RESPONSE, Frame, FrameWriter, Head};
 use crate::protocol::code::ResponseCode;
 use crate::protocol::encoding::Encoding;
 use crate::protocol::header::{EncodeHeader, NoHeader};
@@ -19,6 +19,21 @@ pub struct ResponseTag {
     pub encoding: Encoding,
     /// Whether nobody waits; then nothing is written.
     pub oneway: bool,
+}
+
+impl ResponseTag {
+    /// What an answer becomes that was written before what it waited for has failed: its fields
+    /// and its body with another code and remark.
+    pub fn failed(self, answer: BytesMut, code: impl Into<i32>, remark: &str) -> BytesMut {
+        let mut bytes = BytesMut::new();
+        // Nothing was written where nobody waits.
+        if let Ok(written) = Frame::decode(answer) {
+            let fields: Vec<_> = written.fields().collect();
+            let mut out = Responder::new(self, &mut bytes);
+            out.respond(code, Some(remark), &NoHeader, &fields, written.body());
+        }
+        bytes
+    }
 }
 
 /// Writes the answer to one request into the output of its connection.
