@@ -31,8 +31,9 @@ const JAVA_WARMUP_SECONDS: &str = "10";
 const JAVA_VERSION: &str = "5.3.3";
 /// The set whose servers and load take the cores they get.
 const FREE: &str = "free";
-/// More than the connections of the set `crowd`.
-const CROWD_FILES: usize = 12_000;
+/// Files that a server may have open: Java has one for each queue of the set `wide`, and accepts no
+/// connection when it has no more.
+const FILES_MAX: usize = 500_000;
 const SERVER_CORE: &str = "0";
 const LOAD_CORE: &str = "1";
 
@@ -167,8 +168,8 @@ fn start(
         // The others were confined when they started.
         java.clone().try_for_each(|candidate| candidate.pin(SERVER_CORE))?;
     }
-    if set == "crowd" {
-        candidates.iter().try_for_each(|candidate| candidate.allow_files(CROWD_FILES))?;
+    if matches!(set, "crowd" | "wide") {
+        candidates.iter().try_for_each(|candidate| candidate.allow_files(FILES_MAX))?;
     }
     for java in java {
         let mut warm_up = mqbench(set, binaries);

@@ -31,8 +31,8 @@ pub fn write(results: &Results, args: &Args) -> String {
          Conditions: {}, {} cores, load {:.2} before; the servers pinned to core 0 (the \
          floor and ours when they start, Java when it has),\nthe load to core 1, but where \
          both cores are free; {} s of warm-up and {} s of measurement a row; \
-         JSON headers; Java with 2 GiB of heap, G1, its logs on, room for {} mapped files \
-         (vm.max_map_count; one a queue), and 10 s of\nsends before the \
+         JSON headers; Java with 2 GiB of heap, G1, its logs on, room for {} mapped \
+         (vm.max_map_count) and {} open files (it has one a queue),\nand 10 s of sends before the \
          first row. The cold log has files of 64 MiB, and the servers are started anew before it \
          is read. Before each row\nthe free memory is filled with page cache (of holes of a sparse \
          file), as it is on a machine that has served for a while;\nwhat the log leaves when it is \
@@ -48,6 +48,7 @@ pub fn write(results: &Results, args: &Args) -> String {
         args.warmup,
         args.duration,
         maps_max(),
+        super::FILES_MAX,
         table(results)
     )
 }
