@@ -295,7 +295,7 @@ impl Peer {
     pub(super) fn give_owed(&self, answer: &[u8]) {
         self.give(answer, None);
         self.posted.store(true, Ordering::SeqCst);
-        // A connection that is to end does so when nothing is owed: there is something to take then.
+        // A connection that is to end does so when nothing is owed, and takes what is posted.
         self.owed.fetch_sub(1, Ordering::AcqRel);
         self.waker.wake();
     }
