@@ -5,6 +5,7 @@ extern crate self as runtime; // The derive names this crate from outside.
 
 pub mod clock;
 pub mod config;
+mod courtesy;
 pub mod failure;
 pub mod files;
 pub mod logging;

@@ -5,11 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use remoting::net::begin_turn;
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
-};
 
+use crate::courtesy;
 use crate::failure::{FAILED, StartFailed};
 use crate::logging::{self, LogFormat, LogTarget};
 
@@ -34,7 +31,7 @@ pub fn run(
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().on_thread_unpark(begin_turn);
     if std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1) {
-        builder.on_thread_start(wake_without_preempting);
+        builder.on_thread_park(courtesy::settle);
     }
     let runtime = builder.build();
     let ended = match runtime.context("cannot start the runtime") {
@@ -44,45 +41,9 @@ pub fn run(
     ended.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
 }
 
-/// Lets this thread, when it wakes, wait for who runs on its processor, or for a free one. A server
-/// with several threads wakes each for a few requests; one that pushes aside its own peer, or the
-/// client whose requests it is to answer, makes both slower.
-fn wake_without_preempting() {
-    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
-    // The priority, which the call sets as well, stays what it is.
-    let nice = rustix::process::getpriority_process(None);
-    let is_same = |value: &ThreadPriority| value.to_posix(policy).ok() == nice.ok();
-    let mut values = (0..u8::MAX).map_while(|value| value.try_into().ok());
-    if let Some(same) = values.by_ref().map(ThreadPriority::Crossplatform).find(is_same) {
-        // Where it is not allowed, the thread goes on as it is.
-        let _ = set_thread_priority_and_policy(thread_native_id(), same, policy);
-    }
-}
-
 /// Says why a process ends; returns its exit code.
 pub fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("{error:#}");
     let known = error.chain().find_map(|cause| cause.downcast_ref::<StartFailed>());
     ExitCode::from(known.map_or(FAILED, |failed| failed.code))
-}
-
-#[cfg(test)]
-mod tests {
-    use rustix::process::{getpriority_process, setpriority_process};
-    use thread_priority::thread_schedule_policy;
-
-    use super::*;
-
-    #[test]
-    fn a_thread_that_does_not_preempt_keeps_its_priority() {
-        for nice in [0, 1, 7, 19] {
-            let thread = std::thread::spawn(move || {
-                setpriority_process(None, nice).unwrap();
-                wake_without_preempting();
-                (thread_schedule_policy().unwrap(), getpriority_process(None).unwrap())
-            });
-            let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
-            assert_eq!(thread.join().unwrap(), (policy, nice));
-        }
-    }
 }
