@@ -31,12 +31,12 @@ pub fn write(results: &Results, args: &Args) -> String {
          Conditions: {}, {} cores, load {:.2} before; the servers pinned to core 0 (the \
          floor and ours when they start, Java when it has),\nthe load to core 1, but where \
          both cores are free; {} s of warm-up and {} s of measurement a row; \
-         JSON headers; Java with 2 GiB of heap, G1, its logs on, room for {} mapped \
-         (vm.max_map_count) and {} open files (it has one a queue),\nand 10 s of sends before the \
+         JSON headers; Java with 2 GiB of heap, G1, its logs on, room for {} mapped files \
+         (vm.max_map_count; one a queue), and 10 s of\nsends before the \
          first row. The cold log has files of 64 MiB, and the servers are started anew before it \
-         is read. Before each row\nthe free memory is filled with page cache (of holes of a sparse \
-         file), as it is on a machine that has served for a while;\nwhat the log leaves when it is \
-         taken out of memory, too.\n\n\
+         is read,\nand before each round of the rows of very many queues. Before each row the \
+         free memory is filled with page cache (of holes\nof a sparse file), as it is on a machine \
+         that has served for a while; what the log leaves when it is taken out of\nmemory, too.\n\n\
          A row whose floor varied by more than a tenth is marked with a question mark, and one in \
          which the load generator\nwas busy for more than 80 % with an exclamation mark: there the \
          load is the limit. Where the time of a message goes, and what is known of bars that are \
@@ -48,7 +48,6 @@ pub fn write(results: &Results, args: &Args) -> String {
         args.warmup,
         args.duration,
         maps_max(),
-        super::FILES_MAX,
         table(results)
     )
 }
