@@ -6,8 +6,8 @@
 use std::mem;
 use std::sync::Arc;
 
-use remoting::net::{Answers, Outcome, Peer, Service};
-use remoting::protocol::code::{RequestCode, ResponseCode};
+use remoting::net::{Answers, Outcome, Peer, Service, Waited};
+use remoting::protocol::code::RequestCode;
 use remoting::protocol::command::{Frame, Responder};
 use runtime::clock::now_ms;
 use smallvec::SmallVec;
@@ -112,11 +112,8 @@ impl<'f> Together<'f, '_> {
         self.kept.push(self.frontend.broker.unanswered());
     }
 
-    /// Gives what was kept when a wait is over; should it fail, with its code and remark.
-    pub(crate) fn give_kept(
-        &mut self,
-        wait: impl Future<Output = Result<(), (ResponseCode, &'static str)>> + Send + 'static,
-    ) {
+    /// Gives what was kept when a wait is over, or what it becomes where that failed.
+    pub(crate) fn give_kept(&mut self, wait: impl Future<Output = Waited> + Send + 'static) {
         let places = mem::take(&mut self.kept);
         self.answers.give_kept(async move {
             let ended = wait.await;

@@ -62,8 +62,8 @@ fn wake_politely(polite: bool) {
     // The priority, which the call sets as well, stays what it is.
     let nice = getpriority_process(None);
     let is_same = |value: &ThreadPriority| value.to_posix(policy).ok() == nice.ok();
-    let mut values = (0..u8::MAX).map_while(|value| value.try_into().ok());
-    if let Some(same) = values.by_ref().map(ThreadPriority::Crossplatform).find(is_same) {
+    let values = (0..u8::MAX).map_while(|value| value.try_into().ok());
+    if let Some(same) = values.map(ThreadPriority::Crossplatform).find(is_same) {
         // Where it is not allowed, the thread goes on as it is.
         let _ = set_thread_priority_and_policy(thread_native_id(), same, policy);
     }

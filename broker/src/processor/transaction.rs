@@ -1,7 +1,6 @@
 //! The ends of transactions: requests 37 and 323.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use remoting::net::Outcome;
@@ -17,6 +16,7 @@ use runtime::clock::now_ms;
 use store::WaitError;
 
 use super::admin::ok_unset;
+use super::send::flush_patience;
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::reject::Reject;
@@ -80,9 +80,8 @@ fn refuse_late(broker: &Broker, header: &Header<'_>, half: &Half<'_>) -> Result<
 /// Answers once the message is on disk; as in Java also when that takes too long.
 fn wait_durable(broker: &Arc<Broker>, end: i64, tag: ResponseTag) -> Outcome {
     let broker = Arc::clone(broker);
-    let timeout = Duration::from_millis(broker.store.config().sync_flush_timeout.max(0) as u64);
     Outcome::Later(Box::pin(async move {
-        let waited = broker.store.wait_durable(end, timeout).await;
+        let waited = broker.store.wait_durable(end, flush_patience(&broker)).await;
         let mut bytes = BytesMut::new();
         let mut out = Responder::new(tag, &mut bytes);
         match waited {

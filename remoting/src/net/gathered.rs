@@ -106,6 +106,9 @@ fn call_one<S: Service + ?Sized>(service: &S, frames: &mut Vec<Frame>, answers: 
     }
 }
 
+/// How a wait for something ended; should it have failed, the code and the remark that say so.
+pub type Waited = Result<(), (ResponseCode, &'static str)>;
+
 /// Where the answers to requests that came together go.
 pub struct Answers<'c> {
     askers: &'c [(Arc<Peer>, ResponseTag)],
@@ -149,11 +152,8 @@ impl<'c> Answers<'c> {
         self.kept.push(Kept { peer: Arc::clone(peer), tag: *tag, answer: self.out.split() });
     }
 
-    /// Gives what was kept when a wait is over; should it fail, with its code and remark.
-    pub fn give_kept(
-        &mut self,
-        wait: impl Future<Output = Result<(), (ResponseCode, &'static str)>> + Send + 'static,
-    ) {
+    /// Gives what was kept when a wait is over, or what it becomes where that failed.
+    pub fn give_kept(&mut self, wait: impl Future<Output = Waited> + Send + 'static) {
         let kept = mem::take(&mut self.kept);
         if kept.is_empty() {
             return;

@@ -27,7 +27,7 @@ mod turn;
 
 pub use client::{Client, ClientOptions};
 pub use connections::{Counts, Limits};
-pub use gathered::Answers;
+pub use gathered::{Answers, Waited};
 pub use name_servers::NameServers;
 pub use peer::{CallError, Peer};
 pub use server::{Server, ServerConfig};

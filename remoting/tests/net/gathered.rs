@@ -56,6 +56,16 @@ async fn each_connection_is_answered_in_order_whoever_handles_its_requests() {
     running.stop().await;
 }
 
+/// The numbers and codes of the next answers.
+async fn codes(raw: &mut Raw, count: usize) -> Vec<(i32, i32)> {
+    let mut codes = Vec::new();
+    for _ in 0..count {
+        let frame = raw.next().await.expect("an answer");
+        codes.push((frame.opaque(), frame.code()));
+    }
+    codes
+}
+
 #[tokio::test]
 async fn a_panic_answers_those_that_have_no_answer() {
     let running = Running::start();
@@ -66,11 +76,7 @@ async fn a_panic_answers_those_that_have_no_answer() {
     batch.extend_from_slice(&request(TOGETHER, 3, b"behind it"));
     first.send(&batch).await;
     second.send(&request(TOGETHER, 4, b"other")).await;
-    let mut codes = Vec::new();
-    for _ in 0..3 {
-        let frame = first.next().await.expect("an answer");
-        codes.push((frame.opaque(), frame.code()));
-    }
+    let codes = codes(&mut first, 3).await;
     assert_eq!(codes, [(1, 0), (2, 1), (3, 1)]);
     assert_eq!(second.answer().await.0, 4);
     assert_eq!(running.server.counts().panics, 1);
@@ -147,11 +153,7 @@ async fn a_panic_answers_those_whose_answer_is_kept() {
     let running = Running::start();
     let mut raw = running.connect().await;
     send_all(&mut raw, &["keep a", "fine", "panic"]).await;
-    let mut codes = Vec::new();
-    for _ in 0..3 {
-        let frame = raw.next().await.expect("an answer");
-        codes.push((frame.opaque(), frame.code()));
-    }
+    let mut codes = codes(&mut raw, 3).await;
     codes.sort_unstable();
     assert_eq!(codes, [(1, 1), (2, 0), (3, 1)]);
     assert_eq!(raw.round_trip(TOGETHER, 5, "goes on").await, "goes on");

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use remoting::net::{Answers, Limits, Outcome, Peer, Server, ServerConfig, Service, ends_wait};
-use remoting::protocol::code::ResponseCode;
+use remoting::net::{
+    Answers, Limits, Outcome, Peer, Server, ServerConfig, Service, Waited, ends_wait,
+};
 use remoting::protocol::command::{Frame, FrameWriter, Head, Responder, frame_len};
 use remoting::protocol::header::NoHeader;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,15 +50,12 @@ pub struct Probe {
     pub closed: AtomicUsize,
     held: Mutex<HashMap<Vec<u8>, oneshot::Sender<()>>>,
     /// What answers that are kept wait for.
-    waits: Mutex<Vec<oneshot::Sender<WaitEnd>>>,
+    waits: Mutex<Vec<oneshot::Sender<Waited>>>,
     /// The most requests that were handled together.
     pub group_max: AtomicUsize,
     /// Is called with every request, and with every held one again when it is released.
     pub watch: Arc<Watch>,
 }
-
-/// How a wait ends.
-pub type WaitEnd = Result<(), (ResponseCode, &'static str)>;
 
 type Watch = Mutex<Option<Box<dyn FnMut() + Send>>>;
 
@@ -72,7 +70,7 @@ impl Probe {
     }
 
     /// Ends the oldest wait of a group.
-    pub fn end_wait(&self, end: WaitEnd) {
+    pub fn end_wait(&self, end: Waited) {
         let sender = self.waits.lock().expect("waits").remove(0);
         sender.send(end).expect("is waited for");
     }

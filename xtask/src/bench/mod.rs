@@ -152,8 +152,7 @@ fn measure_anew(
     for round in 0..args.rounds {
         let home = TempDir::with_prefix_in("bench-", compat::cache())?;
         let candidates = start(set, binaries, servers, home.path())?;
-        let of_round = compare(args, set, binaries, &candidates, 1)?;
-        runs.extend(of_round.into_iter().map(|run| Run { round, ..run }));
+        runs.extend(compare_once(args, set, binaries, &candidates, round)?);
         homes.push(home);
     }
     Ok(runs)
@@ -164,12 +163,11 @@ fn measure_anew(
 fn measure_cold(args: &Args, binaries: &Path, servers: &[Server<'_>]) -> Result<Vec<Run>> {
     let home = TempDir::with_prefix_in("bench-", compat::cache())?;
     let mut candidates = start("fill", binaries, servers, home.path())?;
-    let mut runs = compare(args, "fill", binaries, &candidates, 1)?;
+    let mut runs = compare_once(args, "fill", binaries, &candidates, 0)?;
     for round in 0..args.rounds {
         candidates.into_iter().try_for_each(Candidate::stop)?;
         candidates = start("cold", binaries, servers, home.path())?;
-        let of_round = compare(args, "cold", binaries, &candidates, 1)?;
-        runs.extend(of_round.into_iter().map(|run| Run { round, ..run }));
+        runs.extend(compare_once(args, "cold", binaries, &candidates, round)?);
     }
     Ok(runs)
 }
@@ -203,6 +201,18 @@ fn start(
         workspace::run(&mut warm_up).context("warming Java up")?;
     }
     Ok(candidates)
+}
+
+/// Runs the rows of a set once, for a round.
+fn compare_once(
+    args: &Args,
+    set: &str,
+    binaries: &Path,
+    candidates: &[Candidate],
+    round: usize,
+) -> Result<Vec<Run>> {
+    let runs = compare(args, set, binaries, candidates, 1)?;
+    Ok(runs.into_iter().map(|run| Run { round, ..run }).collect())
 }
 
 /// Runs the rows of a set in turns.

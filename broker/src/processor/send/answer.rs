@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use remoting::net::Outcome;
+use remoting::net::{Outcome, Waited};
 use remoting::protocol::code::ResponseCode;
 use remoting::protocol::command::Responder;
 use remoting::protocol::header::SendMessageResponseHeader;
@@ -60,8 +60,8 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    /// Waits; if it is not known to be on disk, the code and the remark that say so.
-    pub(super) async fn end(self, broker: &Broker) -> Result<(), (ResponseCode, &'static str)> {
+    /// Waits; fails where it is not known to be on disk.
+    pub(super) async fn end(self, broker: &Broker) -> Waited {
         let patience = flush_patience(broker);
         let mut waited = match self.to_save {
             Some(change) => broker.topics.wait_saved(change, patience).await,
