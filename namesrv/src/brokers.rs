@@ -215,7 +215,7 @@ impl RouteTable {
             write_queue_nums: topic.write_queue_nums,
         };
         let of_topic = self.topics.entry(topic.topic_name.clone()).or_default();
-        of_topic.insert(broker_name.to_owned(), queues);
+        of_topic.put(queues);
     }
 
     /// Returns address and replication address of the live master of a slave.
@@ -275,6 +275,11 @@ impl RouteTable {
                 self.clusters.remove(cluster);
             }
         }
+    }
+
+    /// Whether the last registration of a broker came over a connection.
+    pub fn has_peer(&self, peer: &Peer) -> bool {
+        self.live.values().any(|broker| broker.peer.id() == peer.id())
     }
 
     /// Takes out the brokers whose last registration came over a connection that is gone.

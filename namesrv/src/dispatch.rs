@@ -23,6 +23,7 @@ use crate::kv::{KvError, ORDER_TOPIC_CONFIG};
 use crate::name_server::NameServer;
 use crate::networks::{Origin, advertised};
 use crate::route_table::keep_zone;
+use crate::topic::Asked;
 
 /// Clients from this version on (4.9.4) read routes as standard JSON.
 const VERSION_WITH_STANDARD_JSON: i32 = 401;
@@ -135,8 +136,19 @@ fn route(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
         let settings = call.name_server.settings();
         (settings.config.support_acting_master, settings.config.order_message_enable)
     };
-    let route = call.name_server.routes().route(&header.topic, acting_master);
-    let mut route = route.ok_or_else(|| {
+    let zone = zone_wanted(call.frame);
+    let standard = call.frame.version() >= VERSION_WITH_STANDARD_JSON
+        || header.accept_standard_json_only == Some(true);
+    // Java quirk: what the zone filter rewrites is no standard JSON, whoever asks.
+    let dialect = if standard && zone.is_none() { Dialect::Standard } else { Dialect::BareNumbers };
+    let routes = call.name_server.routes();
+    let same_for_all = zone.is_none() && !ordered && !routes.advertises;
+    let topic = routes.topics.get(&header.topic).filter(|_| same_for_all);
+    let asked = Asked { version: routes.version, acting_master, dialect };
+    if topic.is_some_and(|topic| topic.told(asked, |body| out.ok_body(body))) {
+        return Ok(());
+    }
+    let mut route = routes.route(&header.topic, acting_master).ok_or_else(|| {
         let topic = &header.topic;
         let remark =
             format!("No topic route info in name server for the topic: {topic}{ROUTE_HINT}");
@@ -145,16 +157,15 @@ fn route(call: &Call<'_>, out: &mut Responder<'_>) -> Answer {
     if ordered {
         route.order_topic_conf = call.name_server.kv.value(ORDER_TOPIC_CONFIG, &header.topic);
     }
-    let standard = call.frame.version() >= VERSION_WITH_STANDARD_JSON
-        || header.accept_standard_json_only == Some(true);
-    let mut dialect = if standard { Dialect::Standard } else { Dialect::BareNumbers };
-    if let Some(zone) = zone_wanted(call.frame) {
+    if let Some(zone) = zone {
         keep_zone(&mut route, zone);
-        // Java quirk: what the zone filter rewrites is no standard JSON, whoever asks.
-        dialect = Dialect::BareNumbers;
     }
-    call.name_server.routes().translate(&mut route.broker_datas, Origin::of(call.peer));
-    out.ok_body(&route.encode_as(dialect));
+    routes.translate(&mut route.broker_datas, Origin::of(call.peer));
+    let body = route.encode_as(dialect);
+    out.ok_body(&body);
+    if let Some(topic) = topic {
+        topic.keep(asked, body.into_boxed_slice());
+    }
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod name_server;
 mod networks;
 mod route_table;
 mod start_error;
+mod topic;
 
 pub use check::check as check_config;
 pub use config::{NamesrvConfig, Ports, Settings};

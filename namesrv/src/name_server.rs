@@ -160,7 +160,9 @@ impl NameServer {
     }
 
     pub(crate) fn routes_mut(&self) -> RwLockWriteGuard<'_, RouteTable> {
-        self.routes.write().unwrap_or_else(PoisonError::into_inner)
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        routes.version += 1;
+        routes
     }
 }
 
@@ -171,7 +173,10 @@ impl Service for NameServer {
     }
 
     fn closed(&self, peer: &Arc<Peer>) {
-        let changes = self.routes_mut().peer_closed(peer);
-        self.notify(&changes);
+        // Most connections are of clients.
+        if self.routes().has_peer(peer) {
+            let changes = self.routes_mut().peer_closed(peer);
+            self.notify(&changes);
+        }
     }
 }

@@ -15,6 +15,7 @@ use remoting::protocol::body::{
 
 use crate::brokers::{BrokerKey, LiveBroker};
 use crate::networks::Origin;
+use crate::topic::Topic;
 
 /// The permission bit for writing.
 pub(crate) const PERM_WRITE: i32 = 2;
@@ -30,8 +31,8 @@ pub(crate) const TOPIC_UNIT_SUB: i32 = 2;
 /// Topics, brokers and clusters.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
-    /// Topic → broker name → queues.
-    pub(crate) topics: BTreeMap<String, BTreeMap<String, QueueData>>,
+    /// The topics by name.
+    pub(crate) topics: BTreeMap<String, Topic>,
     /// Static topic → broker name → how it is spread.
     pub(crate) mappings: BTreeMap<String, BTreeMap<String, TopicQueueMappingInfo>>,
     /// Broker name → addresses by id.
@@ -42,16 +43,19 @@ pub(crate) struct RouteTable {
     pub(crate) live: BTreeMap<BrokerKey, LiveBroker>,
     /// Whether a broker has ever named addresses for other networks.
     pub(crate) advertises: bool,
+    /// How often it may have been changed.
+    pub(crate) version: u64,
 }
 
 impl RouteTable {
     /// Returns the route of a topic, unless no known broker has it.
     pub fn route(&self, topic: &str, acting_master: bool) -> Option<TopicRouteData> {
-        let queues = self.topics.get(topic)?;
-        let groups = queues.keys().filter_map(|name| self.groups.get(name));
+        let found = self.topics.get(topic)?;
+        let names = found.queues().iter().map(|queues| &queues.broker_name);
+        let groups = names.filter_map(|name| self.groups.get(name));
         let mut route = TopicRouteData {
             broker_datas: groups.cloned().collect(),
-            queue_datas: queues.values().cloned().collect(),
+            queue_datas: found.queues().to_vec(),
             topic_queue_mapping_by_broker: self.mappings.get(topic).cloned(),
             ..TopicRouteData::default()
         };
@@ -67,7 +71,7 @@ impl RouteTable {
             }
         }
         if acting_master && !topic.starts_with(SYNC_TOPIC_PREFIX) {
-            route.broker_datas.iter_mut().for_each(|group| act_as_master(group, queues));
+            route.broker_datas.iter_mut().for_each(|group| act_as_master(group, found));
         }
         Some(route)
     }
@@ -99,17 +103,15 @@ impl RouteTable {
     /// Returns the names of the topics of a cluster.
     pub fn topics_of_cluster(&self, cluster: &str) -> Vec<String> {
         let Some(names) = self.clusters.get(cluster) else { return Vec::new() };
-        let here = |queues: &BTreeMap<String, QueueData>| queues.keys().any(|n| names.contains(n));
-        let topics = self.topics.iter().filter(|(_, queues)| here(queues));
+        let here = |queues: &QueueData| names.contains(&queues.broker_name);
+        let topics = self.topics.iter().filter(|(_, topic)| topic.queues().iter().any(here));
         topics.map(|(topic, _)| topic.clone()).collect()
     }
 
     /// Returns the names of the topics whose sys flag, of one broker, is as wanted.
     pub fn topics_by_flag(&self, wanted: impl Fn(i32) -> bool) -> Vec<String> {
-        let flag = |queues: &BTreeMap<String, QueueData>| {
-            queues.values().next().map_or(0, |queues| queues.topic_sys_flag)
-        };
-        let topics = self.topics.iter().filter(|(_, queues)| wanted(flag(queues)));
+        let flag = |topic: &Topic| topic.queues().first().map_or(0, |queues| queues.topic_sys_flag);
+        let topics = self.topics.iter().filter(|(_, topic)| wanted(flag(topic)));
         topics.map(|(topic, _)| topic.clone()).collect()
     }
 
@@ -134,7 +136,7 @@ impl RouteTable {
             return;
         }
         let of_topic = self.topics.entry(topic.to_owned()).or_default();
-        of_topic.extend(queues.into_iter().map(|queues| (queues.broker_name.clone(), queues)));
+        queues.into_iter().for_each(|queues| of_topic.put(queues));
     }
 
     /// Forgets a topic, in one cluster or everywhere.
@@ -146,7 +148,7 @@ impl RouteTable {
         };
         let Some(names) = self.clusters.get(cluster) else { return };
         if let Some(queues) = self.topics.get_mut(topic) {
-            queues.retain(|broker_name, _| !names.contains(broker_name));
+            queues.remove(|broker_name| names.contains(broker_name));
             if queues.is_empty() {
                 self.topics.remove(topic);
                 self.mappings.remove(topic);
@@ -167,7 +169,7 @@ impl RouteTable {
 
     pub(crate) fn change_perms(&mut self, broker_name: &str, change: impl Fn(i32) -> i32) -> i32 {
         let mut count = 0;
-        for queues in self.topics.values_mut().filter_map(|queues| queues.get_mut(broker_name)) {
+        for queues in self.topics.values_mut().filter_map(|topic| topic.of_mut(broker_name)) {
             queues.perm = change(queues.perm);
             count += 1;
         }
@@ -175,14 +177,14 @@ impl RouteTable {
     }
 
     pub(crate) fn has_queues(&self, topic: &str, broker_name: &str) -> bool {
-        self.topics.get(topic).is_some_and(|queues| queues.contains_key(broker_name))
+        self.topics.get(topic).is_some_and(|topic| topic.of(broker_name).is_some())
     }
 
     /// Takes a broker out of the topics that `wanted` names; topics without queues go.
     pub(crate) fn remove_queues_of(&mut self, broker_name: &str, wanted: impl Fn(&str) -> bool) {
         self.topics.retain(|topic, queues| {
             if wanted(topic) {
-                queues.remove(broker_name);
+                queues.remove(|name| name == broker_name);
             }
             !queues.is_empty()
         });
@@ -202,10 +204,9 @@ impl RouteTable {
 }
 
 /// Shows the first slave of a group without master as its master, for reading.
-fn act_as_master(group: &mut BrokerData, queues: &BTreeMap<String, QueueData>) {
+fn act_as_master(group: &mut BrokerData, topic: &Topic) {
     let acts = group.enable_acting_master && !group.broker_addrs.contains_key(&MASTER_ID);
-    let writable =
-        queues.get(&group.broker_name).is_none_or(|queues| queues.perm & PERM_WRITE != 0);
+    let writable = topic.of(&group.broker_name).is_none_or(|queues| queues.perm & PERM_WRITE != 0);
     if acts
         && !writable
         && let Some((_, addr)) = group.broker_addrs.pop_first()
