@@ -34,6 +34,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 const ROUTE_PATIENCE: Duration = Duration::from_secs(3);
 /// Pause before a failed registration is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+/// Stands for all changes there will be: nobody waits for a name server that is down.
+const UNREACHED: u64 = u64::MAX;
 /// Tables above this size are registered in parts, as the frame limit is near.
 const WHOLE_TABLE_MAX: usize = 20_000;
 
@@ -49,7 +51,7 @@ pub(crate) struct Peers {
 
 struct Server {
     address: String,
-    /// Number of topic changes it was told of, or could not be told of.
+    /// Number of topic changes it was told of; [`UNREACHED`] when it could not be told.
     told: watch::Sender<u64>,
 }
 
@@ -125,7 +127,7 @@ impl Peers {
 
     /// Waits until every name server was told of the topic changes up to the given one.
     ///
-    /// A name server that cannot be reached is not waited for beyond its attempt.
+    /// A name server that could not be reached is not waited for until it has been.
     pub(crate) async fn told(&self, wanted: u64, timeout: Duration) {
         let servers = self.servers.load_full();
         let all = join_all(servers.iter().map(|server| async move {
@@ -175,7 +177,7 @@ async fn inform(broker: &Broker, server: &Server, stop: &Stop) {
             // A name server that does not answer does not hold up the stop.
             () = stop.wait() => break,
         };
-        server.told.send_replace(now);
+        server.told.send_replace(if registered.is_ok() { now } else { UNREACHED });
         let pause = match registered {
             Ok(()) => {
                 if reached != Some(true) {

@@ -29,6 +29,20 @@ async fn route(client: &Client, name_server: SocketAddr, topic: &str) -> Option<
     }
 }
 
+async fn create(bench: &Bench, topic: &str) {
+    let header = CreateTopicRequestHeader {
+        topic: topic.to_owned(),
+        default_topic: "TBW102".to_owned(),
+        read_queue_nums: 2,
+        write_queue_nums: 2,
+        perm: 6,
+        topic_filter_type: "SINGLE_TAG".to_owned(),
+        ..CreateTopicRequestHeader::default()
+    };
+    let answer = bench.call(RequestCode::UpdateAndCreateTopic, &header, &[]).await;
+    assert_eq!(code(&answer), ResponseCode::Success);
+}
+
 #[tokio::test]
 async fn topics_made_together_are_routed_and_on_disk_when_each_is_answered() {
     let (names, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -43,17 +57,7 @@ async fn topics_made_together_are_routed_and_on_disk_when_each_is_answered() {
     };
     let make = async |round: usize, number: usize| {
         let topic = format!("T{round}-{number}");
-        let header = CreateTopicRequestHeader {
-            topic: topic.clone(),
-            default_topic: "TBW102".to_owned(),
-            read_queue_nums: 2,
-            write_queue_nums: 2,
-            perm: 6,
-            topic_filter_type: "SINGLE_TAG".to_owned(),
-            ..CreateTopicRequestHeader::default()
-        };
-        let answer = bench.call(RequestCode::UpdateAndCreateTopic, &header, &[]).await;
-        assert_eq!(code(&answer), ResponseCode::Success);
+        create(&bench, &topic).await;
         assert!(saved(&topic), "{topic}");
         assert!(route(&client, name_server, &topic).await.is_some(), "{topic}");
     };
@@ -153,8 +157,14 @@ async fn a_name_server_that_comes_late_is_told_everything() {
     let list = format!("namesrvAddr={address}");
     let bench = Bench::with(roots[1].path(), &list).await;
     bench.put("T", 0, "", b"x").await;
-    // Nobody waits for a name server that is down.
+    // Nobody waits for a name server that is down, nor for the next attempt to reach it.
     bench.running.registered(PATIENCE).await;
+    let many = async {
+        for number in 0..20 {
+            create(&bench, &format!("T{number}")).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), many).await.unwrap();
 
     let (again, services) = name_server::start(roots[0].path(), address.port());
     assert_eq!(again, address);
