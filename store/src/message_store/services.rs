@@ -26,10 +26,10 @@ const REPLAY_MANY_BYTES_MAX: i64 = 256 << 20;
 const WRITE_AT_ONCE: Duration = Duration::from_micros(100);
 /// A rest in times of what was worked, while the checkpoint is no further behind than the first of
 /// these many bytes. From there on it shrinks, to nothing at the second.
-const REST: f64 = 8.0;
+const REST: f64 = 16.0;
 const REST_BEHIND: [i64; 2] = [1 << 30, 2 << 30];
 /// What was worked may have been a wait for the disk.
-const REST_MAX: Duration = Duration::from_millis(2);
+const REST_MAX: Duration = Duration::from_millis(4);
 /// How soon a full disk that has room again is noticed.
 const ROOM_PERIOD: Duration = Duration::from_millis(200);
 /// Stands for no end.
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn rests_get_shorter_as_a_start_would_read_more() {
         let rest = |behind| rest_after(WRITE_AT_ONCE, behind).as_micros();
-        assert_eq!([0, 1 << 30, 3 << 29, 2 << 30, 5 << 30].map(rest), [800, 800, 400, 0, 0]);
+        assert_eq!([0, 1 << 30, 3 << 29, 2 << 30, 5 << 30].map(rest), [1600, 1600, 800, 0, 0]);
         assert_eq!(rest_after(Duration::from_secs(1), 0), REST_MAX);
     }
 }
