@@ -16,16 +16,20 @@ use crate::workspace;
 
 mod bars;
 mod candidate;
+mod pace;
 mod page;
 mod picture;
 mod results;
 mod start;
 
 use candidate::{Candidate, Server};
+use pace::Pace;
 use results::{Results, Run};
 
 /// Above this others use the machine.
 const LOAD_MAX: f64 = 0.5;
+/// Above this others use its host: loops without memory take so many times as long as others.
+const SPREAD_MAX: f64 = 1.5;
 /// A JVM compiles what it runs often.
 const JAVA_WARMUP_SECONDS: &str = "10";
 const JAVA_VERSION: &str = "5.3.3";
@@ -76,6 +80,13 @@ pub fn run(args: &Args) -> Result<bool> {
         !args.record || before <= LOAD_MAX,
         "the machine is busy (load {before:.2} > {LOAD_MAX}): nothing that it says is worth a record"
     );
+    let mut pace = Pace::default();
+    pace.take();
+    ensure!(
+        !args.record || pace.spread() <= SPREAD_MAX,
+        "the machine's host is busy (the same loop takes {pace}): nothing that it says is worth a \
+         record"
+    );
     let binaries = binaries(args.server_bin.as_deref())?;
     let java = match args.without_java {
         true => None,
@@ -86,7 +97,7 @@ pub fn run(args: &Args) -> Result<bool> {
     fs::create_dir_all(compat::cache())?;
     // Empty, should it have been left by a run that was killed.
     fs::File::create(ballast())?;
-    let mut results = Results { load: before, rounds: args.rounds, runs: Vec::new() };
+    let mut results = Results { load: before, pace, rounds: args.rounds, runs: Vec::new() };
     for set in &args.sets {
         results.runs.extend(match set.as_str() {
             // The floor takes nothing but sends, and keeps nothing that it would have to open.
@@ -96,9 +107,11 @@ pub fn run(args: &Args) -> Result<bool> {
             "routes" | "crowd" => measure(args, set, &binaries, &servers[1..])?,
             _ => measure(args, set, &binaries, &servers)?,
         });
+        results.pace.take();
     }
     fs::remove_file(ballast())?;
     print!("{}", page::table(&results));
+    println!("\nthe same loop took {}", results.pace);
     for Run { row, target, round, failure, .. } in results.failed() {
         let why = failure.as_deref().unwrap_or("not measured");
         eprintln!("round {}: {row}: {target}: {why}", round + 1);

@@ -28,9 +28,11 @@ pub fn write(results: &Results, args: &Args) -> String {
          moment it was due; pulls count the messages that were\nlooked at. Memory is the most \
          anonymous memory of the server during a row; load is how busy the load generator's\ncore \
          was. Ratios to other rows and to Java in the second table are of the same round, too.\n\n\
-         Conditions: {}, {} cores, load {:.2} before; the servers pinned to core 0 (the \
-         floor and ours when they start, Java when it has),\nthe load to core 1, but where \
-         both cores are free; {} s of warm-up and {} s of measurement a row; \
+         Conditions: {}, {} cores, load {:.2} before; a loop of arithmetic, \
+         before and between the sets of\nrows, took {} without the fastest and the slowest \
+         tenth; the servers pinned to core 0 (the floor and ours when\nthey start, Java when it \
+         has), the load to core 1, but where both cores are free; {} s of warm-up and {} s of \
+         measurement a row;\n\
          JSON headers; Java with 2 GiB of heap, G1, its logs on, room for {} mapped files \
          (vm.max_map_count; one a queue), and 10 s of\nsends before the \
          first row. The cold log has files of 64 MiB, and the servers are started anew before it \
@@ -45,6 +47,7 @@ pub fn write(results: &Results, args: &Args) -> String {
         processor(),
         std::thread::available_parallelism().map_or(0, usize::from),
         results.load,
+        results.pace,
         args.warmup,
         args.duration,
         maps_max(),

@@ -2,11 +2,15 @@
 
 use serde::Deserialize;
 
+use super::pace::Pace;
+
 /// Everything that was measured.
 #[derive(Default)]
 pub struct Results {
     /// Load of the machine before.
     pub load: f64,
+    /// How steadily it worked before and between the sets.
+    pub pace: Pace,
     /// Number of rounds.
     pub rounds: usize,
     /// Of every row, server and round.
