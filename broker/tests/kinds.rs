@@ -8,7 +8,9 @@ mod name_server;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use common::{Bench, PATIENCE, batch, bodies, code, from, messages, properties, pulled, sent, to};
+use common::{
+    Bench, PATIENCE, batch, bodies, code, from, messages, new_topic, properties, pulled, sent, to,
+};
 use remoting::net::{Client, ClientOptions};
 use remoting::protocol::body::{Body, TopicConfig};
 use remoting::protocol::code::{RequestCode, ResponseCode};
@@ -26,14 +28,9 @@ type Header<'a> = SendMessageRequestHeader<'a>;
 
 async fn create(bench: &Bench, topic: &str, filter_type: &str, attributes: &str) -> Frame {
     let header = CreateTopicRequestHeader {
-        topic: topic.to_owned(),
-        default_topic: "TBW102".to_owned(),
-        read_queue_nums: 2,
-        write_queue_nums: 2,
-        perm: 6,
         topic_filter_type: filter_type.to_owned(),
         attributes: Some(attributes.to_owned()),
-        ..CreateTopicRequestHeader::default()
+        ..new_topic(topic, 2)
     };
     bench.call(RequestCode::UpdateAndCreateTopic, &header, &[]).await
 }

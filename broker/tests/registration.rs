@@ -8,12 +8,12 @@ mod name_server;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{Bench, PATIENCE, code};
+use common::{Bench, PATIENCE, code, new_topic};
 use futures_util::future::join_all;
 use remoting::net::{Client, ClientOptions};
 use remoting::protocol::body::{Body, TopicRouteData};
 use remoting::protocol::code::{RequestCode, ResponseCode};
-use remoting::protocol::header::{CreateTopicRequestHeader, GetRouteInfoRequestHeader};
+use remoting::protocol::header::GetRouteInfoRequestHeader;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -30,16 +30,7 @@ async fn route(client: &Client, name_server: SocketAddr, topic: &str) -> Option<
 }
 
 async fn create(bench: &Bench, topic: &str) {
-    let header = CreateTopicRequestHeader {
-        topic: topic.to_owned(),
-        default_topic: "TBW102".to_owned(),
-        read_queue_nums: 2,
-        write_queue_nums: 2,
-        perm: 6,
-        topic_filter_type: "SINGLE_TAG".to_owned(),
-        ..CreateTopicRequestHeader::default()
-    };
-    let answer = bench.call(RequestCode::UpdateAndCreateTopic, &header, &[]).await;
+    let answer = bench.call(RequestCode::UpdateAndCreateTopic, &new_topic(topic, 2), &[]).await;
     assert_eq!(code(&answer), ResponseCode::Success);
 }
 

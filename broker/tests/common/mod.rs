@@ -11,8 +11,8 @@ use remoting::net::{Client, ClientOptions};
 use remoting::protocol::code::{RequestCode, ResponseCode};
 use remoting::protocol::command::Frame;
 use remoting::protocol::header::{
-    EncodeHeader, PullMessageRequestHeader, PullMessageResponseHeader, SendMessageRequestHeader,
-    SendMessageResponseHeader, Short,
+    CreateTopicRequestHeader, EncodeHeader, PullMessageRequestHeader, PullMessageResponseHeader,
+    SendMessageRequestHeader, SendMessageResponseHeader, Short,
 };
 use remoting::protocol::message::batch::BatchMessage;
 use remoting::protocol::message::record::{Record, records};
@@ -80,6 +80,19 @@ impl Bench {
 
 pub fn code(frame: &Frame) -> ResponseCode {
     ResponseCode::from_i32(frame.code()).unwrap()
+}
+
+/// A request for a topic, as tools make it.
+pub fn new_topic(topic: &str, queues: i32) -> CreateTopicRequestHeader {
+    CreateTopicRequestHeader {
+        topic: topic.to_owned(),
+        default_topic: "TBW102".to_owned(),
+        read_queue_nums: queues,
+        write_queue_nums: queues,
+        perm: 6,
+        topic_filter_type: "SINGLE_TAG".to_owned(),
+        ..CreateTopicRequestHeader::default()
+    }
 }
 
 /// A send to queue 0 of a topic, as the Java client fills it.

@@ -12,12 +12,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{PATIENCE, code, sent, to};
+use common::{PATIENCE, code, new_topic, sent, to};
 use process::{MQBROKER, Process, output};
 use remoting::net::{Client, ClientOptions};
 use remoting::protocol::code::{RequestCode, ResponseCode};
 use remoting::protocol::command::Frame;
-use remoting::protocol::header::{CreateTopicRequestHeader, SendMessageRequestHeader, Short};
+use remoting::protocol::header::{SendMessageRequestHeader, Short};
 use rustix::process::Signal;
 
 /// The home directory of whoever wrote the files.
@@ -68,15 +68,7 @@ fn address_in(line: &str) -> String {
 /// Makes a topic and sends to it.
 async fn send(address: &str) -> Frame {
     let client = Client::new(ClientOptions::default());
-    let topic = CreateTopicRequestHeader {
-        topic: "Setups".into(),
-        default_topic: "TBW102".into(),
-        read_queue_nums: 1,
-        write_queue_nums: 1,
-        perm: 6,
-        topic_filter_type: "SINGLE_TAG".into(),
-        ..Default::default()
-    };
+    let topic = new_topic("Setups", 1);
     let request = RequestCode::UpdateAndCreateTopic;
     let made = client.call(address, request, &topic, &[], &[], PATIENCE).await.unwrap();
     assert_eq!(code(&made), ResponseCode::Success, "{:?}", made.remark());
